@@ -1,0 +1,60 @@
+"""Names to things: neurons, surrogates, models, encodings.
+
+What spikeva brings is known by name without importing it (`builtin` says which module registers which names), so that a
+config is checked without torch. What a user registers is added to the same table.
+"""
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from importlib import import_module
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+def did_you_mean(name: str, allowed: list[str]) -> str:
+    """`'; did you mean 'x'?'` for the closest of `allowed`, or an empty string."""
+    close = get_close_matches(name, allowed, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+class Registry(Generic[T]):
+    """Named things of one `kind`; `builtin` maps a name to the module whose import registers it."""
+
+    def __init__(self, kind: str, builtin: Mapping[str, str] | None = None) -> None:
+        self.kind = kind
+        self._builtin = dict(builtin or {})
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator that registers under `name`. Raises ValueError where the name is taken."""
+
+        def add(entry: T) -> T:
+            module = getattr(entry, "__module__", None)
+            if name in self._entries or self._builtin.get(name, module) != module:
+                raise ValueError(f"{self.kind} {name!r} is registered already; choose another name")
+            self._entries[name] = entry
+            return entry
+
+        return add
+
+    def get(self, name: str) -> T:
+        """The entry called `name`. Raises ValueError that lists what exists and the closest match."""
+        if name not in self._entries and name in self._builtin:
+            import_module(self._builtin[name])
+        if name not in self._entries:
+            raise ValueError(self.unknown(name))
+        return self._entries[name]
+
+    def unknown(self, name: str) -> str:
+        """The message for a name that is not there."""
+        names = self.names()
+        return f"unknown {self.kind} {name!r}{did_you_mean(name, names)} (there are: {', '.join(names)})"
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Sorted names that match a shell wildcard."""
+        return sorted(n for n in {*self._builtin, *self._entries} if fnmatchcase(n, pattern))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries or name in self._builtin

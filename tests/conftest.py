@@ -1,0 +1,28 @@
+"""Fixtures shared by every test."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = os.environ.get("SPIKEVA_SHARED")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # xdist workers are the parallelism
+    os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        needed = {"recordings", "vectors"} & {m.name for m in item.iter_markers()}
+        if needed and not (SHARED and all((Path(SHARED) / n).is_dir() for n in needed)):
+            item.add_marker(pytest.mark.skip(reason=f"SPIKEVA_SHARED does not name a folder with {', '.join(sorted(needed))}/"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference material that is not part of the repository."""
+    if SHARED is None:
+        pytest.skip("SPIKEVA_SHARED is not set")
+    return Path(SHARED)
