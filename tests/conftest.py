@@ -17,7 +17,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         needed = {"recordings", "vectors"} & {m.name for m in item.iter_markers()}
         if needed and not (SHARED and all((Path(SHARED) / n).is_dir() for n in needed)):
-            item.add_marker(pytest.mark.skip(reason=f"SPIKEVA_SHARED does not name a folder with {', '.join(sorted(needed))}/"))
+            item.add_marker(
+                pytest.mark.skip(reason=f"SPIKEVA_SHARED does not name a folder with {', '.join(sorted(needed))}/")
+            )
 
 
 @pytest.fixture(scope="session")

@@ -1,1 +1,89 @@
+"""The command line: one file a command, found by name and imported only when it is called."""
 
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from spikeva import __version__
+from spikeva.errors import UserError
+from spikeva.registry import did_you_mean
+
+COMMANDS = {
+    "compare": "run a study: models x encodings x folds x seeds, then the report",
+    "faces": "render stand-in faces with known valence and arousal",
+    "simulate": "turn a video into events with v2e's pixel model",
+    "prepare": "turn a dataset (AFEW-VA, NEFER) into event clips",
+    "train": "train one model of a study",
+    "evaluate": "score a trained model on held-out people",
+    "transfer": "zero-shot emotion of a trained model on another domain",
+    "report": "build the report of one or several runs",
+    "view": "show a recording or a clip as GIF, WebP or PNG",
+    "live": "follow valence and arousal online",
+    "export": "write a spiking model as a NIR graph",
+    "list": "list models, neurons, encodings, presets",
+    "validate": "check a config and say what it would run",
+    "doctor": "say what is installed, what is missing and what to do",
+    "cite": "print what to cite",
+}
+
+
+def _available() -> dict[str, str]:
+    from importlib.util import find_spec
+
+    return {name: text for name, text in COMMANDS.items() if find_spec(f"spikeva.cli.{name}")}
+
+
+def _usage(commands: dict[str, str]) -> str:
+    width = max(map(len, commands))
+    lines = [f"  {name:<{width}}  {text}" for name, text in commands.items()]
+    return (
+        "usage: spikeva COMMAND [options]\n\n"
+        "Valence and arousal of faces from event cameras: spiking networks beside their ANN baselines.\n\n"
+        "commands:\n" + "\n".join(lines) + "\n\n"
+        "examples:\n"
+        "  spikeva compare configs/quick.yaml --out runs/quick   the whole comparison on synthetic faces\n"
+        "  spikeva list models                                   what can be compared\n"
+        "  spikeva COMMAND --help                                options and examples of a command\n"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit code (0 done, 1 failed, 2 the user's mistake, 130 interrupted)."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    commands = _available()
+    if not argv or argv[0] in {"-h", "--help", "help"}:
+        print(_usage(commands))
+        return 0
+    if argv[0] in {"-V", "--version"}:
+        print(f"spikeva {__version__}")
+        return 0
+    name, rest = argv[0], argv[1:]
+    if name not in commands:
+        print(
+            f"spikeva: unknown command {name!r}{did_you_mean(name, list(commands))} (see spikeva --help)",
+            file=sys.stderr,
+        )
+        return 2
+    module = import_module(f"spikeva.cli.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"spikeva {name}",
+        description=module.SUMMARY,
+        epilog="examples:\n" + module.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    try:
+        args = parser.parse_args(rest)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    try:
+        return int(module.run(args))
+    except UserError as error:
+        print(f"spikeva {name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nspikeva {name}: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
