@@ -24,11 +24,34 @@ _EXPORTS = {
     "register_encoding": "spikeva.encode",
 }
 # `simulate` and `encode` are folders that can be called: see spikeva/_callable.py.
-_MODULES = frozenset(
-    "datasets encode evaluation events faces live models neurons report simulate study testing training".split()
-)
+_MODULES = {"datasets", "encode", "evaluation", "events", "faces", "live", "models", "neurons", "report", "simulate"}
+_MODULES |= {"study", "testing", "training"}
 
-__all__ = ["__version__", "encode", "simulate", *_EXPORTS]  # noqa: PLE0604  (bound by __getattr__ on first use)
+if TYPE_CHECKING:
+    from spikeva.encode import encode, list_encodings, register_encoding
+    from spikeva.events import EventFileError, EventStream, read_events, write_events
+    from spikeva.models import create_model, list_models, register_model
+    from spikeva.neurons import list_neurons, register_neuron, register_surrogate
+    from spikeva.simulate import DVSPixel, simulate
+
+__all__ = [
+    "DVSPixel",
+    "EventFileError",
+    "EventStream",
+    "__version__",
+    "create_model",
+    "encode",
+    "list_encodings",
+    "list_models",
+    "list_neurons",
+    "read_events",
+    "register_encoding",
+    "register_model",
+    "register_neuron",
+    "register_surrogate",
+    "simulate",
+    "write_events",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -41,11 +64,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_EXPORTS, *_MODULES})
-
-
-if TYPE_CHECKING:
-    from spikeva.encode import encode, list_encodings, register_encoding
-    from spikeva.events import EventFileError, EventStream, read_events, write_events
-    from spikeva.models import create_model, list_models, register_model
-    from spikeva.neurons import list_neurons, register_neuron, register_surrogate
-    from spikeva.simulate import DVSPixel, simulate

@@ -1,4 +1,4 @@
-"""A package that can be called as the function it is about: ``spikeva.simulate(...)`` and ``spikeva.simulate.DVSPixel``."""
+"""A package that can be called as the function it is about: ``spikeva.simulate(...)``."""
 
 import sys
 from types import ModuleType

@@ -1,6 +1,6 @@
-"""Progress bars with a stage's name, count and time left. One look for every long stage; silent where nobody watches."""
+"""Progress bars with a stage's name, count and time left; a plain line every tenth where the output is a file."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -53,7 +53,7 @@ def stage(name: str, total: int | None = None, done: int = 0) -> Iterator[Stage]
 
 def track(items: Iterable[T], name: str, total: int | None = None) -> Iterator[T]:
     """Yield `items` under a progress bar."""
-    total = len(items) if total is None and hasattr(items, "__len__") else total
+    total = len(items) if total is None and isinstance(items, Sized) else total
     with stage(name, total) as bar:
         for item in items:
             yield item
