@@ -1,0 +1,128 @@
+"""Samples: windows of a clip that end at a label's frame time, encoded when they are asked for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
+
+from spikeva import encode
+from spikeva.errors import UserError
+from spikeva.events import EventClip
+from spikeva.training.augment import Augmentation
+
+
+class Sample(NamedTuple):
+    """Which sample: a clip and a label of it, and the epoch that draws its augmentation (-1: none)."""
+
+    clip: int
+    label: int
+    epoch: int = -1
+
+
+class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """The samples of some clips for one encoding and one kind of model.
+
+    A sample is `frames` consecutive windows of which the newest ends at the label's time: nothing after it is seen.
+    Labels whose oldest window would begin before the clip does have no sample.
+
+    Args:
+        paths: event clips with labels `t_us`, and `valence` and `arousal` where they are known.
+        encoding: name and parameters, as ``{"encoding": "tbr", "bits": 8, "dt": 5000}``.
+        kind: "ann" or "snn": the layout the model is made for.
+        frames: number of windows K.
+        augmentation: applied to samples drawn with an epoch; `seed` and the sample determine it.
+
+    Items are ``(input float32 [T, C, H, W], target float32 [2])``; the target is NaN where a clip has no labels.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        encoding: Mapping[str, Any],
+        kind: str,
+        frames: int,
+        *,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.paths = list(paths)
+        self.name = str(encoding["encoding"])
+        self.options = {k: v for k, v in encoding.items() if k != "encoding"}
+        self.kind, self.frames, self.augmentation, self.seed = kind, frames, augmentation, seed
+        self.span_us = encode.span_us(self.name, **self.options)
+        self._open: dict[int, EventClip] = {}
+        self.times: list[NDArray[np.int64]] = []
+        self.targets: list[NDArray[np.float32]] = []
+        self.samples: list[Sample] = []
+        for index, path in enumerate(self.paths):
+            with EventClip(path) as clip:
+                labels = clip.labels
+            times = np.asarray(labels["t_us"], np.int64)
+            unknown = np.full(len(times), np.nan, np.float32)
+            self.times.append(times)
+            self.targets.append(np.stack([labels.get("valence", unknown), labels.get("arousal", unknown)], axis=1))
+            whole = np.flatnonzero(times >= frames * self.span_us)
+            if not len(whole):
+                raise UserError(
+                    f"{path}: no label has {frames} windows of {self.span_us / 1000:g} ms before it; the last is at "
+                    f"{times.max(initial=0) / 1e6:g} s. Use fewer or shorter windows, or longer clips"
+                )
+            self.samples += [Sample(index, int(label)) for label in whole]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def encoded(self, sample: Sample) -> NDArray[Any]:
+        """The encoded windows of a sample, [K, ...], before augmentation and scaling."""
+        end = int(self.times[sample.clip][sample.label])
+        start = end - self.frames * self.span_us
+        if sample.clip not in self._open:
+            self._open[sample.clip] = EventClip(self.paths[sample.clip])
+        events = self._open[sample.clip].events(start, end)
+        ends = start + self.span_us * np.arange(1, self.frames + 1)
+        codes: NDArray[Any] = encode.encode(events, self.name, ends=ends, **self.options)
+        return codes
+
+    def __getitem__(self, key: int | Sample) -> tuple[torch.Tensor, torch.Tensor]:
+        sample = key if isinstance(key, Sample) else self.samples[key]
+        codes = self.encoded(sample)
+        if self.augmentation is not None and sample.epoch >= 0:
+            # Independent of the model and of the encoding, so that every cell sees the same augmented faces.
+            rng = np.random.default_rng([self.seed, sample.epoch, sample.clip, sample.label])
+            codes = self.augmentation(codes, rng)
+        inputs = encode.model_input(codes, self.name, self.kind, **self.options)
+        return torch.from_numpy(inputs), torch.from_numpy(self.targets[sample.clip][sample.label])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}}  # file handles do not travel to loader workers
+
+
+class EpochSampler(Sampler[Sample]):
+    """`per_clip` labels of every clip, shuffled: a function of (seed, epoch) and of nothing else."""
+
+    def __init__(self, data: Windows, per_clip: int, seed: int) -> None:
+        self.seed, self.per_clip, self.epoch = seed, per_clip, 0
+        labels: dict[int, list[int]] = {}
+        for sample in data.samples:
+            labels.setdefault(sample.clip, []).append(sample.label)
+        self.labels = labels
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return sum(min(self.per_clip, len(labels)) for labels in self.labels.values())
+
+    def __iter__(self) -> Iterator[Sample]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        chosen = [
+            Sample(clip, int(label), self.epoch)
+            for clip, labels in self.labels.items()
+            for label in rng.choice(labels, min(self.per_clip, len(labels)), replace=False)
+        ]
+        return iter([chosen[i] for i in rng.permutation(len(chosen))])

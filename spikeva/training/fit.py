@@ -1,0 +1,108 @@
+"""Training that can be killed at any time and ends with the same bits."""
+
+import logging
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from spikeva.progress import Stage, stage
+from spikeva.training.data import EpochSampler, Windows
+from spikeva.training.module import Regression
+
+
+class _Bar(lightning.Callback):
+    """Moves our progress bar."""
+
+    def __init__(self, bar: Stage) -> None:
+        self.bar = bar
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Regression, *_: object) -> None:
+        recent = module.history[-20:]
+        self.bar.note(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {sum(recent) / len(recent):.3f}")
+        self.bar.advance()
+
+
+class _Checkpoint(lightning.Callback):
+    """Writes the state of the run at the end of each epoch, beside its name, then renames it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        temporary = self.path.with_suffix(".writing")
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            os.replace(temporary, self.path)
+
+
+def fit(
+    model: nn.Module,
+    data: Windows,
+    training: Mapping[str, Any],
+    *,
+    checkpoint: Path,
+    seed: int,
+    trainer: Mapping[str, Any] | None = None,
+    name: str = "train",
+) -> list[float]:
+    """The loss of every step; `model` is trained in place.
+
+    Args:
+        training: `epochs`, `max_steps` (or None), `samples_per_clip`, `batch_size`, `learning_rate`, `weight_decay`,
+            `loss` (a name of `spikeva.training.loss`), `workers`.
+        checkpoint: where the state of the run is kept; if it exists, training goes on from it.
+        seed: order of samples, augmentation and dropout follow from it.
+        trainer: options for `lightning.Trainer` (accelerator, devices, precision, ...).
+        name: of the progress bar.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+    """
+    from spikeva.training.loss import create_loss
+
+    sampler = EpochSampler(data, training["samples_per_clip"], seed)
+    workers = training.get("workers", 0)
+    loader = DataLoader(
+        data,
+        training["batch_size"],
+        sampler=sampler,
+        drop_last=len(sampler) >= training["batch_size"],  # a last batch of one would break batch statistics
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+    steps = training["epochs"] * len(loader)
+    if training.get("max_steps"):
+        steps = min(steps, training["max_steps"])
+    module = Regression(
+        model,
+        create_loss(training["loss"]),
+        learning_rate=training["learning_rate"],
+        weight_decay=training["weight_decay"],
+        total_steps=steps,
+        seed=seed,
+    )
+    done = torch.load(checkpoint, weights_only=False)["global_step"] if checkpoint.exists() else 0
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with stage(name, steps, done) as bar, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoding takes microseconds
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning on recent torch
+        engine = lightning.Trainer(
+            max_epochs=training["epochs"],
+            max_steps=steps,
+            callbacks=[_Bar(bar), _Checkpoint(checkpoint)],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            **(trainer or {}),
+        )
+        engine.fit(module, loader, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
+    return module.history

@@ -1,0 +1,55 @@
+"""The Lightning module: a plain model, a loss, AdamW under a one-cycle schedule."""
+
+import lightning
+import torch
+from torch import nn
+
+from spikeva.training.loss import Loss
+
+
+class Regression(lightning.LightningModule):
+    """Trains `model` ([B, T, C, H, W] -> [B, 2]) on valence and arousal.
+
+    The random state of a step is a function of (seed, step), so that a resumed run takes the same steps as one that was
+    never stopped: a checkpoint holds no generator's state.
+    """
+
+    def __init__(
+        self, model: nn.Module, loss: Loss, *, learning_rate: float, weight_decay: float, total_steps: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.total_steps, self.seed = total_steps, seed
+        self.history: list[float] = []
+
+    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
+        torch.manual_seed((self.seed << 32) + self.global_step)
+
+    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        inputs, targets = batch
+        loss = self.loss(self.model(inputs), targets)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {loss.item()} at step {self.global_step}; lower training.learning_rate"
+            )
+        self.history.append(float(loss.detach()))
+        return loss
+
+    def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]  # Lightning's union is wider
+        decayed = [p for p in self.model.parameters() if p.ndim > 1]
+        kept = [p for p in self.model.parameters() if p.ndim <= 1]  # biases, norms, time constants, thresholds
+        optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": self.weight_decay}, {"params": kept, "weight_decay": 0.0}],
+            lr=self.learning_rate,
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=self.learning_rate, total_steps=self.total_steps, pct_start=0.25
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        checkpoint["history"] = list(self.history)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        self.history = list(checkpoint["history"])  # type: ignore[call-overload]  # written above

@@ -1,0 +1,25 @@
+"""Predictions of a trained model on every sample of some clips."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import DataLoader
+
+from spikeva.progress import stage
+from spikeva.training.data import Windows
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, data: Windows, *, batch_size: int = 32, device: str | torch.device = "cpu", name: str = "evaluate"
+) -> NDArray[np.float32]:
+    """(valence, arousal) [N, 2] for the samples of `data`, in their order; `model` is left in evaluation mode."""
+    model.eval().to(device)
+    loader = DataLoader(data, batch_size)
+    found = []
+    with stage(name, len(data)) as bar:
+        for inputs, _ in loader:
+            found.append(model(inputs.to(device)).float().cpu().numpy())
+            bar.advance(len(inputs))
+    return np.concatenate(found)
