@@ -56,5 +56,11 @@ class Registry(Generic[T]):
         """Sorted names that match a shell wildcard."""
         return sorted(n for n in {*self._builtin, *self._entries} if fnmatchcase(n, pattern))
 
+    def module_of(self, name: str) -> str | None:
+        """The module that brings the built-in `name`, None for a registered one. Raises ValueError for an unknown name."""
+        if name not in self:
+            raise ValueError(self.unknown(name))
+        return self._builtin.get(name)
+
     def __contains__(self, name: str) -> bool:
         return name in self._entries or name in self._builtin

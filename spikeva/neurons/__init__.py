@@ -1,1 +1,68 @@
+"""Spiking neurons: dynamics as pure steps, surrogate gradients, and backends that give the same spikes.
 
+`make_neuron("lif", beta=0.9, backend="snntorch")` is a layer [T, B, ...] -> (spikes, state). Names are known without
+importing torch; `table()` says what each backend can run.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from spikeva.registry import Registry
+
+NEURONS: Registry[Any] = Registry(
+    "neuron",
+    {
+        "if": "spikeva.neurons.integrate_fire",
+        "lif": "spikeva.neurons.lif",
+        "plif": "spikeva.neurons.plif",
+        "alif": "spikeva.neurons.alif",
+        "cuba": "spikeva.neurons.cuba",
+        "li": "spikeva.neurons.li",
+    },
+)
+SURROGATES: Registry[Any] = Registry(
+    "surrogate",
+    dict.fromkeys(
+        ("fast_sigmoid", "superspike", "atan", "sigmoid", "triangle", "straight_through"), "spikeva.neurons.surrogates"
+    ),
+)
+register_neuron = NEURONS.register
+register_surrogate = SURROGATES.register
+list_neurons = NEURONS.names
+list_surrogates = SURROGATES.names
+
+_EXPORTS = {
+    "Neuron": "base",
+    "Run": "base",
+    "Rule": "base",
+    "make_neuron": "factory",
+    "Surrogate": "surrogates",
+    "make_surrogate": "surrogates",
+}
+
+__all__ = [
+    "NEURONS",
+    "SURROGATES",
+    "Neuron",
+    "Rule",
+    "Run",
+    "Surrogate",
+    "list_neurons",
+    "list_surrogates",
+    "make_neuron",
+    "make_surrogate",
+    "register_neuron",
+    "register_surrogate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(import_module(f"spikeva.neurons.{_EXPORTS[name]}"), name)
+    raise AttributeError(f"module 'spikeva.neurons' has no attribute {name!r}")
+
+
+if TYPE_CHECKING:
+    from spikeva.neurons.base import Neuron, Rule, Run
+    from spikeva.neurons.factory import make_neuron
+    from spikeva.neurons.surrogates import Surrogate, make_surrogate
