@@ -1,0 +1,184 @@
+"""The clip store: what is written is what is read, whole or not at all."""
+
+import multiprocessing
+import os
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spikeva.errors import UserError
+from spikeva.events import EventClip, EventFileError, EventStream, read_manifest, write_clip, write_manifest
+
+SIZE = (64, 48)
+
+
+def random_stream(count: int, span_us: int, seed: int = 0, start_us: int = 0) -> EventStream:
+    rng = np.random.default_rng(seed)
+    t = start_us + np.sort(rng.integers(0, span_us, count))
+    return EventStream(t, rng.integers(0, 64, count), rng.integers(0, 48, count), rng.integers(0, 2, count), SIZE)
+
+
+def test_clip_round_trip_with_labels_and_attributes(tmp_path: Path) -> None:
+    labels = {
+        "t_us": np.array([0, 40_000]),
+        "valence": np.array([-0.5, 0.25], np.float32),
+        "emotion": np.array(["joy", "überrascht"]),
+        "landmarks": np.arange(8.0).reshape(2, 2, 2),
+        "none": np.empty((0, 2)),
+    }
+    attributes = {"subject": "s01", "synthetic": 1, "cutoff_hz": 30.5}
+    events = random_stream(50_000, 1_600_000)
+    write_clip(tmp_path / "a.h5", events, labels=labels, attributes=attributes)
+    with EventClip(tmp_path / "a.h5") as clip:
+        assert clip.events() == events
+        assert clip.size == SIZE
+        assert clip.attributes == attributes
+        assert clip.labels.keys() == labels.keys()
+        for name, values in labels.items():
+            assert clip.labels[name].dtype == values.dtype
+            np.testing.assert_array_equal(clip.labels[name], values)
+    assert os.listdir(tmp_path) == ["a.h5"]
+
+
+@pytest.mark.parametrize("start", [0, -7_654_321, 123_456_789_012])
+def test_windows_are_the_slices_of_the_whole(tmp_path: Path, start: int) -> None:
+    events = random_stream(70_000, 300_000, start_us=start)
+    write_clip(tmp_path / "a.h5", events)
+    rng = np.random.default_rng(1)
+    with EventClip(tmp_path / "a.h5") as clip:
+        for a, b in start + rng.integers(-20_000, 320_000, (100, 2)):
+            assert clip.events(a, b) == events.slice_time(a, b)
+            assert clip.events(a) == events.slice_time(a)
+            assert clip.events(None, b) == events.slice_time(None, b)
+
+
+@settings(deadline=None, max_examples=25)
+@given(gaps=st.lists(st.sampled_from([0, 1, 999, 1000, 10**7, 10**13]), max_size=6), cuts=st.lists(st.integers(0, 6)))
+def test_any_gap_and_any_blocks(tmp_path_factory: pytest.TempPathFactory, gaps: list[int], cuts: list[int]) -> None:
+    t = np.cumsum(gaps, dtype=np.int64)
+    zero = np.zeros_like(t)
+    events = EventStream(t, zero, zero, zero, SIZE)
+    edges = [0, *sorted(cuts), len(t)]
+    path = tmp_path_factory.mktemp("gaps") / "a.h5"
+    write_clip(path, [events[a:b] for a, b in pairwise(edges)])
+    with EventClip(path) as clip:
+        assert clip.events() == events
+        for time_us in {int(v) + d for v in t for d in (-1, 0, 1)}:
+            assert clip.events(time_us) == events.slice_time(time_us)
+            assert clip.events(None, time_us) == events.slice_time(None, time_us)
+
+
+def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a.h5", "b.h5"):
+        write_clip(
+            tmp_path / name, random_stream(9_000, 10**6), labels={"t_us": np.arange(3)}, attributes={"clip": "c"}
+        )
+        time.sleep(1.1)  # a time stamp in the file would differ by now
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"attributes": {"width": 3}}, "'width' is the store's own"),
+        ({"attributes": {"a": None}}, "'a' is a NoneType"),
+        ({"labels": {"v": np.array([None])}}, "label 'v' is object"),
+        ({"labels": {"a/b": np.zeros(2)}}, "label 'a/b'"),
+        ({"labels": {"v": np.float64(1)}}, "label 'v'"),
+    ],
+)
+def test_what_cannot_be_stored_is_refused(tmp_path: Path, kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        write_clip(tmp_path / "a.h5", random_stream(5, 100), **kwargs)
+    assert os.listdir(tmp_path) == []
+
+
+def test_blocks_out_of_order_leave_no_file(tmp_path: Path) -> None:
+    events = random_stream(100, 1_000)
+    for blocks, message in (
+        ([events[50:], events[:50]], "must follow in time"),
+        ([events, EventStream.empty((3, 3))], "one size"),
+        ([], "no block"),
+    ):
+        with pytest.raises(UserError, match=message):
+            write_clip(tmp_path / "a.h5", blocks)
+    with pytest.raises(EventFileError, match="folder does not exist"):
+        write_clip(tmp_path / "absent" / "a.h5", events)
+    assert os.listdir(tmp_path) == []
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with pytest.raises(EventFileError, match="no such file"):
+        EventClip(path)
+    path.write_bytes(b"not HDF5")
+    with pytest.raises(EventFileError, match="not a readable HDF5"):
+        EventClip(path)
+    with h5py.File(path, "w") as file:
+        file["events"] = np.zeros((3, 4))
+    with pytest.raises(EventFileError, match="not a spikeva clip"):
+        EventClip(path)
+    events = random_stream(100_000, 10**6)
+    write_clip(path, events)
+    whole = path.read_bytes()
+    with h5py.File(path, "a") as file:
+        file.attrs["format_version"] = 99
+    with pytest.raises(EventFileError, match="version 99"):
+        EventClip(path)
+    for damaged in (whole[: len(whole) // 2], whole[:50_000] + bytes([whole[50_000] ^ 1]) + whole[50_001:]):
+        path.write_bytes(damaged)
+        with pytest.raises(EventFileError, match=r"damaged|not a readable"), EventClip(path) as clip:
+            clip.events()
+
+
+def test_manifest_lists_the_clips(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name, count in (("b.h5", 4), ("sub/a.h5", 0)):
+        write_clip(tmp_path / name, random_stream(count, 10), attributes={"subject": name})
+    entries = write_manifest(tmp_path)
+    assert [(e["file"], e["events"], e["subject"], e["width"]) for e in entries] == [
+        ("b.h5", 4, "b.h5", 64),
+        ("sub/a.h5", 0, "sub/a.h5", 64),
+    ]
+    assert read_manifest(tmp_path) == entries
+    with pytest.raises(EventFileError, match="no manifest"):
+        read_manifest(tmp_path / "sub")
+
+
+def _write_over_and_over(path: str, started: Any) -> None:
+    events = [random_stream(60_000, 10**6, seed) for seed in (0, 1)]
+    started.set()
+    while True:
+        for stream in events:
+            write_clip(path, stream, labels={"t_us": np.arange(4)})
+
+
+def test_a_killed_writer_leaves_a_whole_file_or_none(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["spikeva.events.store"])
+    known = [random_stream(60_000, 10**6, seed) for seed in (0, 1)]
+    rng = np.random.default_rng(0)
+    seen = {"none": 0, "whole": 0}
+    for moment in range(12):
+        path = tmp_path / f"{moment}.h5"
+        started = context.Event()
+        writer = context.Process(target=_write_over_and_over, args=(str(path), started))
+        writer.start()
+        assert started.wait(30)
+        time.sleep(rng.uniform(0, 0.08))
+        writer.kill()
+        writer.join()
+        if path.exists():
+            with EventClip(path) as clip:
+                assert any(clip.events() == stream for stream in known)
+                assert len(clip.labels["t_us"]) == 4
+        seen["whole" if path.exists() else "none"] += 1
+    assert len(list(tmp_path.glob(".*.part"))) > 0, "no kill came in the middle of a write"
+    assert min(seen.values()) > 0, seen
