@@ -1,0 +1,76 @@
+"""Random changes of a recording: the one place that touches tonic (GPL-3, optional)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from spikeva.errors import UserError
+from spikeva.events import EventStream
+
+_GLOBAL_RANDOM = Lock()
+
+
+@dataclass(frozen=True)
+class Augment:
+    """`augment(events, seed)` is a changed copy of `events`; the same seed makes the same copy.
+
+    `flip` and `reverse` are the probabilities of a mirror image and of time reversal (within the time from the first
+    event to the last, swapping ON and OFF), `drop` is the share of events left out, `jitter_px` and `jitter_us` are the
+    standard deviations of each event's place and time. Events that jitter off the sensor are dropped. Needs tonic.
+    """
+
+    flip: float = 0.5
+    reverse: float = 0.0
+    drop: float = 0.0
+    jitter_px: float = 0.0
+    jitter_us: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "reverse", "drop"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"augment: {name} must lie in 0..1, found {getattr(self, name)!r}")
+        for name in ("jitter_px", "jitter_us"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UserError(f"augment: {name} must be 0 or more, found {getattr(self, name)!r}")
+
+    def __call__(self, events: EventStream, seed: int | Sequence[int]) -> EventStream:
+        array = events.to_structured()
+        width, height = events.size
+        transforms = self._transforms((width, height, 2))
+        if not transforms or not len(array):
+            return events
+        first = int(array["t"][0])
+        array["t"] -= first  # tonic's time reversal ends at 0
+        with _GLOBAL_RANDOM:  # tonic draws from numpy's global generator: give it our seed, then what was there
+            state = np.random.get_state()  # noqa: NPY002
+            np.random.seed(np.random.SeedSequence(seed).generate_state(4))  # noqa: NPY002
+            try:
+                for transform in transforms:
+                    array = transform(array)
+            finally:
+                np.random.set_state(state)  # noqa: NPY002
+        array["t"] += first
+        array = array[np.argsort(array["t"], kind="stable")]
+        return EventStream.from_structured(array, events.size)
+
+    def _transforms(self, sensor: tuple[int, int, int]) -> list[Any]:
+        try:
+            import tonic.transforms as tt
+        except ImportError:
+            raise UserError("augmentation needs tonic: pip install 'spikeva[tonic]'") from None
+        var = self.jitter_px**2
+        steps: list[tuple[float, Any, dict[str, Any]]] = [
+            (self.flip, tt.RandomFlipLR, {"sensor_size": sensor, "p": self.flip}),
+            (self.reverse, tt.RandomTimeReversal, {"p": self.reverse}),
+            (self.drop, tt.DropEvent, {"p": self.drop}),
+            (
+                spread,
+                tt.SpatialJitter,
+                {"sensor_size": sensor, "var_x": spread, "var_y": spread, "clip_outliers": True},
+            ),
+            (self.jitter_us, tt.TimeJitter, {"std": self.jitter_us}),
+        ]
+        return [transform(**kw) for amount, transform, kw in steps if amount]
