@@ -66,11 +66,7 @@ class Augment:
             (self.flip, tt.RandomFlipLR, {"sensor_size": sensor, "p": self.flip}),
             (self.reverse, tt.RandomTimeReversal, {"p": self.reverse}),
             (self.drop, tt.DropEvent, {"p": self.drop}),
-            (
-                spread,
-                tt.SpatialJitter,
-                {"sensor_size": sensor, "var_x": spread, "var_y": spread, "clip_outliers": True},
-            ),
+            (var, tt.SpatialJitter, {"sensor_size": sensor, "var_x": var, "var_y": var, "clip_outliers": True}),
             (self.jitter_us, tt.TimeJitter, {"std": self.jitter_us}),
         ]
         return [transform(**kw) for amount, transform, kw in steps if amount]
