@@ -1,1 +1,34 @@
+"""Clips with subjects and labels (AFEW-VA, NEFER, the stand-ins), splits without a shared person, work over many clips.
 
+Everything here is imported on first use, so that a worker process starts light.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_EXPORTS = {
+    "Account": "mapping",
+    "WorkerDied": "pool",
+    "WorkerPool": "pool",
+    "cluster": "mapping",
+    "map_clips": "mapping",
+    "Clip": "clips",
+    "ClipSet": "clips",
+    "Split": "clips",
+    "standin": "standins",
+}
+
+__all__ = ["Account", "Clip", "ClipSet", "Split", "WorkerDied", "WorkerPool", "cluster", "map_clips", "standin"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+if TYPE_CHECKING:
+    from spikeva.datasets.clips import Clip, ClipSet, Split
+    from spikeva.datasets.mapping import Account, cluster, map_clips
+    from spikeva.datasets.pool import WorkerDied, WorkerPool
+    from spikeva.datasets.standins import standin

@@ -1,0 +1,161 @@
+"""A local pool of processes in which a dead worker costs its own task alone.
+
+The standard library's process pool loses every task that waits when one worker is killed.
+"""
+
+import os
+import pickle
+import queue
+import signal
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
+
+R = TypeVar("R")
+
+# One thread a process: the processes are the parallelism. Kernel libraries read these when they are imported.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+_READY = b"ready"
+
+
+class WorkerDied(BrokenExecutor):
+    """A worker process ended (killed, out of memory, a crash in native code) while it held this task."""
+
+
+class WorkerPool(Executor):
+    """A local pool of `workers` processes, started by "spawn" when there is work.
+
+    Each thread here owns one process and one pipe to it. Where the process dies, the task it held gets `WorkerDied`,
+    and the next task starts a new process; no other task is touched.
+    """
+
+    def __init__(self, workers: int) -> None:
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1, got {workers}")
+        self._tasks: queue.SimpleQueue[tuple[Future[Any], bytes] | None] = queue.SimpleQueue()
+        self._processes: set[BaseProcess] = set()
+        self._failed_starts = 0
+        self._closed = self._killed = False
+        self._threads = [threading.Thread(target=self._drive, daemon=True) for _ in range(workers)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
+        if self._closed:
+            raise RuntimeError("the pool is shut down")
+        future: Future[R] = Future()
+        self._tasks.put((future, pickle.dumps((fn, args, kwargs))))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        if not self._closed:
+            self._closed = True
+            if cancel_futures:
+                self._cancel_waiting()
+            for _ in self._threads:
+                self._tasks.put(None)
+        if wait:
+            for thread in self._threads:
+                thread.join()
+
+    def terminate(self) -> None:
+        """Drop the tasks that wait, kill the workers, return when they are gone."""
+        self._closed = self._killed = True
+        self._cancel_waiting()
+        for _ in self._threads:
+            self._tasks.put(None)
+        for process in list(self._processes):
+            process.kill()
+        for thread in self._threads:
+            thread.join()
+
+    def _cancel_waiting(self) -> None:
+        while True:
+            try:
+                task = self._tasks.get_nowait()
+            except queue.Empty:
+                return
+            if task is not None:
+                task[0].cancel()
+
+    def _start(self) -> tuple[BaseProcess, Connection]:
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        process.start()
+        theirs.close()
+        self._processes.add(process)
+        if self._killed:
+            process.kill()
+        try:
+            ours.recv_bytes()
+        except (EOFError, OSError):
+            self._failed_starts += 1
+            process.join()
+            raise WorkerDied(
+                f"a worker process ended while it started (exit code {process.exitcode}). In a script, call this from "
+                "under `if __name__ == '__main__':`; in an interactive session use workers=0"
+            ) from None
+        self._failed_starts = 0
+        return process, ours
+
+    def _drive(self) -> None:
+        process: BaseProcess | None = None
+        pipe: Connection | None = None
+        while (task := self._tasks.get()) is not None:
+            future, payload = task
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                if pipe is None or process is None:
+                    if self._failed_starts > 2 * len(self._threads):
+                        raise WorkerDied("no worker process starts any more; the first errors say why")
+                    process, pipe = self._start()
+                pipe.send_bytes(payload)
+                error, value = pickle.loads(pipe.recv_bytes())
+            except (EOFError, OSError):
+                assert process is not None
+                process.join()
+                self._processes.discard(process)
+                how = f"worker process {process.pid} ended with exit code {process.exitcode} (-9: killed)"
+                future.set_exception(WorkerDied(f"{how} while it held this task"))
+                process = pipe = None
+            except BaseException as failure:
+                future.set_exception(failure)
+            else:
+                if error is None:
+                    future.set_result(value)
+                else:
+                    future.set_exception(error)
+        if pipe is not None and process is not None:
+            pipe.close()  # the worker reads the end of its pipe and returns
+            process.join()
+            self._processes.discard(process)
+
+
+def _serve(pipe: Connection) -> None:
+    """The life of a worker process: a task in, `(error, value)` out, until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    os.environ.update(_ONE_THREAD)
+    try:
+        pipe.send_bytes(_READY)
+        while True:
+            task = pipe.recv_bytes()
+            try:
+                fn, args, kwargs = pickle.loads(task)
+                answer = pickle.dumps((None, fn(*args, **kwargs)))
+            except BaseException as error:
+                error.add_note("in the worker process:\n" + traceback.format_exc())
+                try:
+                    answer = pickle.dumps((error, None))
+                    pickle.loads(answer)  # some exceptions can be written but not read
+                except Exception:
+                    answer = pickle.dumps((RuntimeError(traceback.format_exc()), None))
+            pipe.send_bytes(answer)
+    except (EOFError, OSError):
+        return  # the parent is gone or done

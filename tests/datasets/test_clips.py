@@ -1,0 +1,80 @@
+"""Splits of a clip set: nobody on both sides, nothing lost, balanced, the same for the same seed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikeva.datasets import Clip, ClipSet, Split
+from spikeva.errors import UserError
+
+
+def make(clips_of: dict[str, int], labels: int = 10) -> ClipSet:
+    rows = [(s, c) for s, n in clips_of.items() for c in range(n)]
+    return ClipSet(tuple(Clip(Path(f"{s}_{c}.h5"), s, str(c), "films", labels * (1 + c)) for s, c in rows))
+
+
+clip_counts = st.dictionaries(st.text("abcdefgh", min_size=1, max_size=3), st.integers(1, 6), min_size=5, max_size=40)
+
+
+@given(clip_counts, st.integers(2, 5), st.integers(0, 2**32 - 1))
+def test_no_person_is_on_both_sides_of_a_fold(clips_of, k, seed):
+    clips = make(clips_of)
+    folds = clips.folds(k, seed)
+    tested = [clip for fold in folds for clip in fold.test]
+    assert sorted(tested, key=str) == sorted(clips, key=str)
+    for fold in folds:
+        assert not {c.subject for c in fold.train} & {c.subject for c in fold.test}
+        assert len(fold.train) + len(fold.test) == len(clips)
+
+
+@given(clip_counts, st.floats(0.05, 0.6), st.integers(0, 2**32 - 1))
+def test_no_person_is_on_both_sides_of_a_split(clips_of, share, seed):
+    clips = make(clips_of)
+    split = clips.split(share, seed)
+    assert not {c.subject for c in split.train} & {c.subject for c in split.test}
+    assert len(split.train) + len(split.test) == len(clips)
+
+
+def test_a_split_with_a_shared_person_cannot_be_made():
+    clips = make({"ann": 2, "bob": 2})
+    with pytest.raises(UserError, match="'ann'"):
+        Split(clips[:2], clips[1:])
+
+
+def test_folds_are_balanced_by_labels():
+    rng = np.random.default_rng(0)
+    clips = make({f"actor {i:03d}": int(n) for i, n in enumerate(rng.integers(1, 9, 240))})
+    sizes = [sum(c.labels for c in fold.test) for fold in clips.folds(5, seed=3)]
+    assert max(sizes) - min(sizes) <= 0.01 * sum(sizes)
+
+
+def test_seed_decides_the_split():
+    clips = make({f"s{i}": 2 for i in range(20)})
+    assert clips.split(5, seed=1) == clips.split(5, seed=1)
+    assert clips.split(5, seed=1) != clips.split(5, seed=2)
+    assert clips.folds(5, seed=1) == clips.folds(5, seed=1)
+    assert clips.folds(5, seed=1) != clips.folds(5, seed=2)
+
+
+def test_split_by_name_count_and_share():
+    clips = make({"ann": 1, "bob": 3, "eve": 2})
+    assert clips.split(["bob"]).test.subjects == ["bob"]
+    assert len(clips.split(2).test.subjects) == 2
+    assert len(clips.split(0.34).test.subjects) == 1
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda c: c.split(2), "at least one must stay on each side"),
+        (lambda c: c.split(["zoe"]), "no clips of subject 'zoe'"),
+        (lambda c: c.folds(3), "cannot make 3 folds of 2 subjects"),
+        (lambda c: ClipSet(c.clips + c.clips), "4 clips occur twice"),
+    ],
+)
+def test_impossible_requests_are_refused(act, message):
+    with pytest.raises(UserError, match=message):
+        act(make({"ann": 2, "bob": 2}))

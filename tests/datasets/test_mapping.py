@@ -1,0 +1,112 @@
+"""Work over many clips: what is done, skipped, failed, and what a killed worker costs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from spikeva.datasets import WorkerDied, WorkerPool, map_clips
+from spikeva.errors import UserError
+
+
+def square(n: int) -> int:
+    if n == 3:
+        raise ValueError("three is refused")
+    return n * n
+
+
+def die_on(victim: int, n: int) -> int:
+    if n == victim:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n
+
+
+def die_once(flag: Path, n: int) -> int:
+    if n == 2 and not flag.exists():
+        flag.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n
+
+
+def whoami(_: int) -> tuple[int, str | None]:
+    time.sleep(0.01)
+    return os.getpid(), os.environ.get("NUMBA_NUM_THREADS")
+
+
+def unreadable(_: int) -> None:
+    class Local(Exception):
+        pass
+
+    raise Local("cannot be pickled")
+
+
+@pytest.mark.parametrize("workers", [0, 2, "threads"])
+def test_every_clip_is_done_skipped_or_failed(workers):
+    executor = ThreadPoolExecutor(2) if workers == "threads" else workers
+    account = map_clips(square, range(8), executor, finished=lambda n: n in (1, 5))
+    assert account.values == [0, None, 4, None, 16, None, 36, 49]
+    assert account.skipped == [1, 5]
+    assert list(account.errors) == [3]
+    assert account.done == 5
+    with pytest.raises(RuntimeError, match=r"stage: 1 of 8 clips failed\n  3: ValueError: three is refused"):
+        account.check("stage")
+
+
+def test_clip_that_kills_its_worker_is_the_only_one_lost():
+    account = map_clips(partial(die_on, 2), range(30), 2)
+    assert list(account.errors) == [2]
+    assert isinstance(account.errors[2], WorkerDied)
+    assert "exit code -9" in str(account.errors[2])
+    assert account.done == 29
+
+
+def test_clip_of_a_worker_killed_from_outside_is_done_again(tmp_path):
+    account = map_clips(partial(die_once, tmp_path / "flag"), range(6), 2)
+    assert account.values == list(range(6))
+
+
+def test_workers_are_other_processes_with_one_thread_each():
+    answers = map_clips(whoami, range(20), 2).values
+    assert {a[1] for a in answers} == {"1"}
+    assert os.getpid() not in {a[0] for a in answers}
+
+
+def test_error_of_a_worker_arrives_with_its_traceback():
+    with WorkerPool(1) as pool:
+        error = pool.submit(square, 3).exception()
+        assert isinstance(error, ValueError)
+        assert "in square" in "".join(error.__notes__)
+        assert "cannot be pickled" in str(pool.submit(unreadable, 0).exception())
+
+
+def test_terminate_does_not_wait_for_what_runs():
+    pool = WorkerPool(1)
+    running, waiting = pool.submit(time.sleep, 60), pool.submit(time.sleep, 60)
+    while not running.running():
+        time.sleep(0.01)
+    start = time.monotonic()
+    pool.terminate()
+    assert time.monotonic() - start < 30
+    assert isinstance(running.exception(), WorkerDied)
+    assert waiting.cancelled()
+
+
+def test_script_without_main_guard_is_told_so(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import math\nfrom spikeva.datasets import map_clips\nmap_clips(math.sqrt, [1, 4], 1).check('roots')\n"
+    )
+    out = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
+    assert "under `if __name__ == '__main__':`" in out.stderr
+    assert out.returncode == 1
+
+
+def test_negative_workers_are_refused():
+    with pytest.raises(UserError, match="workers must be 0"):
+        map_clips(square, [1], -1)
