@@ -1,0 +1,201 @@
+"""A clip: one person, one script, one scene, rendered with its exact labels."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeva.errors import UserError
+from spikeva.faces.action_units import ACTION_UNITS
+from spikeva.faces.identity import check_domain
+from spikeva.faces.render import Pose, Renderer
+from spikeva.faces.rig import Rig, cached_rig
+from spikeva.faces.scenes import draw_scene
+from spikeva.faces.script import EMOTIONS, Moments, Script
+
+Array = NDArray[np.float64]
+Float = NDArray[np.float32]
+
+# Parameters of spikeva.simulate.DVSPixel for each domain's camera: nefer-like has another sensor under a lamp (chosen
+# here).
+PIXELS: dict[str, dict[str, float]] = {
+    "afew-va-like": {},
+    "nefer-like": {
+        "pos_thres": 0.25,
+        "neg_thres": 0.25,
+        "sigma_thres": 0.05 * 0.25,
+        "cutoff_hz": 200.0,
+        "leak_rate_hz": 0.1,
+        "leak_jitter_fraction": 0.1,
+        "shot_noise_rate_hz": 0.5,
+        "refractory_period_s": 0.0005,
+    },
+}
+# How hard the task is: what is not expression, and how variously an emotion is shown.
+PRESETS: dict[str, dict[str, float]] = {
+    "easy": {"nuisance": 0.15, "style": 0.15},
+    "default": {"nuisance": 0.6, "style": 0.7},
+    "hard": {"nuisance": 1.0, "style": 1.0},
+}
+
+
+def pixel(domain: str) -> dict[str, float]:
+    """Keyword arguments for `spikeva.simulate.DVSPixel` that make the camera of `domain`."""
+    return dict(PIXELS[check_domain(domain)])
+
+
+@dataclass(frozen=True)
+class FaceClip:
+    """T frames and L labels of one performance; everything in it is synthetic.
+
+    `frames` [T, H, W] float32 luma on the 8-bit display scale, at `times` [T] s; at `label_times` [L] s: exact
+    `valence`, `arousal` float32 [L], the same as a rater would give them (`valence_rated`, `arousal_rated`: tenths,
+    late, smoothed, noisy), the strongest state `emotions` [L], `landmarks` [L, 68, 2] in pixels (iBUG order, pixel
+    centres at .5), `box` [L, 4] x0, y0, x1, y1, `action_units` [L, A, 2] in the order of `faces.ACTION_UNITS` for the
+    left and right half of the picture. `emotion`: the posed one (nefer-like) or the most frequent one. `rgb` [T, H,
+    W, 3] uint8 when asked for."""
+
+    domain: str
+    subject: str
+    name: str
+    fps: float
+    frames: Float
+    times: Array
+    label_times: Array
+    valence: Float
+    arousal: Float
+    valence_rated: Float
+    arousal_rated: Float
+    emotion: str
+    emotions: NDArray[np.str_]
+    landmarks: Array
+    box: Array
+    action_units: Float
+    rgb: NDArray[np.uint8] | None = None
+
+
+def _size(size: int | tuple[int, int]) -> tuple[int, int]:
+    w, h = (size, size) if isinstance(size, int) else size
+    if min(w, h) < 16:
+        raise UserError(f"size is at least 16 pixels each way, got {w} x {h}")
+    return int(w), int(h)
+
+
+def make_clip(
+    domain: str,
+    identity: int,
+    clip: int,
+    *,
+    seed: int = 0,
+    fps: float = 100.0,
+    label_fps: float = 25.0,
+    seconds: float = 1.6,
+    size: int | tuple[int, int] = 96,
+    nuisance: float = 0.6,
+    style: float = 0.7,
+    arousal_motion: float = 0.0,
+    emotion: str | None = None,
+    colour: bool = False,
+) -> FaceClip:
+    """Clip number `clip` of person number `identity`: a pure function of its arguments, so clips can be made in any
+    order and process.
+
+    `size` is the side of a square face crop or (width, height) of a wide shot. `nuisance` scales head motion, speech,
+    noise and light, `style` how variously an emotion is shown (`faces.PRESETS`). A nefer-like clip poses `emotion`,
+    by default the seven emotions in turn over the clips. Labels at `label_fps` start at 0 s. Raises UserError."""
+    check_domain(domain)
+    if clip < 0:
+        raise UserError(f"clip counts from 0, got {clip}")
+    if not (fps > 0 and label_fps > 0 and seconds > 0 and seconds * min(fps, label_fps) >= 1):
+        raise UserError(
+            f"fps, label_fps and seconds are positive and give at least one frame, got {fps}, {label_fps}, {seconds}"
+        )
+    posed = None
+    if domain == "nefer-like":
+        posed = EMOTIONS[clip % len(EMOTIONS)] if emotion is None else emotion.lower()
+    elif emotion is not None:
+        raise UserError("emotion= belongs to nefer-like clips; an afew-va-like clip goes through several")
+    if posed is not None and posed not in EMOTIONS:
+        raise UserError(f"unknown emotion {emotion!r} (there are: {', '.join(EMOTIONS)})")
+    width, height = _size(size)
+    rig = cached_rig(domain, identity, seed, 1.0)
+    rng = rig.who.rng(clip, 51)
+    script = Script(rig.who, rng, seconds, posed, nuisance, style, arousal_motion)
+    scene = draw_scene(rig.who, domain, rng)
+    crop = width == height
+    film = domain == "afew-va-like"
+    low, high = ((0.205, 0.255) if film else (0.185, 0.215)) if crop else ((0.11, 0.17) if film else (0.128, 0.142))
+    scale = height * rng.uniform(low, high)
+    anchor = np.array([0.5, 0.5 + 0.12 * scale / height if crop else 0.42]) + rng.uniform(-1, 1, 2) * (
+        [0.02, 0.015] if crop else [0.08, 0.03]
+    )
+    renderer = Renderer(rig, (width, height), scene, density=2.6 * scale)
+
+    times = np.arange(round(seconds * fps)) / fps
+    moments = script.at(times)
+    pose = _pose(moments, scale, anchor * [width, height])
+    features = rig.features(moments.units, moments.gaze)
+    frames = np.empty((len(times), height, width), np.float32)
+    rgb = np.empty((len(times), height, width, 3), np.uint8) if colour else None
+    picture = np.empty((height, width, 3), np.float32)
+    for t in range(len(times)):
+        renderer.draw(moments.units, features, pose, t, picture, frames[t])
+        if rgb is not None:
+            rgb[t] = np.rint(picture)
+
+    label_times = np.arange(round(seconds * label_fps)) / label_fps
+    labels = script.at(label_times)
+    landmarks = _landmarks(rig, renderer, labels, _pose(labels, scale, anchor * [width, height]))
+    margin = 0.12 * np.ptp(landmarks, axis=1)
+    box = np.concatenate([landmarks.min(1) - margin, landmarks.max(1) + margin], 1)
+    states = np.array(labels.emotions)
+    names, counts = np.unique(states, return_counts=True)
+    raters = rig.who.rng(clip, 52)
+    return FaceClip(
+        domain=domain,
+        subject=rig.who.name,
+        name=f"{rig.who.name}_{clip:03d}",
+        fps=fps,
+        frames=frames,
+        times=times,
+        label_times=label_times,
+        valence=labels.valence.astype(np.float32),
+        arousal=labels.arousal.astype(np.float32),
+        valence_rated=rate(labels.valence, raters),
+        arousal_rated=rate(labels.arousal, raters),
+        emotion=posed or str(names[counts.argmax()]),
+        emotions=states,
+        landmarks=landmarks,
+        box=box,
+        action_units=labels.units.astype(np.float32),
+        rgb=rgb,
+    )
+
+
+def rate(exact: Array, rng: np.random.Generator) -> Float:
+    """[L] float32 in tenths: `exact` [L] as a rater gives it, averaged over the last 5 labels, off by up to a step,
+    in integers / 10."""
+    padded = np.concatenate([np.full(4, exact[0]), exact])
+    late = np.convolve(padded, np.full(5, 0.2), mode="valid")
+    slips = np.repeat(rng.integers(-1, 2, len(exact) // 5 + 1), 5)[: len(exact)]
+    return np.asarray(np.clip(np.rint(10 * late + 0.7 * slips), -10, 10) / 10, np.float32)
+
+
+def _pose(moments: Moments, scale: float, centre: Array) -> Pose:
+    size = scale * moments.zoom
+    return Pose(moments.angles, centre + moments.shift * scale, size, moments.light, moments.pan + 4.0)
+
+
+def _landmarks(rig: Rig, renderer: Renderer, moments: Moments, pose: Pose) -> Array:
+    """[L, 68, 2] in pixels."""
+    features = rig.features(moments.units, moments.gaze)
+    return np.stack([renderer.project(features.landmarks[t], pose, t) for t in range(len(moments.valence))])
+
+
+def describe(clip: FaceClip) -> dict[str, Any]:
+    """The names and numbers that identify a clip: domain, subject, clip, emotion, synthetic = 1."""
+    return {"domain": clip.domain, "subject": clip.subject, "clip": clip.name, "emotion": clip.emotion, "synthetic": 1}
+
+
+__all__ = ["ACTION_UNITS", "PIXELS", "PRESETS", "FaceClip", "describe", "make_clip", "pixel", "rate"]

@@ -1,0 +1,118 @@
+"""Geometry to pixels: posing the vertices, normals, and a z-buffer that keeps triangle and barycentric coordinates."""
+
+import numpy as np
+from numba import njit
+
+from spikeva.faces.mesh import HAIR
+
+# Columns of the vertex attributes handed to the shader.
+POS_X, POS_Y, CHART_X, CHART_Y, NORMAL_X, NORMAL_Y, NORMAL_Z, AUX = range(8)
+
+
+@njit(cache=True)
+def deform(base, basis, index, weights, out):  # type: ignore[no-untyped-def]
+    """out [n, 3] = base, with basis [k, m, 3] times weights [k] added at the vertices index [m]."""
+    out[:] = base
+    for k in range(basis.shape[0]):
+        w = np.float32(weights[k])
+        if w == 0:
+            continue
+        for i in range(basis.shape[1]):
+            j = index[i]
+            out[j, 0] += w * basis[k, i, 0]
+            out[j, 1] += w * basis[k, i, 1]
+            out[j, 2] += w * basis[k, i, 2]
+
+
+@njit(cache=True)
+def project(points, turn, rotation, pivot, scale, centre, distance, screen):  # type: ignore[no-untyped-def]
+    """Fill screen [n, 3] with pixel x, y and depth of points [n, 3] turned about the pivot, weak perspective."""
+    for i in range(points.shape[0]):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        w = turn[i]
+        a, b, c = x - pivot[0], y - pivot[1], z - pivot[2]
+        x += w * (rotation[0, 0] * a + rotation[0, 1] * b + rotation[0, 2] * c - a)
+        y += w * (rotation[1, 0] * a + rotation[1, 1] * b + rotation[1, 2] * c - b)
+        z += w * (rotation[2, 0] * a + rotation[2, 1] * b + rotation[2, 2] * c - c)
+        k = scale * distance / (distance - z)
+        screen[i, 0] = centre[0] + k * x
+        screen[i, 1] = centre[1] - k * y
+        screen[i, 2] = z
+
+
+@njit(cache=True)
+def vertex_attributes(points, chart, aux, turn, grids, rotation, out):  # type: ignore[no-untyped-def]
+    """Fill out [n, 8]: deformed x, y, chart, turned unit normal (from the grids' differences), aux."""
+    for g in range(grids.shape[0]):
+        first, rows, cols = grids[g, 0], grids[g, 1], grids[g, 2]
+        for r in range(rows):
+            up, down = max(r - 1, 0), min(r + 1, rows - 1)
+            for c in range(cols):
+                i = first + r * cols + c
+                left = c - 1 if c > 0 else cols - 2
+                right = c + 1 if c < cols - 1 else 1
+                a, b = first + up * cols + c, first + down * cols + c
+                d, e = first + r * cols + left, first + r * cols + right
+                ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
+                vx, vy, vz = points[e, 0] - points[d, 0], points[e, 1] - points[d, 1], points[e, 2] - points[d, 2]
+                nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+                length = np.sqrt(nx * nx + ny * ny + nz * nz)
+                if length > 1e-12:
+                    nx, ny, nz = nx / length, ny / length, nz / length
+                else:
+                    nx, ny, nz = 0.0, (1.0 if r == 0 else -1.0), 0.0
+                w = turn[i]
+                out[i, NORMAL_X] = nx + w * (rotation[0, 0] * nx + rotation[0, 1] * ny + rotation[0, 2] * nz - nx)
+                out[i, NORMAL_Y] = ny + w * (rotation[1, 0] * nx + rotation[1, 1] * ny + rotation[1, 2] * nz - ny)
+                out[i, NORMAL_Z] = nz + w * (rotation[2, 0] * nx + rotation[2, 1] * ny + rotation[2, 2] * nz - nz)
+                out[i, POS_X], out[i, POS_Y] = points[i, 0], points[i, 1]
+                out[i, CHART_X], out[i, CHART_Y] = chart[i, 0], chart[i, 1]
+                out[i, AUX] = aux[i]
+
+
+@njit(cache=True)
+def rasterize(screen, triangles, material, attributes, fringe, depth, face, bary):  # type: ignore[no-untyped-def]
+    """Fill face [h, w] (-1 = nothing) and bary [h, w, 2] with the nearest triangle at each pixel centre.
+
+    Hair is two-sided and drawn only where its mask plus the noise `fringe` [256, 256] (azimuth, height) is positive.
+    """
+    h, w = depth.shape
+    depth[:] = -1e9
+    face[:] = -1
+    for t in range(triangles.shape[0]):
+        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        x0, y0, x1, y1, x2, y2 = screen[i, 0], screen[i, 1], screen[j, 0], screen[j, 1], screen[k, 0], screen[k, 1]
+        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+        hair = material[t] == HAIR
+        if area > -1e-9 and not (hair and area > 1e-9):
+            continue
+        low_x = max(int(np.ceil(min(x0, x1, x2) - 0.5)), 0)
+        high_x = min(int(np.floor(max(x0, x1, x2) - 0.5)), w - 1)
+        low_y = max(int(np.ceil(min(y0, y1, y2) - 0.5)), 0)
+        high_y = min(int(np.floor(max(y0, y1, y2) - 0.5)), h - 1)
+        if low_x > high_x or low_y > high_y:
+            continue
+        inverse = 1.0 / area
+        z0, z1, z2 = screen[i, 2], screen[j, 2], screen[k, 2]
+        for y in range(low_y, high_y + 1):
+            py = y + 0.5
+            for x in range(low_x, high_x + 1):
+                px = x + 0.5
+                b1 = ((px - x0) * (y2 - y0) - (x2 - x0) * (py - y0)) * inverse
+                b2 = ((x1 - x0) * (py - y0) - (px - x0) * (y1 - y0)) * inverse
+                b0 = 1.0 - b1 - b2
+                if b0 < 0 or b1 < 0 or b2 < 0:
+                    continue
+                z = b0 * z0 + b1 * z1 + b2 * z2
+                if z <= depth[y, x]:
+                    continue
+                if hair:
+                    u = b0 * attributes[i, CHART_X] + b1 * attributes[j, CHART_X] + b2 * attributes[k, CHART_X]
+                    v = b0 * attributes[i, CHART_Y] + b1 * attributes[j, CHART_Y] + b2 * attributes[k, CHART_Y]
+                    mask = b0 * attributes[i, AUX] + b1 * attributes[j, AUX] + b2 * attributes[k, AUX]
+                    if mask + 0.05 * fringe[int(v * 14.0 + 512.0) & 255, int(u * 40.0 + 512.0) & 255] < 0:
+                        continue
+                depth[y, x] = z
+                face[y, x] = t
+                bary[y, x, 0] = b1
+                bary[y, x, 1] = b2

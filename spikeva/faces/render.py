@@ -1,0 +1,149 @@
+"""Geometry -> luminance: one person under one light and camera, frame after frame."""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeva.faces import raster, shader
+from spikeva.faces.features import Features
+from spikeva.faces.rig import Rig
+
+Array = NDArray[np.float64]
+PIVOT = np.array([0.0, -1.0, -0.45])
+DISTANCE = 9.0  # of the camera, head units
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What surrounds a person: `lights` [2, 6] direction and RGB, `ambient` [3], `background` [n, m, 3] linear RGB,
+    `lens` blur in output pixels, `exposure`."""
+
+    lights: Array
+    ambient: Array
+    background: NDArray[np.float32]
+    lens: float = 0.6
+    exposure: float = 1.0
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where the head is, per frame: `angles` [T, 3] yaw, pitch, roll (rad), `centre` [T, 2] of the pivot in output
+    pixels, `scale` [T] pixels per head unit, `gain` [T] of the light, `pan` [T, 2] of the background in its own
+    texels."""
+
+    angles: Array
+    centre: Array
+    scale: Array
+    gain: Array
+    pan: Array
+
+
+def rotation(angles: Array) -> Array:
+    """[3, 3] turn by yaw (to the right of the picture), then pitch (down), then roll (clockwise)."""
+    (cy, cp, cr), (sy, sp, sr) = np.cos(angles), np.sin(angles)
+    yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    pitch = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    roll = np.array([[cr, sr, 0], [-sr, cr, 0], [0, 0, 1]])
+    return np.asarray(roll @ pitch @ yaw)
+
+
+@lru_cache(maxsize=1)
+def _srgb_table() -> Array:
+    v = np.linspace(0, 1, 4096) ** 2
+    return np.asarray(255 * np.where(v <= 0.0031308, 12.92 * v, 1.055 * v ** (1 / 2.4) - 0.055))
+
+
+def lens_kernel(sigma: float) -> Array:
+    """Even kernel that filters and halves a 2 x 2 supersampled picture: a Gaussian of `sigma` output pixels over the
+    pixel's box."""
+    s = max(2 * sigma, 0.2)
+    half = 1 + int(np.ceil(2.6 * s))
+    at = np.arange(-half, half) + 0.5
+    k = np.exp(-0.5 * (at / s) ** 2)
+    k = np.convolve(k, [0.25, 0.5, 0.25])[1:-1]
+    return np.asarray(k / k.sum())
+
+
+@dataclass
+class Renderer:
+    """Draws `rig` at `size` (width, height) with 2 x 2 supersampling. Not thread-safe: it owns its buffers."""
+
+    rig: Rig
+    size: tuple[int, int]
+    scene: Scene
+    density: float = field(default=60.0)
+
+    def __post_init__(self) -> None:
+        w, h = self.size
+        n = len(self.rig.mesh.vertices)
+        self._points = np.empty((n, 3), np.float32)
+        self._screen = np.empty((n, 3), np.float64)
+        self._attributes = np.empty((n, 8), np.float32)
+        self._depth = np.empty((2 * h, 2 * w), np.float32)
+        self._face = np.empty((2 * h, 2 * w), np.int32)
+        self._bary = np.empty((2 * h, 2 * w, 2), np.float32)
+        self._linear = np.empty((2 * h, 2 * w, 3), np.float32)
+        self._rows = np.empty((2 * h, w, 3), np.float32)
+        self._kernel = lens_kernel(self.scene.lens)
+        self._texture = self.rig.texture(self.density)
+
+    def project(self, points: Array, pose: Pose, t: int) -> Array:
+        """[n, 2] output pixels (centres at .5) of head-frame `points` [n, 3] in frame `t`."""
+        screen = np.empty((len(points), 3))
+        turn = np.ones(len(points), np.float32)
+        args = (rotation(pose.angles[t]), PIVOT, float(pose.scale[t]), pose.centre[t], DISTANCE)
+        raster.project(np.ascontiguousarray(points, np.float32), turn, *args, screen)
+        return screen[:, :2]
+
+    def draw(
+        self, units: Array, features: Features, pose: Pose, t: int, rgb: NDArray[np.float32], luma: NDArray[np.float32]
+    ) -> None:
+        """Fill `rgb` [H, W, 3] and `luma` [H, W] (display scale 0..255) with frame `t` of action units [T, A, 2]."""
+        rig, mesh, scene = self.rig, self.rig.mesh, self.scene
+        turn = rotation(pose.angles[t])
+        weights = units[t].ravel()
+        raster.deform(mesh.vertices, rig.basis, rig.front, weights, self._points)
+        scale = 2.0 * float(pose.scale[t])
+        raster.project(self._points, mesh.turn, turn, PIVOT, scale, 2.0 * pose.centre[t], DISTANCE, self._screen)
+        raster.vertex_attributes(self._points, mesh.chart, mesh.aux, mesh.turn, mesh.grids, turn, self._attributes)
+        raster.rasterize(
+            self._screen,
+            mesh.triangles,
+            mesh.material,
+            self._attributes,
+            rig.fringe,
+            self._depth,
+            self._face,
+            self._bary,
+        )
+        wrinkle = rig.wrinkles(self._texture, units[t])
+        step = min((n - 2) / m for n, m in zip(scene.background.shape[:2], self._depth.shape, strict=True)) * 0.8
+        shader.shade(
+            self._face,
+            self._bary,
+            mesh.triangles,
+            mesh.material,
+            self._attributes,
+            self._texture.albedo,
+            wrinkle,
+            self._texture.density,
+            features.eyes[t],
+            features.mouth[t],
+            features.corners[t],
+            features.teeth[t],
+            scene.lights,
+            scene.ambient,
+            rig.colours,
+            rig.gloss,
+            rig.lash,
+            rig.glasses,
+            rig.strands,
+            0.5 / scale,
+            scene.background,
+            np.array([pose.pan[t, 0], pose.pan[t, 1], step]),
+            scene.exposure * float(pose.gain[t]),
+            self._linear,
+        )
+        shader.develop(self._linear, self._kernel, _srgb_table(), self._rows, rgb, luma)

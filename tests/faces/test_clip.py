@@ -1,0 +1,58 @@
+"""A clip is a pure function of its arguments and carries its exact labels."""
+
+import numpy as np
+import pytest
+
+from spikeva import faces
+from spikeva.errors import UserError
+
+SMALL = {"size": 48, "seconds": 0.16, "fps": 50.0}
+
+
+@pytest.mark.parametrize("domain", faces.DOMAINS)
+def test_clip_has_the_declared_shapes(domain: str) -> None:
+    clip = faces.make_clip(domain, 1, 2, **SMALL)
+    assert clip.frames.shape == (8, 48, 48)
+    assert clip.frames.dtype == np.float32
+    assert clip.frames.min() >= 0
+    assert clip.frames.max() <= 255
+    assert len(clip.times) == 8
+    assert clip.landmarks.shape == (4, 68, 2)
+    assert clip.box.shape == (4, 4)
+    assert clip.valence.dtype == np.float32
+    for label in (clip.valence, clip.arousal, clip.valence_rated, clip.arousal_rated):
+        assert label.shape == (4,)
+        assert np.abs(label).max() <= 1
+    tenths = 10 * clip.valence_rated
+    assert np.allclose(tenths, np.rint(tenths))
+
+
+def test_same_arguments_same_bits_whatever_came_before() -> None:
+    first = faces.make_clip("afew-va-like", 3, 1, **SMALL)
+    faces.make_clip("nefer-like", 0, 0, **SMALL)
+    again = faces.make_clip("afew-va-like", 3, 1, **SMALL)
+    assert np.array_equal(first.frames, again.frames)
+    assert np.array_equal(first.landmarks, again.landmarks)
+    assert not np.array_equal(first.frames, faces.make_clip("afew-va-like", 3, 1, **{**SMALL, "seed": 1}).frames)
+
+
+def test_frame_rate_does_not_change_the_performance() -> None:
+    slow = faces.make_clip("afew-va-like", 0, 0, **SMALL)
+    fast = faces.make_clip("afew-va-like", 0, 0, **{**SMALL, "fps": 200.0})
+    assert np.array_equal(slow.frames, fast.frames[::4])
+    assert np.array_equal(slow.valence, fast.valence)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"domain": "nefer"}, "did you mean 'nefer-like'"),
+        ({"clip": -1}, "counts from 0"),
+        ({"fps": 0.0}, "positive"),
+        ({"size": 8}, "at least 16"),
+        ({"emotion": "anger"}, "belongs to nefer-like"),
+    ],
+)
+def test_mistakes_are_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        faces.make_clip(**{"domain": "afew-va-like", "identity": 0, "clip": 0, **change})  # type: ignore[arg-type]
