@@ -17,7 +17,7 @@ def alif_step(x: Tensor, state: State, p: Parameters, rule: Rule) -> tuple[Tenso
     """
     v, a = state
     theta = p["theta"] + p["gamma"] * a
-    h = rule.charge(p["beta"] * v + x, v, theta)
+    h = p["beta"] * v + x
     s = rule.fire(h - theta)
     return s, (rule.discharge(h, s, theta), p["rho"] * a + s)
 
@@ -28,6 +28,7 @@ class ALIF(Neuron):
 
     step = staticmethod(alif_step)
     STATES = ("v", "a")
+    RESETS = ("zero", "subtract")  # a delayed reset would need the threshold of the step before
 
     def __init__(
         self,

@@ -97,8 +97,10 @@ class Neuron(nn.Module):
     """
 
     step: Step
-    STATES: ClassVar[tuple[str, ...]] = ("v",)
-    spiking: ClassVar[bool] = True
+    STATES: ClassVar[tuple[str, ...]] = ("v",)  # names of the state's tensors
+    RESETS: ClassVar[tuple[str, ...]] = RESETS  # those that make sense for this neuron
+    spiking: ClassVar[bool] = True  # False: the output is a membrane
+    leaky: ClassVar[bool] = True  # False: nothing decays
 
     def __init__(self, **options: Unpack[NeuronOptions]) -> None:
         super().__init__()
@@ -110,10 +112,10 @@ class Neuron(nn.Module):
                 f"(options of all neurons: {', '.join(allowed)})"
             )
         reset = options.get("reset", "zero")
-        if reset not in RESETS:
-            raise UserError(
-                f"unknown reset {reset!r}{did_you_mean(str(reset), list(RESETS))} (there are: {', '.join(RESETS)})"
-            )
+        if reset not in self.RESETS:
+            known = ", ".join(self.RESETS)
+            close = did_you_mean(str(reset), list(self.RESETS))
+            raise UserError(f"{type(self).__name__} has no reset {reset!r}{close} (it has: {known})")
         self.channels = options.get("channels")
         surrogate = make_surrogate(options.get("surrogate", "fast_sigmoid"), options.get("slope"))
         self.rule = Rule(surrogate, reset, bool(options.get("detach_reset", True)))
@@ -134,12 +136,10 @@ class Neuron(nn.Module):
         self.constants.append(name)
 
     def decay(self, name: str, value: float, *, learn: bool = False) -> None:
-        """Give the step a factor below 1: a buffer `name`, or to `learn` a Parameter `logit_<name>` under a sigmoid."""
+        """Give the step a factor inside (0, 1): a buffer, or to `learn` a Parameter `logit_<name>` under a sigmoid."""
         full = self._full(name, value, 0.0, 1.0)
-        if value == 1 or (learn and value == 0):
-            raise UserError(
-                f"{type(self).__name__}: {name} must lie below 1 (and above 0 to be learned), got {value!r}"
-            )
+        if value in (0, 1):
+            raise UserError(f"{type(self).__name__}: {name} must lie inside (0, 1), got {value!r}")
         self._store(f"logit_{name}" if learn else name, full.logit() if learn else full, learn)
         (self.decays if learn else self.constants).append(name)
 

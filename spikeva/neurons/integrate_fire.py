@@ -13,6 +13,7 @@ class IF(Neuron):
     """Integrate-and-fire: h = v + x; s = H(h - theta). Lapicque 1907 without the leak; the neuron of Spiking-FER."""
 
     step = staticmethod(lif_step)
+    leaky = False
 
     def __init__(self, **options: Unpack[NeuronOptions]) -> None:
         super().__init__(**options)
