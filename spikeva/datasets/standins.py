@@ -9,6 +9,7 @@ not which identities and clips were asked for: a clip does not depend on others,
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
@@ -153,7 +154,7 @@ def _simulate(job: _Job, domain: str, pixel: "DVSPixel", labels: str, seed: int)
                 pair = {"exact": clip[axis].astype(np.float32), "rated": clip[f"{axis}_rated"].astype(np.float32)}
                 arrays[axis] = pair.pop(labels)
                 arrays |= {f"{axis}_{other}": values for other, values in pair.items()}
-        attributes = {
+        attributes: dict[str, str | int | float] = {
             "subject": str(clip["subject"]),
             "clip": str(clip["name"]),
             "emotion": str(clip["emotion"]),
@@ -161,7 +162,7 @@ def _simulate(job: _Job, domain: str, pixel: "DVSPixel", labels: str, seed: int)
             "synthetic": 1,
             "simulator": json.dumps(asdict(pixel), sort_keys=True),
             "seed": own_seed,
-            "frames": job.frames.name,
+            "frames": os.path.relpath(job.frames, job.events.parent),
         }
     write_clip(job.events, events, labels=arrays, attributes=attributes)
 
