@@ -148,7 +148,7 @@ def measure(model: "nn.Module", batch: "Tensor", kind: str, *, repeats: int = 20
 
 
 def peak_memory(model: "nn.Module", *inputs: "Tensor") -> int:
-    """The bytes of all tensors alive at the fullest moment of `model(*inputs)`, parameters, buffers and inputs included.
+    """The bytes of all tensors alive at the fullest moment of `model(*inputs)`, with parameters, buffers and inputs.
 
     Storages are followed from the operation that first shows them until they are freed, so the number depends on the
     network and the input's shape alone, not on the allocator; scratch memory inside one operation is not seen.
