@@ -47,8 +47,8 @@ LOSSES = {
     "ccc": Loss(mse=0.0, ccc=1.0),
     "mse+ccc": Loss(ccc=1.0),
     "mse+pcc+ccc": Loss(pcc=1.0, ccc=1.0),
-    # EmoNet: Toisoul et al., "Estimation of continuous valence and arousal levels from faces in naturalistic conditions"
-    # (Nature Machine Intelligence 3, 2021), the regression terms of its loss.
+    # EmoNet: Toisoul et al., "Estimation of continuous valence and arousal levels from faces in naturalistic
+    # conditions", Nature Machine Intelligence 3, 2021: the regression terms of its loss.
     "emonet": Loss(pcc=1.0, ccc=1.0, shake=True),
 }
 

@@ -1,0 +1,165 @@
+"""ResNet-18 (He et al., 2016) in any width, for any number of input channels, with any activation.
+
+Its state_dict has torchvision's names, so torchvision's ImageNet weights load; torchvision itself is not needed.
+"""
+
+import urllib.error
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from spikeva.errors import UserError
+
+Activation = Callable[[int], nn.Module]
+IMAGENET_URL = (
+    "https://download.pytorch.org/models/resnet18-f37072fd.pth"  # torchvision's ResNet18_Weights.IMAGENET1K_V1
+)
+
+
+def relu(channels: int) -> nn.Module:
+    """A ReLU; the default activation of every network here."""
+    return nn.ReLU(inplace=True)
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions and the way around them."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int, activation: Activation) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.act1 = activation(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.downsample: nn.Module = nn.Identity()
+        if stride != 1 or in_channels != channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+        self.act2 = activation(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.bn2(self.conv2(self.act1(self.bn1(self.conv1(x)))))
+        return self.act2(out + self.downsample(x))  # type: ignore[no-any-return]
+
+
+class ResNet18(nn.Module):
+    """`[N, C, H, W]` -> `[N, features]`, `features = 8 * width`: ResNet-18 up to its global average pooling.
+
+    stem "imagenet" is the original's (7 x 7 by stride 2, then max pooling: pictures of 100 pixels and more), "small"
+    the CIFAR form (3 x 3, no stride, no pooling: sixteen times the positions). `activation(channels)` makes each
+    activation.
+    """
+
+    def __init__(
+        self, in_channels: int, width: int = 64, stem: str = "imagenet", activation: Activation = relu
+    ) -> None:
+        super().__init__()
+        positive(in_channels=in_channels, width=width)
+        one_of("stem", stem, ("imagenet", "small"))
+        self.width, self.stem, self.features = width, stem, 8 * width
+        if stem == "imagenet":
+            self.conv1 = nn.Conv2d(in_channels, width, 7, 2, 3, bias=False)
+            self.maxpool: nn.Module = nn.MaxPool2d(3, 2, 1)
+        else:
+            self.conv1 = nn.Conv2d(in_channels, width, 3, 1, 1, bias=False)
+            self.maxpool = nn.Identity()
+        self.bn1 = nn.BatchNorm2d(width)
+        self.act1 = activation(width)
+        self.layer1 = nn.Sequential(*self._stage(width, width, 1, activation))
+        self.layer2 = nn.Sequential(*self._stage(width, 2 * width, 2, activation))
+        self.layer3 = nn.Sequential(*self._stage(2 * width, 4 * width, 2, activation))
+        self.layer4 = nn.Sequential(*self._stage(4 * width, 8 * width, 2, activation))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @staticmethod
+    def _stage(in_channels: int, channels: int, stride: int, activation: Activation) -> tuple[nn.Module, nn.Module]:
+        return BasicBlock(in_channels, channels, stride, activation), BasicBlock(channels, channels, 1, activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.act1(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return x.mean((-2, -1))
+
+    def load_pretrained(self, source: str) -> None:
+        """Load ImageNet weights from a file with torchvision's names, or "imagenet" (torch's cache, else a download).
+
+        The first convolution's colour filters are summed (a grey picture's response) and spread evenly over the input
+        channels. Raises UserError where the weights do not fit this network or cannot be had, and says where it looked.
+        """
+        if self.stem != "imagenet" or self.width != 64:
+            raise UserError(
+                f"pretrained weights are for stem 'imagenet' and width 64, not {self.stem!r} and {self.width}; "
+                "change these or leave `pretrained` out"
+            )
+        state = read_weights(source, "imagenet", IMAGENET_URL)
+        state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+        state["conv1.weight"] = spread_channels(state.get("conv1.weight"), self.conv1.in_channels)
+        load_exactly(self, state, source)
+
+
+def positive(**values: int) -> None:
+    """Nothing; raises UserError for a value that is not a whole number above 0."""
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise UserError(f"{name} must be a whole number above 0, not {value!r}")
+
+
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Nothing; raises UserError where `value` is not among `allowed`."""
+    if value not in allowed:
+        raise UserError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
+
+
+def check_input(x: Tensor) -> None:
+    """Nothing; raises ValueError where `x` is not `[B, T, C, H, W]`."""
+    if x.ndim != 5:
+        raise ValueError(f"a model takes [B, T, C, H, W], not {x.ndim} axes of sizes {tuple(x.shape)}")
+
+
+def read_weights(source: str, keyword: str, url: str) -> dict[str, Tensor]:
+    """The state_dict in the file `source`, or, where `source` is `keyword`, from torch's cache or `url`.
+
+    Raises UserError that says where it looked.
+    """
+    if source != keyword:
+        path = Path(source).expanduser()
+        if not path.is_file():
+            raise UserError(
+                f"pretrained: there is no file {path}; give a state_dict's path, or {keyword!r} to fetch {url}"
+            )
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+    try:
+        return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
+    except (urllib.error.URLError, OSError, RuntimeError) as error:
+        cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+        raise UserError(
+            f"pretrained={keyword!r}: the weights are not at {cached} and could not be fetched from {url} ({error}); "
+            "put the file there, give its path as `pretrained`, or leave `pretrained` out"
+        ) from error
+
+
+def spread_channels(weight: Tensor | None, in_channels: int) -> Tensor:
+    """A colour convolution's weight `[O, 3, ...]` as `[O, in_channels, ...]`: summed over colour, shared evenly."""
+    if weight is None:
+        raise UserError(
+            "pretrained: the file has no weight of a first convolution; is it a state_dict of torchvision's?"
+        )
+    grey = weight.sum(1, keepdim=True) / in_channels
+    return grey.repeat(1, in_channels, *(1,) * (weight.ndim - 2))
+
+
+def load_exactly(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Nothing; loads `state`. Raises UserError where a name or a shape is not the network's."""
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(f"pretrained: {source} does not hold this network's weights: {error}") from error
