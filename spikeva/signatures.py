@@ -4,6 +4,7 @@ import ast
 import inspect
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -40,17 +41,30 @@ def _spelled_out(found: dict[str, inspect.Parameter]) -> dict[str, inspect.Param
 
 
 def _text(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).removeprefix("typing.")
 
 
 @cache
 def _from_source(module: str, name: str) -> Mapping[str, inspect.Parameter]:
     path = _ROOT.joinpath(*module.split(".")[1:])
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    aliases = _option_types(body)
+    for node in body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and name in map(_registered_name, node.decorator_list):
-            return MappingProxyType(_spelled_out(_arguments(node)))
+            return MappingProxyType(_spelled_out(_arguments(node, aliases)))
     raise LookupError(f"{path} registers no {name!r}")
+
+
+def _option_types(body: list[ast.stmt]) -> dict[str, str]:
+    """What the names mean that a module imports from modules called `options`, which are free of torch by rule."""
+    return {
+        alias.asname or alias.name: _text(getattr(import_module(node.module), alias.name))
+        for node in body
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.endswith(".options")
+        for alias in node.names
+        if alias.name != "NeuronOptions"
+    }
 
 
 def _registered_name(decorator: ast.expr) -> Any:
@@ -59,7 +73,7 @@ def _registered_name(decorator: ast.expr) -> Any:
     return decorator.args[0].value
 
 
-def _arguments(node: ast.FunctionDef | ast.ClassDef) -> dict[str, inspect.Parameter]:
+def _arguments(node: ast.FunctionDef | ast.ClassDef, aliases: Mapping[str, str]) -> dict[str, inspect.Parameter]:
     if isinstance(node, ast.ClassDef):
         inits = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
         if not inits:
@@ -70,12 +84,12 @@ def _arguments(node: ast.FunctionDef | ast.ClassDef) -> dict[str, inspect.Parame
     defaults = [None] * (len(positional) - len(a.defaults)) + list(a.defaults)
     pairs = [*zip(positional, defaults, strict=True), *zip(a.kwonlyargs, a.kw_defaults, strict=True)]
     kind = inspect.Parameter.KEYWORD_ONLY
-    found = {
-        p.arg: inspect.Parameter(
-            p.arg, kind, default=_default(d), annotation=ast.unparse(p.annotation) if p.annotation else ""
+    found = {}
+    for p, d in pairs:
+        annotation = ast.unparse(p.annotation) if p.annotation else ""
+        found[p.arg] = inspect.Parameter(
+            p.arg, kind, default=_default(d), annotation=aliases.get(annotation, annotation)
         )
-        for p, d in pairs
-    }
     if a.kwarg is not None:
         annotation = ast.unparse(a.kwarg.annotation) if a.kwarg.annotation else ""
         found[a.kwarg.arg] = inspect.Parameter(a.kwarg.arg, inspect.Parameter.VAR_KEYWORD, annotation=annotation)

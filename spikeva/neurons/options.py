@@ -1,10 +1,12 @@
 """What every neuron accepts, by name and without torch, so that a config is checked in no time."""
 
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
-BACKENDS = ("fused", "snntorch", "norse")
-RESETS = ("zero", "subtract", "subtract_delayed")
+Backend = Literal["auto", "fused", "snntorch", "norse"]
+Reset = Literal["zero", "subtract", "subtract_delayed"]
+BACKENDS: tuple[str, ...] = get_args(Backend)[1:]
+RESETS: tuple[str, ...] = get_args(Reset)
 
 
 class NeuronOptions(TypedDict, total=False):
@@ -13,8 +15,8 @@ class NeuronOptions(TypedDict, total=False):
     theta: float
     learn_theta: bool
     channels: int | None
-    reset: str
+    reset: Reset
     detach_reset: bool
     surrogate: str | Callable[..., Any]
     slope: float | None
-    backend: str
+    backend: Backend
