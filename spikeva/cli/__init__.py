@@ -80,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(module.run(args))
     except UserError as error:
-        print(f"spikeva {name}: {error}", file=sys.stderr)
+        text = str(error)
+        print(text if "\n" in text else f"spikeva {name}: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nspikeva {name}: interrupted; the same command goes on from here", file=sys.stderr)

@@ -34,6 +34,8 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         encoding: name and parameters, as ``{"encoding": "tbr", "bits": 8, "dt": 5000}``.
         kind: "ann" or "snn": the layout the model is made for.
         frames: number of windows K.
+        history_us: a label needs so much of the clip before it; None: the K windows. A study gives its longest, so that
+            every encoding is asked for the same labels.
         augmentation: applied to samples drawn with an epoch; `seed` and the sample determine it.
 
     Items are ``(input float32 [T, C, H, W], target float32 [2])``; the target is NaN where a clip has no labels.
@@ -46,6 +48,7 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         kind: str,
         frames: int,
         *,
+        history_us: int | None = None,
         augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> None:
@@ -54,6 +57,7 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.options = {k: v for k, v in encoding.items() if k != "encoding"}
         self.kind, self.frames, self.augmentation, self.seed = kind, frames, augmentation, seed
         self.span_us = encode.span_us(self.name, **self.options)
+        history = max(frames * self.span_us, history_us or 0)
         self._open: dict[int, EventClip] = {}
         self.times: list[NDArray[np.int64]] = []
         self.targets: list[NDArray[np.float32]] = []
@@ -65,11 +69,11 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             unknown = np.full(len(times), np.nan, np.float32)
             self.times.append(times)
             self.targets.append(np.stack([labels.get("valence", unknown), labels.get("arousal", unknown)], axis=1))
-            whole = np.flatnonzero(times >= frames * self.span_us)
+            whole = np.flatnonzero(times >= history)
             if not len(whole):
                 raise UserError(
-                    f"{path}: no label has {frames} windows of {self.span_us / 1000:g} ms before it; the last is at "
-                    f"{times.max(initial=0) / 1e6:g} s. Use fewer or shorter windows, or longer clips"
+                    f"{path}: no label has {history / 1000:g} ms of the clip before it, as {frames} windows need; the last "
+                    f"label is at {times.max(initial=0) / 1000:g} ms. Use fewer or shorter windows, or longer clips"
                 )
             self.samples += [Sample(index, int(label)) for label in whole]
 

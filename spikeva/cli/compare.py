@@ -1,0 +1,38 @@
+"""``spikeva compare``: a whole study."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+SUMMARY = (
+    "Run a study: models x encodings x folds x seeds, from the clips to the report. Finished parts are not done again."
+)
+EXAMPLES = """  spikeva compare configs/quick.yaml --out runs/quick
+  spikeva compare configs/quick.yaml --out runs/quick --max-cells 1   # one more cell, then the report of what is there
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, help="YAML file that describes the study")
+    parser.add_argument("--out", type=Path, help="run directory (default: runs/<name of the study>)")
+    parser.add_argument("--max-cells", type=int, metavar="N", help="run at most N unfinished cells")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that render and simulate (default: one a core)"
+    )
+
+
+def run(args: Namespace) -> int:
+    from spikeva.study.config import load
+
+    study = load(args.config)
+    out = args.out or Path("runs") / study.study
+
+    from rich.console import Console
+
+    from spikeva.report import terminal_table
+    from spikeva.study.runner import run as run_study
+
+    results = run_study(study, out, max_cells=args.max_cells, workers=args.workers)
+    console = Console()
+    console.print(terminal_table(results))
+    console.print(f"report: {(out / 'report.html').resolve()}", soft_wrap=True, highlight=False)
+    return 0

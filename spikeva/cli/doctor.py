@@ -1,0 +1,75 @@
+"""``spikeva doctor``: what is installed, what is missing, and what to do about it."""
+
+from argparse import ArgumentParser, Namespace
+from importlib.util import find_spec
+
+SUMMARY = "Say what is installed, which devices and backends are found, and what to do about what is missing."
+EXAMPLES = """  spikeva doctor
+"""
+
+# distribution, module, what for, how to get it
+OPTIONAL = (
+    ("norse", "norse", "the norse backend of spiking neurons", "pip install 'spikeva[norse]'"),
+    ("tonic", "tonic", "event augmentation", "pip install 'spikeva[tonic]'"),
+    ("av", "av", "reading video files", "pip install 'spikeva[video]'"),
+    ("nir", "nir", "export of spiking models", "pip install 'spikeva[nir]'"),
+    ("distributed", "distributed", "prepare on a cluster", "pip install 'spikeva[cluster]'"),
+    ("v2e", "v2ecore", "engine='v2e', the original simulator; our own engines give the same events without it",
+     "see the v2e page of SensorsINI on how to install it; it is not on the package index"),
+)  # fmt: skip
+REQUIRED = (
+    "torch",
+    "numpy",
+    "numba",
+    "snntorch",
+    "lightning",
+    "h5py",
+    "hdf5plugin",
+    "opencv-python-headless",
+    "matplotlib",
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    pass
+
+
+def run(args: Namespace) -> int:
+    from spikeva.study.environment import environment, package_version
+
+    found = environment()
+    print(f"spikeva {found['spikeva']}, Python {found['python']} on {found['platform']}")
+    print(f"device   {found['device']}, {found['cores']} cores, {found['threads']} threads\n")
+    missing = []
+    for name in REQUIRED:
+        installed = package_version(name)
+        print(f"  {'ok' if installed else 'MISSING':<8}{name:<24}{installed or 'pip install spikeva'}")
+        missing += [] if installed else [name]
+    print("\noptional")
+    for name, module, purpose, remedy in OPTIONAL:
+        there = find_spec(module) is not None
+        print(
+            f"  {'ok' if there else '-':<8}{name:<24}{(package_version(name) or 'found') if there else 'not found'}: {purpose}"
+        )
+        if not there:
+            print(f"  {'':<32}to get it: {remedy}")
+    print("\nbackends of spiking neurons")
+    for name, (usable, text) in _backends().items():
+        print(f"  {'ok' if usable else '-':<8}{name:<24}{text}")
+    return 1 if missing else 0
+
+
+def _backends() -> dict[str, tuple[bool, str]]:
+    import torch
+
+    cuda = torch.cuda.is_available()
+    triton = find_spec("triton") is not None
+    return {
+        "fused (CPU)": (find_spec("numba") is not None, "numba kernels"),
+        "fused (CUDA)": (
+            cuda and triton,
+            "Triton kernels" if cuda and triton else "no CUDA device" if triton else "no Triton",
+        ),
+        "snntorch": (find_spec("snntorch") is not None, "the library's own neurons, step by step"),
+        "norse": (find_spec("norse") is not None, "the library's own neurons, step by step"),
+    }

@@ -1,0 +1,50 @@
+"""``spikeva list``: what can be named in a config."""
+
+from argparse import ArgumentParser, Namespace
+
+SUMMARY = "List models, neurons, surrogates, encodings, pixel presets and emotion anchors, by name or wildcard."
+EXAMPLES = """  spikeva list
+  spikeva list models
+  spikeva list models 'snn_*'
+  spikeva list neurons        # which backend runs which neuron
+"""
+KINDS = ("models", "neurons", "surrogates", "encodings", "presets", "anchors")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("kind", nargs="?", choices=KINDS, help="what to list (default: everything)")
+    parser.add_argument("pattern", nargs="?", default="*", help="shell wildcard, in quotes")
+
+
+def run(args: Namespace) -> int:
+    for kind in [args.kind] if args.kind else KINDS:
+        print(f"{kind}:")
+        for line in _lines(kind, args.pattern):
+            print(f"  {line}")
+    return 0
+
+
+def _lines(kind: str, pattern: str) -> list[str]:
+    from fnmatch import fnmatchcase
+
+    from spikeva import encode, models, neurons
+
+    if kind == "models":
+        return [_with_options(name, models.parameters(name)) for name in models.list_models(pattern)]
+    if kind == "encodings":
+        return [_with_options(name, encode.parameters(name)) for name in encode.list_encodings(pattern)]
+    if kind == "neurons":
+        return neurons.table(pattern).splitlines()
+    if kind == "surrogates":
+        return neurons.list_surrogates(pattern)
+    if kind == "presets":
+        from spikeva.simulate.pixel import PRESETS
+
+        return [f"{name:<14} {pixel}" for name, pixel in PRESETS.items() if fnmatchcase(name, pattern)]
+    from spikeva.evaluation.emotion import ANCHORS
+
+    return [f"{name:<20} {anchors.source}" for name, anchors in ANCHORS.items() if fnmatchcase(name, pattern)]
+
+
+def _with_options(name: str, options: object) -> str:
+    return f"{name:<26} {', '.join(options)}"  # type: ignore[arg-type]

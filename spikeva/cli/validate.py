@@ -1,0 +1,35 @@
+"""``spikeva validate``: is this config right, and what would it run?"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+SUMMARY = (
+    "Check a config and say what it would run. All mistakes are shown at once; the exit code is 2 if there are any."
+)
+EXAMPLES = """  spikeva validate configs/quick.yaml
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, nargs="+", help="YAML files")
+
+
+def run(args: Namespace) -> int:
+    from spikeva.errors import UserError
+    from spikeva.study.cells import cells
+    from spikeva.study.config import load
+
+    mistakes = []
+    for path in args.config:
+        try:
+            study = load(path)
+        except UserError as error:
+            mistakes.append(str(error))
+            continue
+        todo = list(cells(study))
+        print(f"{path}: fine; {len(todo)} cells")
+        for cell in todo:
+            print(f"  {cell.key}  {cell.label}  fold {cell.fold}  seed {cell.seed}")
+    if mistakes:
+        raise UserError("\n".join(mistakes))
+    return 0

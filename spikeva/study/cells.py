@@ -1,0 +1,79 @@
+"""The cells of a study: one model on one encoding, one fold, one seed. What determines a cell's result names its folder."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import spikeva
+from spikeva.study.config import Study
+from spikeva.study.files import digest
+
+RESULTS_VERSION = 1  # goes up when the same config comes to mean other numbers
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run. `model` and `encoding` are as in the config: a name under "model" or "encoding", and parameters."""
+
+    study: Study
+    model: dict[str, Any]
+    encoding: dict[str, Any]
+    fold: int
+    seed: int
+
+    @property
+    def kind(self) -> str:
+        """ "ann" or "snn"."""
+        return str(self.model["model"]).partition("_")[0]
+
+    @property
+    def label(self) -> str:
+        """Model and encoding, with the parameters that tell them from others of the grid."""
+        return f"{_label(self.model, 'model', self.study.grid.models)} · {_label(self.encoding, 'encoding', self.study.grid.encodings)}"
+
+    def determinants(self) -> dict[str, Any]:
+        """Everything that the result follows from."""
+        study = self.study.model_dump(mode="json", exclude={"study", "question", "grid"})
+        study["trainer"] = {k: study["trainer"][k] for k in ("precision", "gradient_clip_val", "devices", "num_nodes")}
+        study["training"].pop("workers")
+        return {
+            "spikeva": spikeva.__version__,
+            "results_version": RESULTS_VERSION,
+            **study,
+            "model": self.model,
+            "encoding": self.encoding,
+            "fold": self.fold,
+            "run_seed": self.seed,
+        }
+
+    @property
+    def key(self) -> str:
+        return digest(self.determinants())
+
+    def folder(self, out: Path) -> Path:
+        return out / "cells" / self.key
+
+
+def _label(entry: dict[str, Any], kind: str, among: list[dict[str, Any]]) -> str:
+    """The name of an entry, with the parameters in which it differs from others of the same name."""
+    twins = [other for other in among if other[kind] == entry[kind]]
+    differing = [k for k in entry if k != kind and any(other.get(k) != entry[k] for other in twins)]
+    inside = ", ".join(f"{k}={entry[k]}" for k in differing)
+    return f"{entry[kind]}({inside})" if inside else str(entry[kind])
+
+
+def model_label(cell: Cell) -> str:
+    return _label(cell.model, "model", cell.study.grid.models)
+
+
+def encoding_label(cell: Cell) -> str:
+    return _label(cell.encoding, "encoding", cell.study.grid.encodings)
+
+
+def cells(study: Study) -> Iterator[Cell]:
+    """The cells of a study, in the order in which they run."""
+    grid = study.grid
+    for seed, fold, encoding, model in product(grid.seeds, grid.folds, grid.encodings, grid.models):
+        yield Cell(study, model, encoding, fold, seed)

@@ -1,0 +1,76 @@
+"""Which differences between models and between encodings can be said of people beyond those seen."""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeva.evaluation import statistics
+
+METRIC = "ccc"
+AXES = ("valence", "arousal")
+Entry = dict[str, Any]
+
+
+def compare(entries: list[Entry], rows: dict[str, list[dict[str, str]]], seed: int) -> list[Entry]:
+    """Paired differences of the CCC on the same frames: ANN against SNN on one encoding, and encodings of one model.
+
+    Args:
+        entries: the cells of results.json.
+        rows: predictions.csv of each cell, by its hash.
+        seed: of the permutations.
+
+    All folds are taken together, and the metric is averaged over training seeds. `p` is of the paired permutation over
+    subjects, `p_holm` is corrected over all rows of the list.
+    """
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault((entry["model"], entry["encoding"]), []).append(entry)
+    found = []
+    for a, b in combinations(groups, 2):
+        kinds = {groups[a][0]["kind"], groups[b][0]["kind"]}
+        across_kinds = a[1] == b[1] and kinds == {"ann", "snn"}
+        across_encodings = a[0] == b[0]
+        if across_kinds and groups[a][0]["kind"] == "ann":
+            a, b = b, a  # the spiking net first: a positive difference speaks for it
+        if across_kinds or across_encodings:
+            found += [_paired(groups[a], groups[b], rows, axis, seed) for axis in AXES]
+    for row, p in zip(found, statistics.holm([row["p"] for row in found]), strict=True):
+        row["p_holm"] = p
+    return found
+
+
+def _paired(a: list[Entry], b: list[Entry], rows: dict[str, list[dict[str, str]]], axis: str, seed: int) -> Entry:
+    y, pa, subjects = _series(a, rows, axis)
+    _, pb, _ = _series(b, rows, axis)
+    low, high = statistics.jackknife_difference(METRIC, y, pa, pb, subjects)
+    return {
+        "a": f"{a[0]['model']} · {a[0]['encoding']}",
+        "b": f"{b[0]['model']} · {b[0]['encoding']}",
+        "metric": f"{METRIC} {axis}",
+        "difference": statistics.difference(METRIC, y, pa, pb, subjects),
+        "ci95": [low, high],
+        "p": statistics.paired_permutation(METRIC, y, pa, pb, subjects, seed),
+        "unit": "subject",
+        "dataset": a[0]["dataset"],
+        "synthetic": a[0]["synthetic"],
+    }
+
+
+def _series(
+    entries: list[Entry], rows: dict[str, list[dict[str, str]]], axis: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+    """Labels [n], predictions [seeds, n] and subjects [n], with the folds one after the other."""
+    seeds = sorted({e["seed"] for e in entries})
+    by_seed = [
+        [
+            row
+            for e in sorted((e for e in entries if e["seed"] == s), key=lambda e: e["fold"])
+            for row in rows[e["hash"]]
+        ]
+        for s in seeds
+    ]
+    y = np.array([float(row[axis]) for row in by_seed[0]])
+    p = np.array([[float(row[f"{axis}_pred"]) for row in part] for part in by_seed])
+    return y, p, [row["subject"] for row in by_seed[0]]

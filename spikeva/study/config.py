@@ -1,0 +1,314 @@
+"""The schema of a study: what a YAML config may say. All mistakes are found at once, and no torch is imported to say so."""
+
+from collections.abc import Iterator, Mapping
+from inspect import Parameter as Signature
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from spikeva.errors import UserError
+from spikeva.registry import did_you_mean
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StandIn(_Block):
+    """Faces that spikeva renders, with known valence and arousal: synthetic, and called so wherever a number shows."""
+
+    dataset: Literal["afew-va-like", "nefer-like"]
+    identities: PositiveInt = Field(description="people; no two clips of different people share a face")
+    clips: PositiveInt = Field(description="clips of each person")
+    seconds: PositiveFloat = Field(1.28, description="length of a clip")
+    fps: PositiveFloat = Field(
+        100.0, description="frames rendered a second, before simulation; labels come at 25 a second"
+    )
+    size: Annotated[int, Field(ge=32, le=1280)] = Field(64, description="side of the face picture in pixels")
+    pixel: str | dict[str, Any] | None = Field(
+        None, description="a pixel preset or its parameters; none: the domain's own"
+    )
+    labels: Literal["exact", "rated"] = Field(
+        "exact", description="the true valence and arousal, or as raters would give"
+    )
+    nuisance: Annotated[float, Field(ge=0, le=2)] = Field(0.6, description="pose, speech, light: higher is harder")
+    style: Annotated[float, Field(ge=0, le=2)] = Field(
+        0.7, description="how differently people express the same: higher is harder"
+    )
+    seed: int = 0
+
+
+class Prepared(_Block):
+    """A folder of event clips that `spikeva prepare` wrote from AFEW-VA, NEFER or your own recordings."""
+
+    dataset: Literal["prepared"]
+    root: Path
+
+
+DataSource = Annotated[StandIn | Prepared, Field(discriminator="dataset")]
+
+
+class Window(_Block):
+    """What a model sees of a clip to predict one label: `frames` windows of the encoding's length, ending at the label."""
+
+    frames: PositiveInt = 4
+
+
+class Grid(_Block):
+    """Every combination is one cell. A model or an encoding is its name and its parameters."""
+
+    models: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    encodings: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    folds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+
+
+class Training(_Block):
+    """The budget, the same for every cell."""
+
+    epochs: PositiveInt = 10
+    max_steps: PositiveInt | None = Field(None, description="stop after so many steps, whatever the epochs say")
+    samples_per_clip: PositiveInt = Field(6, description="labels of each clip that an epoch draws")
+    batch_size: PositiveInt = 32
+    learning_rate: PositiveFloat = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    loss: str = "emonet"
+    augment: bool = Field(True, description="rotate, scale, shift and flip the training samples")
+    workers: Annotated[int, Field(ge=0)] = Field(
+        0, description="processes that encode; 0 encodes in the training process"
+    )
+
+
+class Evaluation(_Block):
+    """How a trained model is scored."""
+
+    anchors: str = Field("face-like", description="where emotions lie on the valence-arousal plane")
+    method: Literal["angle", "point"] = Field("angle", description="nearest anchor by direction, or by distance")
+    pooling: Literal["mean", "peak", "weighted"] = Field(
+        "mean", description="from the frames of a recording to one point"
+    )
+    cost_samples: PositiveInt = Field(8, description="samples on which operations and spikes are counted")
+
+
+class TrainerOptions(_Block):
+    """Options of Lightning's Trainer."""
+
+    accelerator: str = "auto"
+    devices: int | str | list[int] = 1
+    num_nodes: PositiveInt = 1
+    strategy: str = "auto"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    gradient_clip_val: PositiveFloat | None = 1.0
+
+
+class Study(_Block):
+    """A whole study."""
+
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    question: str = (
+        "How far does a spiking network get against ResNet+Fusion on the same faces, and what does each cost?"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    regression: DataSource
+    transfer: DataSource | None = None
+    folds: Annotated[int, Field(ge=2)] = Field(4, description="parts that the people are split into")
+    window: Window = Window()
+    grid: Grid
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    trainer: TrainerOptions = TrainerOptions()
+
+
+def load(path: str | Path) -> Study:
+    """The study that a YAML file describes.
+
+    Raises:
+        UserError: the file cannot be read, is not YAML, or says something that is not allowed; one line a mistake, each
+            with the key's path, what was found and what is allowed.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the config {path}: {error}") from None
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    return parse(raw, str(path))
+
+
+def parse(raw: Any, name: str = "config") -> Study:
+    """The study that plain data describe; raises UserError as `load` does."""
+    if not isinstance(raw, dict):
+        raise UserError(f"{name}: a config is a mapping of keys, found {type(raw).__name__}")
+    problems = []
+    study = None
+    try:
+        study = Study.model_validate(raw)
+    except ValidationError as error:
+        problems += [_sentence(e, raw) for e in error.errors()]
+    problems += _named_problems(raw)
+    if study is not None and not problems:
+        problems += _joint_problems(study)
+    if problems or study is None:
+        raise UserError("\n".join(f"{name}: {p}" for p in problems))
+    return study
+
+
+def _sentence(error: Any, raw: Any) -> str:
+    """One mistake of pydantic's as a line of ours."""
+    location = [part for part in error["loc"] if not _is_union_tag(part)]
+    path = _path(location)
+    if error["type"] == "extra_forbidden":
+        block = _block_at(error["loc"])
+        allowed = sorted(block.model_fields) if block else []
+        hint = did_you_mean(str(location[-1]), allowed)
+        return f"{path}: unknown key {location[-1]!r}{hint} (allowed: {', '.join(allowed)})"
+    if error["type"] == "missing":
+        return f"{path}: this key is missing; add it"
+    found = error["input"]
+    text = str(error["msg"]).removeprefix("Input should be ").replace("unable to parse string as an integer", "")
+    hint = ""
+    if error["type"] in {"literal_error", "union_tag_invalid"}:
+        allowed = [
+            s.strip(" '")
+            for s in str(error["ctx"].get("expected", error["ctx"].get("expected_tags", "")))
+            .replace(" or ", ",")
+            .split(",")
+        ]
+        if error["type"] == "union_tag_invalid":
+            path, found, text = _path([*location, "dataset"]), error["ctx"]["tag"], ", ".join(allowed)
+        hint = did_you_mean(str(found), allowed)
+    elif error["type"] == "union_tag_not_found":
+        return f"{path}.dataset: this key is missing; allowed: afew-va-like, nefer-like, prepared"
+    return f"{path}: found {found!r}, allowed: {text.rstrip(', ')}{hint}"
+
+
+def _is_union_tag(part: object) -> bool:
+    return part in {"afew-va-like,nefer-like", "afew-va-like", "nefer-like", "prepared", "StandIn", "Prepared"}
+
+
+def _block_at(location: tuple[Any, ...]) -> type[_Block] | None:
+    """The block of the schema that holds the last key of `location`."""
+    blocks: dict[str, type[_Block]] = {
+        "window": Window, "grid": Grid, "training": Training, "evaluation": Evaluation, "trainer": TrainerOptions,
+    }  # fmt: skip
+    if len(location) == 1:
+        return Study
+    if location[0] in {"regression", "transfer"}:
+        return Prepared if location[1] == "prepared" else StandIn
+    return blocks.get(str(location[0]))
+
+
+def _path(location: list[Any]) -> str:
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path
+
+
+def _named_problems(raw: dict[str, Any]) -> Iterator[str]:
+    """Mistakes in what is known by name: models, encodings, loss, anchors, pixels."""
+    from spikeva.encode import list_encodings
+    from spikeva.models import list_models
+
+    grid = raw.get("grid")
+    grid = grid if isinstance(grid, dict) else {}
+    for key, kind, table in (("models", "model", list_models()), ("encodings", "encoding", list_encodings())):
+        entries = grid.get(key)
+        for i, entry in enumerate(entries if isinstance(entries, list) else []):
+            where = f"grid.{key}[{i}]"
+            if not isinstance(entry, Mapping):
+                continue  # said by the schema
+            if kind not in entry:
+                yield f"{where}.{kind}: this key is missing; name the {kind}"
+                continue
+            for key_, problem in _option_problems(kind, entry, table):
+                yield f"{where}.{key_}: {problem}"
+    yield from _named_value(raw, "training", "loss", "spikeva.training.loss", "LOSSES")
+    yield from _named_value(raw, "evaluation", "anchors", "spikeva.evaluation.emotion", "ANCHORS")
+    for block in ("regression", "transfer"):
+        source = raw.get(block)
+        if isinstance(source, dict) and "pixel" in source:
+            from spikeva.simulate import DVSPixel
+
+            try:
+                if isinstance(source["pixel"], str):
+                    DVSPixel.preset(source["pixel"])
+                elif isinstance(source["pixel"], dict):
+                    DVSPixel(**source["pixel"])
+            except (UserError, TypeError) as error:
+                yield f"{block}.pixel: {error}"
+
+
+def _option_problems(kind: str, entry: Mapping[str, Any], names: list[str]) -> Iterator[tuple[str, str]]:
+    """(key, what is wrong) of one model or encoding; where the name is unknown, its keys are held against all of them."""
+    from spikeva import encode, models
+    from spikeva.neurons import NEURONS
+
+    def parameters(known: str) -> Mapping[str, Any]:
+        if kind == "encoding":
+            return encode.parameters(known)
+        neuron = entry.get("neuron") if "neuron" in models.parameters(known) else None
+        return models.parameters(known, neuron if neuron in NEURONS else None)
+
+    name = entry[kind]
+    if kind == "model" and (neuron := entry.get("neuron")) is not None and neuron not in NEURONS:
+        yield "neuron", NEURONS.unknown(str(neuron))
+    if name not in names:
+        yield kind, f"found {name!r}, allowed: {', '.join(names)}{did_you_mean(str(name), names)}"
+    allowed: dict[str, Any] = {}
+    for known in [name] if name in names else names:
+        allowed |= parameters(known)
+    allowed.pop("in_channels", None)  # follows from the encoding
+    for key, value in entry.items():
+        if key == kind:
+            continue
+        if key not in allowed:
+            yield key, f"unknown key {key!r}{did_you_mean(key, list(allowed))} (allowed: {', '.join(allowed)})"
+        elif problem := _unfit(key, value, allowed[key]):
+            yield key, problem
+
+
+def _unfit(key: str, value: Any, parameter: Any) -> str | None:
+    """What is wrong with the value of a model's or an encoding's argument, or None where it is fine."""
+    if isinstance(parameter, Signature):
+        from spikeva.models import wrong_value
+
+        return wrong_value(key, parameter, value)
+    try:
+        parameter.check(value)
+    except UserError:
+        return f"found {value!r}, allowed: {parameter.allowed}"
+    return None
+
+
+def _named_value(raw: dict[str, Any], block: str, key: str, module: str, table: str) -> Iterator[str]:
+    from importlib import import_module
+
+    holder = raw.get(block)
+    if isinstance(holder, dict) and isinstance(holder.get(key), str):
+        names = list(getattr(import_module(module), table))
+        if holder[key] not in names:
+            yield f"{block}.{key}: found {holder[key]!r}, allowed: {', '.join(names)}{did_you_mean(holder[key], names)}"
+
+
+def _joint_problems(study: Study) -> Iterator[str]:
+    """Mistakes that lie between keys."""
+    for fold in study.grid.folds:
+        if fold >= study.folds:
+            yield f"grid.folds: found {fold}, allowed: 0 to {study.folds - 1} (folds: {study.folds})"
+    for key, values in (
+        ("models", study.grid.models), ("encodings", study.grid.encodings),
+        ("folds", study.grid.folds), ("seeds", study.grid.seeds),
+    ):  # fmt: skip
+        for i, value in enumerate(values):  # type: ignore[var-annotated, arg-type]
+            if value in values[:i]:
+                yield f"grid.{key}[{i}]: the same as grid.{key}[{values.index(value)}]; remove one"
+    if isinstance(study.regression, StandIn):
+        if study.regression.dataset == "nefer-like":
+            yield "regression.dataset: found 'nefer-like', which has no valence and arousal labels; use it under transfer"
+        if study.regression.identities < study.folds:
+            yield f"folds: found {study.folds}, allowed: at most {study.regression.identities}, the number of identities"

@@ -1,0 +1,37 @@
+"""What a number was computed with: versions, device, threads. Imports nothing heavy."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import spikeva
+
+PACKAGES = (
+    "torch", "numpy", "numba", "snntorch", "norse", "tonic", "lightning", "h5py", "hdf5plugin", "opencv-python-headless",
+    "scipy", "matplotlib", "av", "nir", "distributed",
+)  # fmt: skip
+
+
+def package_version(name: str) -> str | None:
+    """The installed version of a distribution, None where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def environment() -> dict[str, Any]:
+    """Versions of what is installed, the interpreter, the platform and the device."""
+    import torch
+
+    return {
+        "spikeva": spikeva.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "packages": {name: v for name in PACKAGES if (v := package_version(name))},
+    }

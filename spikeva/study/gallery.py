@@ -1,0 +1,64 @@
+"""Example clips for the report: the video, the events and the TBR picture at each label's time."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeva import encode
+from spikeva.datasets import ClipSet
+from spikeva.events import EventClip
+from spikeva.events._atomic import whole_file
+from spikeva.study.config import Study
+
+COUNT = 6  # clips of each set that are shown
+
+
+def write_gallery(path: Path, study: Study, *sets: ClipSet) -> None:
+    """`<i>/{frames, on, off, tbr, t_us, subject, clip, domain}` of a few clips of each set, of different people."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    chosen = [clip for clips in sets for clip in _spread(clips)]
+    tbr = next((e for e in study.grid.encodings if e["encoding"] == "tbr"), {"encoding": "tbr"})
+    options = {k: v for k, v in tbr.items() if k != "encoding"}
+    span = encode.span_us("tbr", **options)
+    for i, one in enumerate(chosen):
+        with EventClip(one.path) as clip:
+            times = np.asarray(clip.labels["t_us"], np.int64)
+            times = times[times >= span]
+            events = clip.events()
+            source = str(clip.attributes.get("frames", ""))
+            labels = {k: v for k, v in clip.labels.items() if k in ("valence", "arousal")}
+            keep = np.isin(clip.labels["t_us"], times)
+        counts = encode.encode(events, "counts", ends=times, dt=span)
+        arrays |= {
+            f"{i}/on": counts[:, 0].astype(np.uint16),
+            f"{i}/off": counts[:, 1].astype(np.uint16),
+            f"{i}/tbr": encode.encode(events, "tbr", ends=times, **{**options, "bits": 8, "polarity": "merge"})[:, 0],
+            f"{i}/t_us": times,
+            f"{i}/subject": np.array(one.subject),
+            f"{i}/clip": np.array(one.clip),
+            f"{i}/domain": np.array(one.domain),
+            f"{i}/emotion": np.array(one.emotion or ""),
+            **{f"{i}/{axis}": values[keep] for axis, values in labels.items()},
+        }
+        video = one.path.parent / source
+        if source and video.is_file():
+            with np.load(video) as rendered:
+                nearest = np.searchsorted(rendered["times"], times / 1e6).clip(0, len(rendered["times"]) - 1)
+                arrays[f"{i}/frames"] = rendered["frames"][nearest]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _spread(clips: ClipSet) -> list:  # type: ignore[type-arg]
+    """One clip of each of a few people, with different emotions as far as there are."""
+    chosen, seen = [], set()
+    for subject in clips.subjects:
+        own = list(clips.of([subject]))
+        own.sort(key=lambda clip: clip.emotion in seen)  # stable: the first whose emotion is new
+        seen.add(own[0].emotion)
+        chosen.append(own[0])
+        if len(chosen) == COUNT:
+            break
+    return chosen

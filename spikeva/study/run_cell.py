@@ -1,0 +1,199 @@
+"""One cell, from clips to its run directory. What is there is not done again; `done.json` is written last."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spikeva import encode, models
+from spikeva.datasets import ClipSet, Split
+from spikeva.evaluation import cost, emotion, metrics, statistics
+from spikeva.study.cells import Cell, encoding_label, model_label
+from spikeva.study.files import read_csv, read_json, write_csv, write_json, write_yaml
+from spikeva.training.augment import Augmentation
+from spikeva.training.data import Windows
+from spikeva.training.fit import fit
+from spikeva.training.predict import predict
+
+AXES = ("valence", "arousal")
+PREDICTIONS = ("subject", "clip", "frame", "t_us", "valence", "arousal", "valence_pred", "arousal_pred")
+TRANSFER = ("subject", "clip", "frame", "t_us", "emotion", "valence_pred", "arousal_pred")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What all cells of a study share: the split of each fold, and the clips of the other domain."""
+
+    folds: list[Split]
+    transfer: ClipSet | None
+    synthetic: bool
+
+
+def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict[str, Any]:
+    """The cell's entry of results.json. `place` ("2/4") stands in front of the names of its stages."""
+    folder = cell.folder(out)
+    if (folder / "done.json").exists():
+        return dict(read_json(folder / "metrics.json"))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_yaml(folder / "config.yaml", cell.determinants())
+    began = time.perf_counter()
+    split = material.folds[cell.fold]
+    model = _create(cell)
+    _train(cell, model, split.train, folder, f"{place} train {cell.label}".strip())
+    trained = time.perf_counter()
+    result = _evaluate(cell, model, split.test, material, folder, f"{place} evaluate {cell.label}".strip())
+    write_json(folder / "metrics.json", result)
+    seconds = {"train": trained - began, "evaluate": time.perf_counter() - trained}
+    write_json(folder / "done.json", {"seconds": {k: round(v, 2) for k, v in seconds.items()}})
+    (folder / "training.ckpt").unlink(missing_ok=True)
+    return result
+
+
+def history_us(cell: Cell) -> int:
+    """How much of a clip stands before a label that is used: the longest that any encoding of the grid needs."""
+    spans = [encode.span_us(e["encoding"], **_options(e, "encoding")) for e in cell.study.grid.encodings]
+    return cell.study.window.frames * max(spans)
+
+
+def windows(cell: Cell, clips: ClipSet, augmentation: Augmentation | None = None) -> Windows:
+    """The samples that a cell's model sees of some clips."""
+    return Windows(
+        clips.paths,
+        cell.encoding,
+        cell.kind,
+        cell.study.window.frames,
+        history_us=history_us(cell),
+        augmentation=augmentation,
+        seed=_seed(cell),
+    )
+
+
+def _seed(cell: Cell) -> int:
+    return int(np.random.SeedSequence([cell.study.seed, cell.fold, cell.seed]).generate_state(1)[0] % 2**31)
+
+
+def _options(entry: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    return {k: v for k, v in entry.items() if k != kind}
+
+
+def _create(cell: Cell) -> torch.nn.Module:
+    name, options = cell.model["model"], _options(cell.model, "model")
+    if "frames" in models.parameters(name):
+        options.setdefault("frames", cell.study.window.frames)
+    channels = encode.channels(cell.encoding["encoding"], cell.kind, **_options(cell.encoding, "encoding"))
+    torch.manual_seed(_seed(cell))
+    return models.create_model(name, in_channels=channels, **options)
+
+
+def _train(cell: Cell, model: torch.nn.Module, clips: ClipSet, folder: Path, name: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = folder / "model.safetensors"
+    if not weights.exists():
+        study = cell.study
+        augmentation = Augmentation() if study.training.augment else None
+        history = fit(
+            model,
+            windows(cell, clips, augmentation),
+            study.training.model_dump(),
+            checkpoint=folder / "training.ckpt",
+            seed=_seed(cell),
+            trainer=study.trainer.model_dump(),
+            name=name,
+        )
+        write_csv(folder / "training.csv", ("step", "loss"), enumerate(history))
+        part = weights.with_name(".model.safetensors.part")
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part)
+        part.rename(weights)
+    model.load_state_dict(load_file(weights))
+
+
+def _evaluate(
+    cell: Cell, model: torch.nn.Module, clips: ClipSet, material: Material, folder: Path, name: str
+) -> dict[str, Any]:
+    device = _device(cell)
+    samples = windows(cell, clips)
+    predictions = predict(model, samples, device=device, name=name)
+    write_csv(folder / "predictions.csv", PREDICTIONS, _rows(samples, clips, predictions, labels=True))
+    rows = read_csv(folder / "predictions.csv")
+    result: dict[str, Any] = {
+        "hash": cell.key,
+        "model": model_label(cell),
+        "kind": cell.kind,
+        "encoding": encoding_label(cell),
+        "dataset": cell.study.regression.dataset,
+        "synthetic": material.synthetic,
+        "fold": cell.fold,
+        "seed": cell.seed,
+        "regression": regression(rows),
+    }
+    if material.transfer is not None:
+        samples = windows(cell, material.transfer)
+        predictions = predict(model, samples, device=device, name=name.replace("evaluate", "transfer"))
+        write_csv(folder / "transfer.csv", TRANSFER, _rows(samples, material.transfer, predictions, labels=False))
+        result["transfer"] = zero_shot(cell, read_csv(folder / "transfer.csv"))
+    batch = torch.stack([samples[i][0] for i in _spread(len(samples), cell.study.evaluation.cost_samples)])
+    measured = cost.measure(model.to("cpu"), batch, cell.kind)
+    return {**result, "parameters": measured["parameters"], "cost": measured}
+
+
+def _device(cell: Cell) -> str:
+    wanted = cell.study.trainer.accelerator
+    if wanted in {"gpu", "cuda"} or (wanted == "auto" and torch.cuda.is_available()):
+        return "cuda"
+    return "cpu"
+
+
+def _spread(n: int, wanted: int) -> list[int]:
+    """`wanted` indices spread evenly over n."""
+    return np.unique(np.linspace(0, n - 1, wanted).round().astype(int)).tolist()  # type: ignore[no-any-return]
+
+
+def _rows(
+    samples: Windows, clips: ClipSet, predictions: NDArray[np.float32], *, labels: bool
+) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for (index, label, _), predicted in zip(samples.samples, predictions, strict=True):
+        clip = clips[index]
+        known = samples.targets[index][label].tolist() if labels else [clip.emotion]
+        rows.append((clip.subject, clip.clip, label, samples.times[index][label], *known, *predicted.tolist()))
+    return rows
+
+
+def columns(rows: list[dict[str, str]], *names: str) -> NDArray[np.float64]:
+    """[len(names), n] numbers of rows of a CSV."""
+    return np.array([[float(row[name]) for row in rows] for name in names])
+
+
+def regression(rows: list[dict[str, str]]) -> dict[str, Any]:
+    """Metrics of each axis over all frames, with the interval of the CCC over subjects."""
+    subjects = [row["subject"] for row in rows]
+    result = {}
+    for axis in AXES:
+        y, p = columns(rows, axis, f"{axis}_pred")
+        low, high = statistics.jackknife_interval("ccc", y, p, subjects)
+        result[axis] = {**metrics.regression(y, p), "ccc_ci95": [low, high]}
+    return result
+
+
+def zero_shot(cell: Cell, rows: list[dict[str, str]]) -> dict[str, Any]:
+    """Emotion of each recording from its predicted valence and arousal; nothing is fitted on these recordings."""
+    settings = cell.study.evaluation
+    recordings: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in rows:
+        recordings.setdefault((row["subject"], row["clip"]), []).append(row)
+    points = [
+        emotion.recording_point(columns(r, "valence_pred", "arousal_pred").T, settings.pooling)
+        for r in recordings.values()
+    ]
+    predicted = emotion.classify(points, settings.anchors, settings.method)
+    scores = emotion.transfer(
+        [r[0]["emotion"] for r in recordings.values()], predicted, [s for s, _ in recordings], settings.anchors
+    )
+    assert cell.study.transfer is not None
+    return {"dataset": cell.study.transfer.dataset, "classes": scores.pop("labels"), **scores}

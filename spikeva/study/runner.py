@@ -1,0 +1,107 @@
+"""A whole study: clips, cells, baselines, comparisons, results.json, the report. Finished parts are not done again."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from spikeva.datasets import ClipSet, standin
+from spikeva.progress import console
+from spikeva.study.baselines import baselines
+from spikeva.study.cells import Cell, cells
+from spikeva.study.comparisons import compare
+from spikeva.study.config import DataSource, StandIn, Study
+from spikeva.study.environment import environment
+from spikeva.study.files import read_csv, write_json
+from spikeva.study.gallery import write_gallery
+from spikeva.study.run_cell import Material, run_cell
+
+
+def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int | None = None) -> dict[str, Any]:
+    """Run every cell of a study into `out`; returns what results.json holds.
+
+    Args:
+        max_cells: stop after so many cells that were not finished before; the results hold what is there.
+        workers: processes that render and simulate; None: one a core.
+    """
+    from spikeva.report import write_report
+
+    out.mkdir(parents=True, exist_ok=True)
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "data"):
+        material = prepare(study, out, workers)
+    todo = list(cells(study))
+    if max_cells is not None:
+        todo = _first_unfinished(todo, out, max_cells)
+    entries = []
+    with _timed(seconds, "cells"):
+        for number, cell in enumerate(todo, 1):
+            entries.append(run_cell(cell, material, out, f"{number}/{len(todo)}"))
+    with _timed(seconds, "comparisons"):
+        rows = {entry["hash"]: read_csv(out / "cells" / entry["hash"] / "predictions.csv") for entry in entries}
+        results = {
+            "study": _about(study, material),
+            "cells": entries,
+            "baselines": baselines(study, material, todo),
+            "comparisons": compare(entries, rows, study.seed),
+        }
+    if not (out / "gallery.npz").exists():
+        write_gallery(out / "gallery.npz", study, material.folds[study.grid.folds[0]].test, *_transfer(material))
+    write_json(out / "results.json", {**results, "environment": {**environment(), "seconds": seconds}})
+    with _timed(seconds, "report"):
+        write_report(out)
+    return results
+
+
+def prepare(study: Study, out: Path, workers: int | None = None) -> Material:
+    """The clips of a study, rendered and simulated where they are stand-ins, and their folds by subject."""
+    regression = _clips(study.regression, out / "data", workers)
+    transfer = _clips(study.transfer, out / "data", workers) if study.transfer else None
+    synthetic = regression.synthetic or (transfer is not None and transfer.synthetic)
+    return Material(regression.folds(study.folds, study.seed), transfer, synthetic)
+
+
+def _clips(source: DataSource, out: Path, workers: int | None) -> ClipSet:
+    if not isinstance(source, StandIn):
+        return ClipSet.read(source.root)
+    options = source.model_dump(exclude={"dataset"})
+    return standin(source.dataset, out, workers=workers, **options)
+
+
+def _first_unfinished(todo: list[Cell], out: Path, count: int) -> list[Cell]:
+    """The cells that are done, and `count` more."""
+    kept = []
+    for cell in todo:
+        done = (cell.folder(out) / "done.json").exists()
+        if done or count > 0:
+            kept.append(cell)
+            count -= not done
+    return kept
+
+
+def _transfer(material: Material) -> list[ClipSet]:
+    return [] if material.transfer is None else [material.transfer]
+
+
+def _about(study: Study, material: Material) -> dict[str, Any]:
+    clips = [clip for part in (material.folds[0].train, material.folds[0].test) for clip in part]
+    about = {
+        "name": study.study,
+        "question": study.question,
+        "synthetic": material.synthetic,
+        "subjects": len({clip.subject for clip in clips}),
+        "clips": len(clips),
+        "transfer_clips": sum(map(len, _transfer(material))),
+        "config": study.model_dump(mode="json"),
+    }
+    return about
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - began, 2)
+    if not console.is_terminal:
+        console.print(f"{name}: {seconds[name]:.0f} s", highlight=False)
