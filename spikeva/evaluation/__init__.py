@@ -5,6 +5,6 @@ arousal to an emotion), `baselines` (what any model has to beat), `cost` (operat
 network; the only part that needs torch).
 """
 
-from spikeva.evaluation import emotion, metrics, statistics
+from spikeva.evaluation import baselines, cost, emotion, metrics, statistics
 
-__all__ = ["emotion", "metrics", "statistics"]
+__all__ = ["baselines", "cost", "emotion", "metrics", "statistics"]

@@ -132,11 +132,14 @@ def read_weights(source: str, keyword: str, url: str) -> dict[str, Tensor]:
             raise UserError(
                 f"pretrained: there is no file {path}; give a state_dict's path, or {keyword!r} to fetch {url}"
             )
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+        try:
+            if path.suffix == ".safetensors":
+                from safetensors.torch import load_file
 
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+                return load_file(path)
+            return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+        except Exception as error:  # of many types, according to where the file stops making sense
+            raise UserError(f"pretrained: {path} is not a file of weights ({type(error).__name__}: {error})") from error
     try:
         return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
     except (urllib.error.URLError, OSError, RuntimeError) as error:
