@@ -103,7 +103,7 @@ def draw_identity(domain: str, identity: int, seed: int = 0) -> Identity:
     age = float(r.beta(1.6, 2.2) if film else r.beta(1.2, 4.0))
     tone = r.beta(1.1, 1.5) if film else r.beta(1.6, 1.3)
     skin = _mix(_SKIN, tone * 4) * np.exp(r.normal(0, 0.04, 3))
-    hair = _mix(_HAIR, 3.2 * r.beta(1.0, 1.0 + 5 * tone)) if r.random() > 0.07 else _HAIR[4]
+    hair = _mix(_HAIR, 3.2 * r.beta(1.0, 1.0 + 5 * tone)) if tone > 0.5 or r.random() > 0.12 else _HAIR[4]
     grey = float(np.clip((age - 0.55) * 2.4 + r.normal(0, 0.15), 0, 1))
     hair = (1 - grey) * hair + grey * _GREY
     iris = _IRIS[0 if tone > 0.5 else r.integers(0, 5)]
@@ -112,7 +112,7 @@ def draw_identity(domain: str, identity: int, seed: int = 0) -> Identity:
         ("short", "side-part", "fringe", "bob", "long", "long") if female else ("short", "short", "side-part", "fringe")
     )
     style = str(r.choice(styles))
-    if not female and r.random() < 0.15 + 0.5 * age:
+    if not female and r.random() < 0.05 + 0.45 * age:
         style = str(r.choice(["receding", "receding", "bald"]))
     spread = 1.0 if film else 1.25
 

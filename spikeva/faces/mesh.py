@@ -13,7 +13,7 @@ from spikeva.faces.identity import Identity
 Array = NDArray[np.float64]
 HEAD, HAIR, TORSO, EAR = range(4)
 CROWN = 1.68
-_EXPONENT = 2.25  # of the superellipse a horizontal section is
+EXPONENT = 2.25  # of the superellipse a horizontal section is
 
 
 @dataclass(frozen=True)
@@ -60,24 +60,24 @@ def monotone_cubic(x: Array, xs: Array, ys: Array) -> Array:
 def half_width(who: Identity, y: Array) -> Array:
     """[n] half width of the head at height `y`."""
     c, cw, jaw = who.chin, who.chin_width, who.jaw
-    ys = [c - 0.02, c + 0.035, c + 0.14, c + 0.33, -1.0, -0.5, 0, 0.5, 0.95, 1.3, CROWN - 0.1, CROWN - 0.03, CROWN]
-    ws = [0, 0.75 * cw, cw + 0.16, (cw + 0.2 + jaw) / 2, jaw, 0.945, 1.0, 0.99, 0.93, 0.76, 0.50, 0.28, 0]
+    ys = [c - 0.02, c + 0.035, c + 0.14, c + 0.33, -1.0, -0.5, 0, 0.5, 0.95, 1.28, CROWN - 0.14, CROWN - 0.03, CROWN]
+    ws = [0, 0.75 * cw, cw + 0.16, (cw + 0.2 + jaw) / 2, jaw, 0.945, 1.0, 1.0, 0.955, 0.81, 0.56, 0.25, 0]
     return monotone_cubic(y, np.array(ys), np.array(ws)) * who.face_width
 
 
 def half_depth(who: Identity, y: Array) -> Array:
     """[n] half depth of the head at height `y`."""
     c = who.chin
-    ys = [c - 0.02, c + 0.06, c + 0.16, -1.25, -0.9, -0.5, 0, 0.3, 0.7, 1.1, 1.4, CROWN - 0.06, CROWN]
-    ds = [0.35, 0.72, 0.82, 0.84, 0.90, 0.93, 0.95, 1.0, 0.97, 0.82, 0.58, 0.28, 0]
+    ys = [c - 0.02, c + 0.06, c + 0.16, -1.25, -0.9, -0.5, 0, 0.3, 0.7, 1.1, 1.4, CROWN - 0.05, CROWN]
+    ds = [0.35, 0.72, 0.82, 0.84, 0.90, 0.93, 0.95, 1.0, 0.99, 0.88, 0.66, 0.32, 0]
     return monotone_cubic(y, np.array(ys), np.array(ds))
 
 
 def _section(who: Identity, y: Array, theta: Array) -> Array:
     """[..., 3] points of the smooth skull at heights `y` and azimuths `theta`."""
     s, c = np.sin(theta), np.cos(theta)
-    x = half_width(who, y) * np.sign(s) * np.abs(s) ** (2 / _EXPONENT)
-    z = half_depth(who, y) * np.sign(c) * np.abs(c) ** (2 / _EXPONENT)
+    x = half_width(who, y) * np.sign(s) * np.abs(s) ** (2 / EXPONENT)
+    z = half_depth(who, y) * np.sign(c) * np.abs(c) ** (2 / EXPONENT)
     z = np.where(z < 0, 1.12 * z, z) + 0.22 * smooth(-0.3, -1.6, y)
     return np.stack([x, y + 0 * x, z], -1)
 
@@ -97,7 +97,7 @@ def relief(who: Identity, x: Array, y: Array) -> Array:
         (0.14 * t + 0.22 * t**2.2)
         * np.exp(-0.5 * (x / width) ** 2)
         * smooth(0.30, 0.05, y)
-        * smooth(tip - 0.13, tip + 0.02, y)
+        * smooth(tip - 0.16, tip + 0.03, y)
     )
     return np.asarray(
         bump(who.brow_ridge, 0.40, who.brow_y - 0.03, 0.22, 0.085)
@@ -106,7 +106,7 @@ def relief(who: Identity, x: Array, y: Array) -> Array:
         + bump(-0.05, 0.17, 0.06, 0.08, 0.12)
         + bump(0.05, 0.62, -0.26, 0.20, 0.20)
         + ridge
-        + bump(0.075, 0, tip, 0.095, 0.075)
+        + bump(0.075, 0, tip, 0.095, 0.085)
         + bump(0.135, 0.74 * who.nose_width, nb + 0.06, 0.30 * who.nose_width, 0.075)
         + bump(0.10, 0, my + 0.02, 0.34, 0.26)
         + bump(-0.022, 0, (my + nb) / 2 + 0.03, 0.04, 0.10)
@@ -123,8 +123,8 @@ def surface(who: Identity, x: Array, y: Array) -> Array:
     """[n, 3] points of the face above canonical (x, y)."""
     w = np.maximum(half_width(who, y), 1e-6)
     share = np.clip(np.abs(x) / w, 0, 0.999)
-    s = share ** (_EXPONENT / 2)
-    z = half_depth(who, y) * np.sqrt(1 - s * s) ** (2 / _EXPONENT) + 0.22 * smooth(-0.3, -1.6, y)
+    s = share ** (EXPONENT / 2)
+    z = half_depth(who, y) * np.sqrt(1 - s * s) ** (2 / EXPONENT) + 0.22 * smooth(-0.3, -1.6, y)
     return np.stack([x, y, z + relief(who, x, y)], -1)
 
 
@@ -143,7 +143,7 @@ def _azimuths(n: int) -> Array:
     return np.pi * (0.55 * u + 0.45 * u**3)
 
 
-def _hairline(who: Identity, theta: Array) -> tuple[Array, Array]:
+def hairline(who: Identity, theta: Array) -> tuple[Array, Array]:
     """[n] lowest and highest height of hair at azimuth `theta`."""
     a = np.abs(theta) * 180 / np.pi
     front = {"fringe": 0.50, "bob": 0.80, "receding": 1.32, "bald": 1.32}.get(who.hair_style, 0.0) or who.hairline
@@ -179,7 +179,7 @@ def _hair_grid(who: Identity, rows: int, cols: int) -> tuple[Array, Array, Array
     p = _section(who, np.maximum(y, hang) + 0 * theta, theta + 0 * y)
     p[..., 1] = y
     face_side = smooth(1.15, 0.45, np.abs(theta)) * smooth(0.95, 0.35, y)
-    volume = who.hair_volume * {"receding": 0.5, "bald": 0.35, "long": 1.25, "bob": 1.3, "fringe": 1.1}.get(
+    volume = who.hair_volume * {"receding": 0.5, "bald": 0.1, "long": 1.25, "bob": 1.3, "fringe": 1.1}.get(
         who.hair_style, 1.0
     )
     push = volume * (1 - 0.6 * face_side) + 0.02
@@ -187,9 +187,9 @@ def _hair_grid(who: Identity, rows: int, cols: int) -> tuple[Array, Array, Array
         push = push + 0.10 * smooth(0.3, -1.2, y) + 0 * theta
     if who.hair_style in ("short", "side-part", "fringe"):
         push = push * (0.55 + 0.45 * smooth(-0.5, 0.9, y))
-    direction = np.stack([np.sin(theta) + 0 * y, 0.9 * smooth(0.7, 1.68, y) + 0 * theta, np.cos(theta) + 0 * y], -1)
+    direction = np.stack([np.sin(theta) + 0 * y, 1.5 * smooth(0.7, 1.68, y) + 0 * theta, np.cos(theta) + 0 * y], -1)
     p = p + push[..., None] * direction
-    low, high = _hairline(who, theta + 0 * y)
+    low, high = hairline(who, theta + 0 * y)
     mask = np.minimum(y - low, high - y)
     return p, np.stack([theta + 0 * y, y + 0 * theta], -1), mask
 
@@ -243,7 +243,7 @@ def build_mesh(who: Identity, detail: float = 1.0) -> Mesh:
     torso, torso_chart = _torso_grid(who, 26, 37)
     under = 0.42 + 0.58 * smooth(-1.55, -2.15, torso[..., 1] - 0.25 * torso[..., 2])
     parts.append((TORSO, torso, torso_chart, under, smooth(-2.2, -1.0, torso[..., 1])))
-    for sign in (-1.0, 1.0):
+    for sign in () if who.hair_style in ("long", "bob") else (-1.0, 1.0):  # hidden under the hair
         ear = _ear_grid(who, sign, 9, 11)
         parts.append((EAR, ear, ear[..., :2], np.ones(ear.shape[:2]), np.ones(ear.shape[:2])))
 

@@ -10,6 +10,18 @@ POS_X, POS_Y, CHART_X, CHART_Y, NORMAL_X, NORMAL_Y, NORMAL_Z, AUX = range(8)
 
 
 @njit(cache=True)
+def tiled(noise, u, v):  # type: ignore[no-untyped-def]
+    """Value at (u, v) of a noise picture [256, 256] that repeats, bilinear."""
+    u, v = u + 4096.0, v + 4096.0
+    i, j = int(v), int(u)
+    f, g = v - i, u - j
+    i0, i1, j0, j1 = i & 255, (i + 1) & 255, j & 255, (j + 1) & 255
+    top = noise[i0, j0] + g * (noise[i0, j1] - noise[i0, j0])
+    low = noise[i1, j0] + g * (noise[i1, j1] - noise[i1, j0])
+    return top + f * (low - top)
+
+
+@njit(cache=True)
 def deform(base, basis, index, weights, out):  # type: ignore[no-untyped-def]
     """out [n, 3] = base, with basis [k, m, 3] times weights [k] added at the vertices index [m]."""
     out[:] = base
@@ -110,7 +122,7 @@ def rasterize(screen, triangles, material, attributes, fringe, depth, face, bary
                     u = b0 * attributes[i, CHART_X] + b1 * attributes[j, CHART_X] + b2 * attributes[k, CHART_X]
                     v = b0 * attributes[i, CHART_Y] + b1 * attributes[j, CHART_Y] + b2 * attributes[k, CHART_Y]
                     mask = b0 * attributes[i, AUX] + b1 * attributes[j, AUX] + b2 * attributes[k, AUX]
-                    if mask + 0.05 * fringe[int(v * 14.0 + 512.0) & 255, int(u * 40.0 + 512.0) & 255] < 0:
+                    if mask + tiled(fringe, u * 40.0, v * 30.0) < 0:
                         continue
                 depth[y, x] = z
                 face[y, x] = t

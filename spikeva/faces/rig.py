@@ -68,7 +68,9 @@ def build_rig(who: Identity, detail: float = 1.0) -> Rig:
     front = np.flatnonzero(np.abs(flat).max((0, 2)) > 1e-4)
     rng = who.rng(41)
     strands = np.clip(value_noise(rng, (256, 256), (24, 1.6)), -2, 2).astype(np.float32)
-    fringe = np.clip(value_noise(rng, (256, 256), (40, 3)) * 0.8, -2, 2).astype(np.float32)
+    tufts = 0.022 * value_noise(rng, (256, 256), (60, 5)) + 0.022 * value_noise(rng, (256, 256), (30, 1.7))
+    ragged = {"fringe": 0.8, "bob": 0.8}.get(who.hair_style, 1.2)
+    fringe = np.clip(ragged * tufts, -0.12, 0.12).astype(np.float32)
     frame = np.array([0.02, 0.018, 0.016]) if rng.random() < 0.7 else np.array([0.16, 0.09, 0.04])
     return Rig(
         who=who,

@@ -18,7 +18,7 @@ from spikeva.faces.features import (
     LID_UP,
 )
 from spikeva.faces.mesh import EAR, HAIR, HEAD
-from spikeva.faces.raster import AUX, CHART_X, CHART_Y, NORMAL_X, NORMAL_Y, NORMAL_Z, POS_X, POS_Y
+from spikeva.faces.raster import AUX, CHART_X, CHART_Y, NORMAL_X, NORMAL_Y, NORMAL_Z, POS_X, POS_Y, tiled
 from spikeva.faces.texture import LEFT, TOP
 
 SKIN, HAIR_COLOUR, CLOTH, IRIS, LIPS, GLASSES = range(6)  # rows of the colour table [6, 3]
@@ -41,7 +41,7 @@ def _bell(x):  # type: ignore[no-untyped-def]
 def _light(nx, ny, nz, lights, ambient, wrap):  # type: ignore[no-untyped-def]
     """Diffuse light (r, g, b) and specular (r, g, b) on a unit normal; two directional lights and an ambient from
     above."""
-    sky = 0.75 + 0.25 * ny
+    sky = 0.82 + 0.18 * ny
     r, g, b = ambient[0] * sky, ambient[1] * sky, ambient[2] * sky
     sr, sg, sb = 0.0, 0.0, 0.0
     for k in range(lights.shape[0]):
@@ -79,7 +79,8 @@ def _eye(dx, dy, e, edge, colours, lights, lash):  # type: ignore[no-untyped-def
         cover = _step(-edge, edge, min(up - dy, dy - low)) * min(gap / (0.6 * edge + 1e-9), 1.0)
     if cover > 0:
         shade = 1.0 - 0.30 * u * u - 0.45 * _step(0.045, -0.005, up - dy)
-        r, g, b = 0.62 * shade, 0.58 * shade, 0.54 * shade
+        white = 0.30 + 0.45 * colours[SKIN, 0]
+        r, g, b = white * shade, 0.94 * white * shade, 0.87 * white * shade
         ix, iy = dx - e[GAZE_X], dy - e[GAZE_Y]
         rho = np.sqrt(ix * ix + iy * iy)
         iris = _step(0.100 + edge, 0.100 - edge, rho)
@@ -96,7 +97,7 @@ def _eye(dx, dy, e, edge, colours, lights, lash):  # type: ignore[no-untyped-def
             )
             r, g, b = r + (pr - r) * iris, g + (pg - g) * iris, b + (pb - b) * iris
         cx, cy = ix - 0.045 * lights[0, 0], iy - 0.040 - 0.02 * lights[0, 1]
-        spark = _step(0.030 + edge, 0.018, np.sqrt(cx * cx + cy * cy))
+        spark = _step(0.026 + edge, 0.012, np.sqrt(cx * cx + cy * cy))
         r, g, b = r + spark * (0.9 - r), g + spark * (0.9 - g), b + spark * (0.9 - b)
     reach = _step(1.16, 0.98, abs(u))
     line = max(lash, 0.5 * edge)
@@ -301,24 +302,24 @@ def shade(  # type: ignore[no-untyped-def]
                     ):
                         r, g, b = r + 0.05 * lights[0, 3], g + 0.05 * lights[0, 4], b + 0.05 * lights[0, 5]
                     r, g, b = (
-                        r + frame * (colours[GLASSES, 0] * dr + 0.3 * sr - r),
-                        g + frame * (colours[GLASSES, 1] * dg + 0.3 * sg - g),
-                        b + frame * (colours[GLASSES, 2] * db + 0.3 * sb - b),
+                        r + frame * (colours[GLASSES, 0] * dr + 0.10 * sr - r),
+                        g + frame * (colours[GLASSES, 1] * dg + 0.10 * sg - g),
+                        b + frame * (colours[GLASSES, 2] * db + 0.10 * sb - b),
                     )
             elif kind == HAIR:
                 inside = 1.0
                 if nz < 0:
                     nx, ny, nz, inside = -nx, -ny, -nz, 0.35
-                fine = strands[int(cy * 9.0 + 512.0) & 255, int(cx * 44.0 + 512.0) & 255]
-                broad = strands[int(cy * 5.0 + 300.0) & 255, int(cx * 15.0 + 300.0) & 255]
+                fine = tiled(strands, cx * 44.0, cy * 9.0)
+                broad = tiled(strands, cx * 13.0 + 77.0, cy * 4.0)
                 ny += 0.12 * broad
                 nx += 0.10 * fine
                 dr, dg, db, sr, sg, sb = _light(nx, ny, nz, lights, ambient, 0.1)
-                tone = (0.85 + 0.20 * fine + 0.12 * broad) * inside * (0.62 + 0.38 * _step(0.0, 0.16, aux))
+                tone = (0.90 + 0.14 * fine + 0.10 * broad) * inside * (0.62 + 0.38 * _step(0.0, 0.16, aux))
                 band = 0.020 * (0.6 + 0.4 * fine) * inside
-                r = colours[HAIR_COLOUR, 0] * tone * dr + (band + 0.25 * colours[HAIR_COLOUR, 0] * inside) * sr
-                g = colours[HAIR_COLOUR, 1] * tone * dg + (band + 0.25 * colours[HAIR_COLOUR, 1] * inside) * sg
-                b = colours[HAIR_COLOUR, 2] * tone * db + (band + 0.25 * colours[HAIR_COLOUR, 2] * inside) * sb
+                r = colours[HAIR_COLOUR, 0] * tone * dr + (band + 0.11 * colours[HAIR_COLOUR, 0] * inside) * sr
+                g = colours[HAIR_COLOUR, 1] * tone * dg + (band + 0.11 * colours[HAIR_COLOUR, 1] * inside) * sg
+                b = colours[HAIR_COLOUR, 2] * tone * db + (band + 0.11 * colours[HAIR_COLOUR, 2] * inside) * sb
             else:
                 dr, dg, db, sr, sg, sb = _light(nx, ny, nz, lights, ambient, 0.15)
                 cloth = 0.0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikeva.faces.action_units import INDEX
 from spikeva.faces.features import brow_line
 from spikeva.faces.identity import Identity
-from spikeva.faces.mesh import half_width, smooth
+from spikeva.faces.mesh import EXPONENT, hairline, half_width, smooth
 
 Array = NDArray[np.float64]
 LEFT, RIGHT, BOTTOM, TOP = -1.2, 1.2, -1.85, 1.75
@@ -97,21 +97,31 @@ def _albedo(who: Identity, x: Array, y: Array) -> Array:
         0.30 * _bump(x, y, who.eye_x - 0.21, 0.05, 0.09, 0.10)
         + 0.14 * _bump(x, y, who.eye_x, 0.12, 0.20, 0.07)
         + (0.10 + 0.16 * who.age) * _bump(x, y, who.eye_x - 0.03, -0.15, 0.17, 0.05)
-        + 0.32 * _bump(x, y, 0, nb - 0.045, 0.62 * nw, 0.028)
+        + 0.10 * _bump(x, y, 0, nb - 0.05, 0.60 * nw, 0.035)
         + 0.16 * _bump(x, y, 0.155, nb + 0.30, 0.045, 0.20)
         + 0.20 * _bump(x, y, 1.06 * nw, nb + 0.06, 0.028, 0.07)
         + 0.10 * _bump(x, y, 0, my - who.lower_lip - 0.08, 0.22, 0.045)
         + 0.08 * _bump(x, y, 0, (my + nb) / 2 + 0.03, 0.035, 0.09)
         + 0.25 * smooth(0.80, 1.02, ax / np.maximum(half_width(who, y), 0.05)) * smooth(0.4, -0.6, y)
-        + 0.18 * smooth(who.hairline - 0.20, who.hairline + 0.02, y) * (who.hair_style not in ("bald", "receding"))
+        + 0.28 * smooth(who.hairline - 0.20, who.hairline + 0.02, y) * (who.hair_style not in ("bald", "receding"))
     )
     nostril = np.exp(
-        -0.5 * (((ax - 0.40 * nw) / (0.17 * nw)) ** 2 + ((y - nb - 0.012 - 0.12 * (ax - 0.4 * nw)) / 0.020) ** 2)
+        -0.5 * (((ax - 0.40 * nw) / (0.20 * nw)) ** 2 + ((y - nb - 0.012 - 0.12 * (ax - 0.4 * nw)) / 0.020) ** 2)
     )
     rgb = rgb * (1 - np.clip(shade, 0, 0.7))[..., None] * (1 - 0.82 * np.clip(nostril, 0, 1))[..., None]
+    rgb = _scalp(who, rng, rgb, x, y)
     if not who.female:
         rgb = _beard(who, rng, rgb, x, y)
     return _brows(who, rng, rgb, x, y)
+
+
+def _scalp(who: Identity, rng: np.random.Generator, rgb: Array, x: Array, y: Array) -> Array:
+    """Roots below the hairline, so that hair does not end like a cap."""
+    share = np.clip(np.abs(x) / np.maximum(half_width(who, y), 0.05), 0, 1)
+    low, high = hairline(who, np.arcsin(share ** (EXPONENT / 2)))
+    grain = 1 + 0.12 * value_noise(rng, low.shape, (8, 2))
+    alpha = np.clip(0.62 * smooth(-0.13, 0.05, np.minimum(y - low, high - y)) * grain, 0, 0.9)[..., None]
+    return np.asarray(rgb * (1 - alpha) + alpha * 0.8 * who.hair)
 
 
 def _beard(who: Identity, rng: np.random.Generator, rgb: Array, x: Array, y: Array) -> Array:
@@ -122,7 +132,7 @@ def _beard(who: Identity, rng: np.random.Generator, rgb: Array, x: Array, y: Arr
     moustache = smooth(nb - 0.07, nb - 0.13, y) * smooth(0.50, 0.36, ax) * smooth(my - 0.12, my, y)
     region = np.clip(np.maximum(side, moustache), 0, 1)
     stubble = 0.12 + 0.78 * smooth(0.55, 0.95, np.array(who.beard))
-    grain = np.clip(0.85 + 0.22 * value_noise(rng, region.shape, (3, 3)), 0, 1.2)
+    grain = np.clip(0.92 + 0.13 * value_noise(rng, region.shape, (3, 3)), 0, 1.2)
     alpha = np.clip(region * stubble * grain, 0, 0.93)[..., None]
     return np.asarray(rgb * (1 - alpha) + alpha * (0.5 * who.hair + 0.12 * who.skin * np.array([0.6, 0.7, 0.8])))
 
@@ -133,7 +143,7 @@ def _brows(who: Identity, rng: np.random.Generator, rgb: Array, x: Array, y: Arr
     thick = who.brow_thickness * (0.80 + 0.45 * np.sin(np.pi * np.clip(t * 1.15, 0, 1)) - 0.62 * t**1.6)
     d = (y - brow_line(who, x)) / thick
     ends = smooth(0.10, 0.19, ax) * smooth(0.84, 0.74, ax)
-    grain = 0.88 + 0.16 * value_noise(rng, d.shape, (3, 5))
+    grain = 0.93 + 0.09 * value_noise(rng, d.shape, (2, 4))
     alpha = np.clip(smooth(1.15, 0.35, np.abs(d)) * ends * grain, 0, 0.94)[..., None]
     colour = np.clip(who.hair * 0.65, 0, 0.5 * who.skin + 0.004)
     return np.asarray(rgb * (1 - alpha) + alpha * colour)
@@ -181,7 +191,7 @@ def _wrinkles(who: Identity, x: Array, y: Array) -> list[tuple[Array, Array, flo
     d = ax - curve
     reach = smooth(nb + 0.12, nb + 0.02, y) * smooth(my - 0.14, my + 0.03, y)
     fold = np.exp(-0.5 * (d / 0.026) ** 2) - 0.42 * np.exp(-0.5 * ((d - 0.085) / 0.055) ** 2)
-    add(fold * reach, {12: 0.50, 10: 0.48, 9: 0.40, 14: 0.10}, 0.05 + 0.20 * who.age)
+    add(fold * reach, {12: 0.44, 10: 0.34, 9: 0.28, 14: 0.10}, 0.05 + 0.20 * who.age)
     dimple = np.exp(-0.5 * (((ax - who.mouth_width - 0.055) / 0.022) ** 2 + ((y - my + 0.01) / 0.06) ** 2))
     add(dimple, {14: 0.62, 12: 0.24, 20: 0.15})
     marionette = np.exp(-0.5 * ((ax - who.mouth_width - 0.02 - 0.10 * (my - y)) / 0.022) ** 2) * np.exp(
