@@ -74,7 +74,7 @@ def jackknife_t(statistic: Statistic, parts: Array, level: float = 0.95) -> tupl
     deviation = without - without.mean(-1, keepdims=True)
     square = (deviation**2).mean(-1)
     error = np.sqrt((count - 1) * square)
-    kurtosis = (deviation**4).mean(-1) / np.maximum(square, _TINY) ** 2
+    kurtosis = (deviation**4).mean(-1) / np.maximum(square**2, _TINY)
     freedom = np.clip(2 * (count - 1) / np.maximum(kurtosis - 1, _TINY), min(3, count - 1), count - 1)
     margin = stdtrit(freedom, 0.5 + level / 2) * error
     return value - margin, value + margin
