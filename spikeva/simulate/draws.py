@@ -1,0 +1,79 @@
+"""Random numbers that are a function of (seed, pixel, frame): the same on every engine, device and number of threads.
+
+Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") gives four 32-bit words a counter. Normal
+numbers come from a table of the quantile function with linear interpolation, so that every engine gets them with the same
+exact operations; libm's logarithm and cosine differ from one device to the next.
+"""
+
+from functools import cache
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
+ROUNDS = 10
+FRAME, MAPS, VOLTAGE = 0, 1, 2
+"""Third word of the counter: what the numbers are for."""
+BITS = 6  # of the mantissa: steps of the quantile table in each octave of probability
+
+
+def philox(
+    c0: NDArray[np.uint64], c1: int, c2: int, c3: int, seed: int
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
+    """Four arrays of 32-bit words (held in uint64) for the counters (c0[i], c1, c2, c3) and the key `seed`."""
+    mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    m0, m1 = (np.uint64(m) for m in MULTIPLIERS)
+    a = c0.astype(np.uint64)
+    b, c, d = (np.full_like(a, v) for v in (c1, c2, c3))
+    k0, k1 = seed & 0xFFFFFFFF, seed >> 32
+    for _ in range(ROUNDS):
+        p, q = a * m0, c * m1
+        a, b, c, d = (q >> shift) ^ b ^ np.uint64(k0), q & mask, (p >> shift) ^ d ^ np.uint64(k1), p & mask
+        k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
+    return a, b, c, d
+
+
+@cache
+def quantiles() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Table of |z| of the normal distribution and its steps: 24 octaves of tail probability, 2**BITS steps in each."""
+    steps = 1 << BITS
+    odd = [2.0**octave * (1 + i / steps) for octave in range(24) for i in range(steps)] + [2.0**24]
+    z = np.array([-NormalDist().inv_cdf(v / 2**25) if v < 2**24 else 0.0 for v in odd])
+    z32 = z.astype(np.float32)
+    return z32[:-1].copy(), np.diff(z32)
+
+
+def normal(words: NDArray[np.uint64]) -> NDArray[np.float32]:
+    """Standard normal numbers, one from each 32-bit word: bit 0 is the sign, the upper 23 bits the tail probability."""
+    table, slope = quantiles()
+    odd = (2 * (words >> np.uint64(9)) + np.uint64(1)).astype(np.float32)  # 24 bits: exact
+    bits = odd.view(np.int32)
+    index = (bits >> (23 - BITS)) - (127 << BITS)
+    within = (bits & ((1 << (23 - BITS)) - 1)).astype(np.float32) * np.float32(2.0 ** (BITS - 23))
+    z: NDArray[np.float32] = table[index] + within * slope[index]
+    z[(words & np.uint64(1)) == 1] *= -1
+    return z
+
+
+def uniform(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Uniform numbers in [0, 1), one from each 32-bit word."""
+    return words.astype(np.float64) * 2.0**-32
+
+
+def frame_words(seed: int, frame: int, pixels: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Two arrays of words [pixels] for one frame; one Philox block serves two neighbouring pixels.
+
+    The first word makes shot noise or photoreceptor noise, the second the jitter of the leak.
+    """
+    blocks = philox(np.arange((pixels + 1) // 2, dtype=np.uint64), frame, FRAME, 0, seed)
+    first, second = (np.stack([blocks[i], blocks[i + 2]], axis=1).ravel()[:pixels] for i in (0, 1))
+    return first, second
+
+
+def pixel_normals(seed: int, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Four maps of normal numbers [4, H, W] for what differs from pixel to pixel: ON, OFF, leak rate, SCIDVS time constant."""
+    width, height = size
+    words = philox(np.arange(width * height, dtype=np.uint64), 0, MAPS, 0, seed)
+    return np.stack([normal(w).reshape(height, width) for w in words])

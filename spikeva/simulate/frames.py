@@ -1,0 +1,71 @@
+"""Checks of what a user gives: frames and their times."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeva.errors import UserError
+
+BT601 = (0.299, 0.587, 0.114)
+
+
+def check_frames(frames: Any, name: str = "frames") -> NDArray[Any]:
+    """Luma [T, H, W] as uint8, float32 or float64, from luma or RGB frames. No copy where none is needed.
+
+    RGB [T, H, W, 3] becomes luma by ITU-R BT.601: a pixel of an event camera sees no colour. Raises UserError for another
+    shape or type, for values outside 0..255 and for NaN.
+    """
+    array = np.asarray(frames)
+    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[-1] != 3):
+        raise UserError(
+            f"{name} must be [T, H, W] luma or [T, H, W, 3] RGB, got shape {array.shape}"
+            + ("; a single picture needs a leading axis" if array.ndim == 2 else "")
+        )
+    if 0 in array.shape[1:3]:
+        raise UserError(f"{name} have no pixels: shape {array.shape}")
+    if array.dtype == np.bool_ or not np.issubdtype(array.dtype, np.number) or array.dtype.kind == "c":
+        raise UserError(f"{name} must be uint8 or float luma in 0..255, got {array.dtype}")
+    if array.dtype != np.uint8:
+        low, high = (array.min(), array.max()) if array.size else (0, 0)
+        if not (low >= 0 and high <= 255):  # false for NaN, too
+            at = np.argwhere(~((array >= 0) & (array <= 255)))[0]
+            raise UserError(
+                f"{name} must be luma in 0..255, found {array[tuple(at)]} at index {tuple(int(i) for i in at)}"
+                " (frame, row, column); scale or clip first"
+            )
+        if array.dtype.kind in "iu":
+            array = array.astype(np.uint8)
+        elif array.dtype not in (np.float32, np.float64):
+            array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
+    if array.ndim == 4:
+        array = to_luma(array)
+    return array
+
+
+def to_luma(rgb: NDArray[Any]) -> NDArray[Any]:
+    """BT.601 luma [...] of RGB [..., 3]; 8-bit stays 8-bit, rounded as OpenCV and v2e do."""
+    if rgb.dtype != np.uint8:
+        luma: NDArray[Any] = rgb @ np.array(BT601, rgb.dtype)
+        return luma
+    # OpenCV's fixed point: 15 bits of fraction, rounded
+    return ((rgb.astype(np.uint32) @ np.array([9798, 19235, 3735], np.uint32) + 16384) >> 15).astype(np.uint8)
+
+
+def check_times(timestamps: Any, count: int, after: float | None = None) -> NDArray[np.float64]:
+    """Frame times [count] in seconds, float64.
+
+    Raises UserError for another length, for times that are not finite and for times that do not increase (from `after` on).
+    """
+    times = np.asarray(timestamps, dtype=np.float64)
+    if times.shape != (count,):
+        raise UserError(f"timestamps must be one time in seconds a frame: {count} frames, got shape {times.shape}")
+    if not np.isfinite(times).all():
+        at = int(np.argmin(np.isfinite(times)))
+        raise UserError(f"timestamps must be finite seconds, found {times[at]} at frame {at}")
+    steps = np.diff(times, prepend=times[:1] - 1 if after is None else after)
+    if (steps <= 0).any():
+        at = int(np.argmax(steps <= 0))
+        before = times[at - 1] if at else after
+        raise UserError(f"timestamps must increase: frame {at} is at {times[at]} s, the one before at {before} s")
+    return times

@@ -1,0 +1,99 @@
+"""What is fixed for a clip: the pixel's parameters and how each pixel of the array differs."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeva.errors import UserError
+from spikeva.simulate.draws import pixel_normals
+from spikeva.simulate.pixel import DVSPixel
+
+Thresholds = tuple[NDArray[np.float32], NDArray[np.float32]]
+SCIDVS_GAIN, SCIDVS_TAU_S, SCIDVS_SPREAD, SCIDVS_EFOLD = 2.0, 0.01, 0.5, 1 / 0.7
+"""v2e's constants of the SCIDVS pixel."""
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """An array of pixels. All maps are [H, W].
+
+    `dtype` is the precision of the pixel's state, as in v2e: float64 behind a low-pass, else float32. Events are counted by
+    `on` and `off` in that precision; the memorised brightness moves by `on_step` and `off_step` in float32.
+    """
+
+    pixel: DVSPixel
+    size: tuple[int, int]
+    seed: int
+    timing: str
+    on: NDArray[Any]
+    off: NDArray[Any]
+    on_step: NDArray[np.float32]
+    off_step: NDArray[np.float32]
+    on_ratio: NDArray[np.float32]  # nominal over own threshold: a pixel with a low one makes more shot noise
+    off_ratio: NDArray[np.float32]
+    leak_hz: NDArray[np.float32]
+    decay_hz: NDArray[np.float32]  # 1 / time constant of the SCIDVS high-pass
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        return self.on.dtype
+
+    @property
+    def refractory(self) -> np.float32:
+        return np.float32(self.pixel.refractory_period_s)
+
+
+def build_sensor(
+    pixel: DVSPixel, size: tuple[int, int], seed: int, timing: str, thresholds: Thresholds | None = None
+) -> Sensor:
+    """The array of `size` (width, height) whose pixel-to-pixel differences are drawn from `seed`.
+
+    `thresholds` gives the ON and OFF maps [H, W] instead of drawing them.
+    """
+    shape = size[1], size[0]
+    dtype = np.dtype(np.float64 if pixel.cutoff_hz > 0 else np.float32)
+    normals = pixel_normals(seed, size)
+    nominal = pixel.pos_thres, pixel.neg_thres
+    if thresholds is not None:
+        steps = [_checked(m, shape, n) for m, n in zip(thresholds, ("ON", "OFF"), strict=True)]
+        counted = [m.astype(dtype) for m in steps]
+    elif pixel.sigma_thres > 0:
+        sigma = np.float32(pixel.sigma_thres)
+        steps = [
+            np.maximum(np.float32(nominal[i]) + sigma * normals[i], np.float32(0.01))  # floor: v2e's
+            for i in range(2)
+        ]
+        counted = [m.astype(dtype) for m in steps]
+    else:
+        steps = [np.full(shape, value, np.float32) for value in nominal]
+        counted = [
+            np.full(shape, value, dtype) for value in nominal
+        ]  # the float64 value itself where the state is float64
+    spread = np.exp(np.float32(math.log(10) * pixel.noise_rate_cov_decades) * normals[2])
+    tau = np.float32(SCIDVS_TAU_S) * np.exp(np.float32(SCIDVS_SPREAD) * normals[3])
+    return Sensor(
+        pixel=pixel,
+        size=size,
+        seed=seed,
+        timing=timing,
+        on=counted[0],
+        off=counted[1],
+        on_step=steps[0],
+        off_step=steps[1],
+        on_ratio=np.float32(nominal[0]) / steps[0],
+        off_ratio=np.float32(nominal[1]) / steps[1],
+        leak_hz=np.float32(pixel.leak_rate_hz) * spread,
+        decay_hz=np.float32(1) / tau,
+    )
+
+
+def _checked(values: Any, shape: tuple[int, int], name: str) -> NDArray[np.float32]:
+    given = np.ascontiguousarray(values, dtype=np.float32)
+    if given.shape != shape:
+        raise UserError(f"thresholds: the {name} map has shape {given.shape}, the frames need {shape} (H, W)")
+    if not (np.isfinite(given).all() and (given > 0).all()):
+        raise UserError(f"thresholds: the {name} map must be finite and above 0 everywhere")
+    return given

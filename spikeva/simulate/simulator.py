@@ -1,0 +1,136 @@
+"""`simulate` and `Simulator`: frames in, events out, all at once or as they come."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeva.errors import UserError
+from spikeva.events import EventStream
+from spikeva.registry import did_you_mean
+from spikeva.simulate.frames import check_frames, check_times
+from spikeva.simulate.pixel import DVSPixel
+from spikeva.simulate.sensor import Sensor, build_sensor
+from spikeva.simulate.timing import Columns
+
+ENGINES = ("auto", "numba", "reference")
+TIMINGS = ("v2e", "crossing")
+
+
+class Engine(Protocol):
+    """What turns frames into events and remembers the pixels' state between calls."""
+
+    def advance(self, frames: NDArray[Any], seconds: NDArray[np.float64]) -> Columns:
+        """Events of `frames` [T, H, W] (luma 0..255) at `seconds` [T] since the clip's first frame."""
+
+
+class Simulator:
+    """A simulated event camera that is fed frames: `feed` takes any number at a time and returns their events.
+
+    The events of a clip do not depend on how it is cut into calls, on the engine or on the number of threads. Memory is bounded by
+    one call's frames and events.
+
+    Args:
+        pixel: a `DVSPixel` or a preset's name.
+        seed: 0..2**64-1; what differs from pixel to pixel and all noise are a function of it.
+        engine: "numba" (compiled, the default), "reference" (NumPy), or "auto".
+        thresholds: ON and OFF threshold maps [H, W] instead of drawn ones.
+        timing: "v2e" gives all events of a frame v2e's few times; "crossing" gives each event the time at which the linearly
+            interpolated brightness crosses its threshold (as ESIM does), so that times do not depend on other pixels.
+        threads: of the numba engine (default: all processors).
+    """
+
+    def __init__(
+        self,
+        pixel: DVSPixel | str = "clean",
+        *,
+        seed: int = 0,
+        engine: str = "auto",
+        thresholds: tuple[Any, Any] | None = None,
+        timing: str = "v2e",
+        threads: int | None = None,
+    ) -> None:
+        self.pixel = DVSPixel.preset(pixel) if isinstance(pixel, str) else pixel
+        if not isinstance(self.pixel, DVSPixel):
+            raise UserError(f"pixel must be a DVSPixel or the name of a preset, got {pixel!r}")
+        for name, value, allowed in (("engine", engine, ENGINES), ("timing", timing, TIMINGS)):
+            if value not in allowed:
+                raise UserError(
+                    f"unknown {name} {value!r}{did_you_mean(str(value), list(allowed))} (there are: {', '.join(allowed)})"
+                )
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+            raise UserError(f"seed must be a whole number in 0..2**64-1, got {seed!r}")
+        if threads is not None and threads < 1:
+            raise UserError(f"threads must be at least 1, got {threads}")
+        if thresholds is not None and len(thresholds) != 2:
+            raise UserError("thresholds must be a pair of maps (ON, OFF), each [H, W]")
+        self.seed, self.engine, self.thresholds, self.timing, self.threads = (
+            int(seed),
+            engine,
+            thresholds,
+            timing,
+            threads,
+        )
+        self._running: Engine | None = None
+        self._size: tuple[int, int] | None = None
+        self._start = 0.0
+        self._last: float | None = None
+
+    def feed(self, frames: Any, timestamps: Any) -> EventStream:
+        """Events of the next frames [T, H, W] (uint8 or float luma 0..255) or [T, H, W, 3] (RGB) at `timestamps` [T] (s).
+
+        The very first frame sets the pixels at rest and makes no events. Raises UserError for bad frames or times.
+        """
+        luma = check_frames(frames)
+        times = check_times(timestamps, len(luma), self._last)
+        size = luma.shape[2], luma.shape[1]
+        if not len(times):
+            return EventStream.empty(size)
+        if self._running is None or self._size is None:
+            self._size, self._start = size, float(times[0])
+            sensor = build_sensor(self.pixel, size, self.seed, self.timing, self.thresholds)
+            self._running = _create(self.engine, sensor, self.threads)
+        elif size != self._size:
+            raise UserError(f"frames changed size within a clip: {self._size} before, now {size} (width, height)")
+        t, x, y, p = self._running.advance(luma, times - self._start)
+        self._last = float(times[-1])
+        return EventStream(t + round(self._start * 1e6), x, y, p, self._size)
+
+    def stream(self, chunks: Iterable[tuple[Any, Any]]) -> Iterator[EventStream]:
+        """Events of each (frames, timestamps) of `chunks`, as they come."""
+        for frames, timestamps in chunks:
+            yield self.feed(frames, timestamps)
+
+
+def simulate(
+    frames: Any,
+    timestamps: Any,
+    pixel: DVSPixel | str = "clean",
+    *,
+    seed: int = 0,
+    engine: str = "auto",
+    thresholds: tuple[Any, Any] | None = None,
+    timing: str = "v2e",
+    threads: int | None = None,
+) -> EventStream:
+    """Events that an event camera sees in `frames` [T, H, W] (uint8 or float luma 0..255, or RGB) at `timestamps` [T] (s).
+
+    The same seed gives the same events on every engine and number of threads. See `Simulator` for the arguments. Raises
+    UserError for bad input: fewer than two frames, times that do not increase, values outside 0..255, NaN, unknown names.
+    """
+    count = len(frames)
+    if count < 2:
+        raise UserError(f"events come from changes: give at least 2 frames, got {count}")
+    simulator = Simulator(pixel, seed=seed, engine=engine, thresholds=thresholds, timing=timing, threads=threads)
+    return simulator.feed(frames, timestamps)
+
+
+def _create(engine: str, sensor: Sensor, threads: int | None) -> Engine:
+    if engine == "reference":
+        from spikeva.simulate.engines.reference import ReferenceEngine
+
+        return ReferenceEngine(sensor)
+    from spikeva.simulate.engines.compiled import CompiledEngine
+
+    return CompiledEngine(sensor, threads)

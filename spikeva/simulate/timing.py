@@ -1,0 +1,52 @@
+"""Columns of events and the times v2e gives to a frame's events."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeva.errors import UserError
+
+Columns = tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.uint16], NDArray[np.uint8]]
+"""t (us since the clip's first frame), x, y, p."""
+MOST_SLOTS = 2**20  # the whole range of 8-bit luma is 28 thresholds of 0.2
+
+
+def join(parts: Sequence[Columns]) -> Columns:
+    """One after the other."""
+    t, x, y, p = zip(*parts, strict=True) if parts else ((), (), (), ())
+    return (
+        np.concatenate([np.empty(0, np.int64), *t]),
+        np.concatenate([np.empty(0, np.uint16), *x]),
+        np.concatenate([np.empty(0, np.uint16), *y]),
+        np.concatenate([np.empty(0, np.uint8), *p]),
+    )
+
+
+def check_slots(slots: int, time: float) -> int:
+    """`slots`, a frame's largest number of events in one pixel. Raises UserError where it is out of all reason."""
+    if slots > MOST_SLOTS:
+        raise UserError(
+            f"a pixel made {slots} events in the frame at {time:.6f} s: its state has diverged or its threshold is tiny; "
+            "with scidvs=True use frames at most 1 ms apart"
+        )
+    return slots
+
+
+def slot_times(start: float, stop: float, slots: int) -> NDArray[np.float32]:
+    """v2e's `slots` equal steps of the interval from `start` to `stop` (s), in its float32.
+
+    They are counted from both ends, as torch.linspace does.
+    """
+    first, last = np.float32(start + (stop - start) / slots), np.float32(stop)
+    if slots == 1:
+        return np.array([first], np.float32)
+    step = (last - first) / np.float32(slots - 1)
+    i = np.arange(slots, dtype=np.float32)
+    times = np.where(i < slots // 2, first + step * i, last - step * i[::-1])
+    return np.maximum.accumulate(times)  # past 16 s float32 is so coarse that the halves may cross
+
+
+def microseconds(seconds: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Whole microseconds, rounded."""
+    return np.rint(seconds.astype(np.float64) * 1e6).astype(np.int64)
