@@ -33,6 +33,6 @@ def run(args: Namespace) -> int:
 
     results = run_study(study, out, max_cells=args.max_cells, workers=args.workers)
     console = Console()
-    console.print(terminal_table(results))
+    console.print(terminal_table(results, out))
     console.print(f"report: {(out / 'report.html').resolve()}", soft_wrap=True, highlight=False)
     return 0

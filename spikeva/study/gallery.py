@@ -31,8 +31,8 @@ def write_gallery(path: Path, study: Study, *sets: ClipSet) -> None:
             keep = np.isin(clip.labels["t_us"], times)
         counts = encode.encode(events, "counts", ends=times, dt=span)
         arrays |= {
-            f"{i}/on": counts[:, 0].astype(np.uint16),
-            f"{i}/off": counts[:, 1].astype(np.uint16),
+            f"{i}/on": counts[:, 0, 0].astype(np.uint16),
+            f"{i}/off": counts[:, 0, 1].astype(np.uint16),
             f"{i}/tbr": encode.encode(events, "tbr", ends=times, **{**options, "bits": 8, "polarity": "merge"})[:, 0],
             f"{i}/t_us": times,
             f"{i}/subject": np.array(one.subject),

@@ -196,4 +196,4 @@ def zero_shot(cell: Cell, rows: list[dict[str, str]]) -> dict[str, Any]:
         [r[0]["emotion"] for r in recordings.values()], predicted, [s for s, _ in recordings], settings.anchors
     )
     assert cell.study.transfer is not None
-    return {"dataset": cell.study.transfer.dataset, "classes": scores.pop("labels"), **scores}
+    return {"dataset": cell.study.transfer.dataset, **scores}

@@ -1,0 +1,93 @@
+"""What stands beside every model: the training mean, shuffled labels, sheer event rate; chance and majority for the transfer."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeva.datasets import ClipSet
+from spikeva.evaluation import baselines as fitted
+from spikeva.study.cells import Cell
+from spikeva.study.config import Study
+from spikeva.study.run_cell import Material, history_us, regression, zero_shot
+from spikeva.training.data import Windows
+
+Entry = dict[str, Any]
+BINS = 4  # time bins of the counts, so that a rate that changes can be seen to change
+
+
+def baselines(study: Study, material: Material, cells: list[Cell]) -> list[Entry]:
+    """Entries like those of cells, one a baseline and fold that was run, fitted on the fold's training people alone."""
+    found = []
+    folds = {cell.fold: cell for cell in cells}
+    for fold, cell in sorted(folds.items()):
+        split = material.folds[fold]
+        train, test = Counts(cell, split.train), Counts(cell, split.test)
+        predictions = {
+            "mean": fitted.mean(train.labels, len(test.labels)),
+            "shuffled": fitted.shuffled(train.counts, train.labels, train.clips, test.counts, study.seed),
+            "event rate only": fitted.event_rate(train.counts, train.labels, test.counts),
+        }
+        other = Counts(cell, material.transfer) if material.transfer is not None else None
+        for name, predicted in predictions.items():
+            entry = _entry(study, name, fold, material) | {"regression": regression(test.rows(predicted))}
+            if other is not None and name == "event rate only":
+                shown = fitted.event_rate(train.counts, train.labels, other.counts)
+                entry["transfer"] = zero_shot(cell, other.rows(shown))
+            found.append(entry)
+    return found + _transfer_baselines(study, material)
+
+
+def _entry(study: Study, name: str, fold: int | None, material: Material) -> Entry:
+    return {
+        "model": name,
+        "kind": "baseline",
+        "encoding": "",
+        "dataset": study.regression.dataset,
+        "synthetic": material.synthetic,
+        "fold": fold,
+        "seed": study.seed,
+        "parameters": 0,
+    }
+
+
+def _transfer_baselines(study: Study, material: Material) -> list[Entry]:
+    """Chance, and always the most frequent emotion."""
+    if material.transfer is None or study.transfer is None:
+        return []
+    emotions = [clip.emotion for clip in material.transfer]
+    kinds = sorted({e for e in emotions if e is not None})
+    shares = {"chance": 1 / len(kinds), "majority": max(map(emotions.count, kinds)) / len(emotions)}
+    return [
+        _entry(study, name, None, material) | {"transfer": {"dataset": study.transfer.dataset, "accuracy": share}}
+        for name, share in shares.items()
+    ]
+
+
+class Counts:
+    """Events per polarity before each label of some clips, in `BINS` parts of the history that every model sees."""
+
+    def __init__(self, cell: Cell, clips: ClipSet) -> None:
+        history = history_us(cell)
+        samples = Windows(clips.paths, {"encoding": "counts", "dt": history // BINS}, "ann", BINS, history_us=history)
+        self.counts: NDArray[np.float64] = np.array(
+            [samples.encoded(sample).sum(axis=(-1, -2), dtype=np.float64) for sample in samples.samples]
+        )
+        self.labels = np.array([samples.targets[s.clip][s.label] for s in samples.samples], np.float64)
+        self.clips = np.array([s.clip for s in samples.samples])
+        self._who = [clips[s.clip] for s in samples.samples]
+
+    def rows(self, predicted: NDArray[np.float64]) -> list[dict[str, str]]:
+        """Rows like those of predictions.csv and transfer.csv."""
+        return [
+            {
+                "subject": clip.subject,
+                "clip": clip.clip,
+                "emotion": clip.emotion or "",
+                "valence": str(y[0]),
+                "arousal": str(y[1]),
+                "valence_pred": str(p[0]),
+                "arousal_pred": str(p[1]),
+            }
+            for clip, y, p in zip(self._who, self.labels.tolist(), predicted.tolist(), strict=True)
+        ]
