@@ -31,11 +31,11 @@ def jackknife_interval(
 ) -> tuple[float, float]:
     """The interval (low, high) of a metric ("rmse", "pcc", "ccc", "sagr") over subjects, by the jackknife-t below.
 
-    CCC and PCC are treated as atanh (Fisher), RMSE as log, which makes them more nearly symmetric; SAGR as it is.
+    CCC and PCC are treated as atanh (Fisher), RMSE as log with the correction for skewness, SAGR as it is.
     """
     parts, _ = subject_sums(metric, y, p, groups)
     forward, backward = _TRANSFORMS.get(metric, (_same, _same))
-    low, high = jackknife_t(lambda sums: forward(metric_of_sums(metric, sums)), parts, level)
+    low, high = jackknife_t(lambda sums: forward(metric_of_sums(metric, sums)), parts, level, skewed=metric == "rmse")
     return float(backward(low)), float(backward(high))
 
 
@@ -53,13 +53,16 @@ def difference(metric: str, y: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, groups
     return float(statistic(parts.sum(0)))
 
 
-def jackknife_t(statistic: Statistic, parts: Array, level: float = 0.95) -> tuple[Array, Array]:
+def jackknife_t(
+    statistic: Statistic, parts: Array, level: float = 0.95, *, skewed: bool = False
+) -> tuple[Array, Array]:
     """The interval (low, high) of `statistic(parts summed over subjects)`; parts `[..., G, D]` are sums per subject.
 
-    Leaving a subject out is a subtraction. Standard error from the G leave-one-out values, Student's t with degrees
-    of freedom estimated from their kurtosis, at most G - 1 (Hinkley, "Jackknife confidence limits using Student t
-    approximations", Biometrika 64, 1977). `statistic` maps `[..., D]` to `[...]`. Raises UserError for fewer than two
-    subjects.
+    Leaving a subject out is a subtraction. Standard error from the G leave-one-out values, Student's t with degrees of
+    freedom estimated from their kurtosis, at most G - 1 (Hinkley, "Jackknife confidence limits using Student t
+    approximations", Biometrika 64, 1977). `skewed` corrects for subjects' contributions with a long tail by their
+    skewness (Hall, "On the removal of skewness by transformation", JRSS B 54, 1992). `statistic` maps `[..., D]` to
+    `[...]`. Raises UserError for fewer than two subjects.
     """
     from scipy.special import stdtrit
 
@@ -71,13 +74,22 @@ def jackknife_t(statistic: Statistic, parts: Array, level: float = 0.95) -> tupl
     total = parts.sum(-2)
     value = statistic(total)
     without = statistic(total[..., None, :] - parts)
-    deviation = without - without.mean(-1, keepdims=True)
-    square = (deviation**2).mean(-1)
-    error = np.sqrt((count - 1) * square)
-    kurtosis = (deviation**4).mean(-1) / np.maximum(square**2, _TINY)
+    influence = without.mean(-1, keepdims=True) - without
+    variance = np.maximum((influence**2).mean(-1), _TINY)
+    kurtosis = (influence**4).mean(-1) / variance**2
     freedom = np.clip(2 * (count - 1) / np.maximum(kurtosis - 1, _TINY), min(3, count - 1), count - 1)
-    margin = stdtrit(freedom, 0.5 + level / 2) * error
-    return value - margin, value + margin
+    error = np.sqrt((count - 1) * variance)
+    quantile = stdtrit(freedom, 0.5 + level / 2)
+    if not skewed:
+        return value - quantile * error, value + quantile * error
+    skewness = (influence**3).mean(-1) / variance**1.5 / np.sqrt(count)
+    return value - _unskewed(quantile, skewness) * error, value - _unskewed(-quantile, skewness) * error
+
+
+def _unskewed(quantile: Array, a: Array) -> Array:
+    """The T with T + a T^2 / 3 + a^2 T^3 / 27 + a / 6 = quantile."""
+    safe = np.where(np.abs(a) < 1e-9, 1.0, a)
+    return np.where(np.abs(a) < 1e-9, quantile, 3 / safe * (np.cbrt(1 + safe * (quantile - safe / 6)) - 1))
 
 
 def paired_permutation(
