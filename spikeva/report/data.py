@@ -1,0 +1,243 @@
+"""What a report is made from: results.json, the predictions and the example pictures of one or several run directories."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikeva.errors import UserError
+from spikeva.evaluation import metrics, statistics
+
+Cell = dict[str, Any]
+AXES = ("valence", "arousal")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Labels and predictions of held-out people, one row a labelled frame; `label` and `predicted` are [n, 2] (valence, arousal)."""
+
+    subject: npt.NDArray[np.str_]
+    clip: npt.NDArray[np.str_]
+    t_us: npt.NDArray[np.int64]
+    label: npt.NDArray[np.float64]
+    predicted: npt.NDArray[np.float64]
+
+    @classmethod
+    def read(cls, path: Path) -> "Predictions":
+        """The predictions in a predictions.csv. Raises UserError for a file that has other columns or holds no row."""
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.reader(file)
+            header = next(rows, [])
+            columns = dict(zip(header, zip(*rows, strict=True), strict=False))
+        needed = ("subject", "clip", "t_us", "valence", "arousal", "valence_pred", "arousal_pred")
+        if missing := [name for name in needed if name not in columns]:
+            raise UserError(f"{path}: no values for {', '.join(missing)}; run the study again to write the file anew")
+        number = {name: np.array(columns[name], np.float64) for name in needed[3:]}
+        return cls(
+            np.array(columns["subject"]),
+            np.array(columns["clip"]),
+            np.array(columns["t_us"], np.int64),
+            np.stack([number["valence"], number["arousal"]], 1),
+            np.stack([number["valence_pred"], number["arousal_pred"]], 1),
+        )
+
+    def select(self, rows: npt.NDArray[Any]) -> "Predictions":
+        """The given rows (a mask or indices)."""
+        return Predictions(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    def sorted(self) -> "Predictions":
+        """The rows by person, clip and time: two models on the same people then stand row by row beside each other."""
+        return self.select(np.lexsort((self.t_us, self.clip, self.subject)))
+
+    def clips(self) -> list[tuple[str, str]]:
+        """(subject, clip) of every clip, sorted."""
+        return sorted(set(zip(self.subject.tolist(), self.clip.tolist(), strict=True)))
+
+    def clip_of(self, subject: str, clip: str) -> "Predictions":
+        """One clip in the order of time."""
+        return self.select((self.subject == subject) & (self.clip == clip)).sorted()
+
+    def clip_means(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Mean label and mean prediction of each clip, [clips, 2] each."""
+        names = np.char.add(np.char.add(self.subject, "\x1f"), self.clip)
+        _, which = np.unique(names, return_inverse=True)
+        size = np.bincount(which)[:, None]
+        sums = [np.stack([np.bincount(which, v[:, i]) for i in (0, 1)], 1) for v in (self.label, self.predicted)]
+        return sums[0] / size, sums[1] / size
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number, its 95 % interval over people (None where it is not known) and its range over seeds (None for one seed)."""
+
+    value: float
+    interval: tuple[float, float] | None = None
+    seeds: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the tables: the cells (folds, seeds) of one model on one encoding and dataset, taken together."""
+
+    run: str
+    model: str
+    kind: str
+    encoding: str
+    dataset: str
+    synthetic: bool
+    cells: tuple[Cell, ...]
+    ccc: dict[str, Score] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.model} · {self.encoding}" if self.encoding else self.model
+
+    def split(self) -> list["Row"]:
+        """Each of the cells as a row of its own."""
+        return [
+            replace(self, cells=(cell,), ccc={axis: single_score(cell, axis) for axis in AXES}) for cell in self.cells
+        ]
+
+    def mean(self, *path: str) -> float | None:
+        """Mean over the cells of the number at `path`; None where a cell lacks it."""
+        values = [_dig(cell, path) for cell in self.cells]
+        return None if any(v is None for v in values) else float(np.mean(np.array(values, float)))
+
+    def transfer(self) -> Score | None:
+        """Accuracy of the zero-shot emotion; the interval is given for a single cell only."""
+        value = self.mean("transfer", "accuracy")
+        if value is None:
+            return None
+        interval = _dig(self.cells[0], ("transfer", "accuracy_ci95")) if len(self.cells) == 1 else None
+        return Score(value, tuple(interval) if interval else None)
+
+    def confusion(self) -> tuple[npt.NDArray[np.float64], list[str]] | None:
+        """Counts [true, predicted] summed over the cells, and the class names."""
+        found = [c["transfer"] for c in self.cells if (c.get("transfer") or {}).get("confusion")]
+        if not found:
+            return None
+        total = np.sum([np.asarray(t["confusion"], float) for t in found], axis=0)
+        return total, [str(c) for c in found[0].get("labels") or range(len(total))]
+
+
+def single_score(cell: Cell, axis: str) -> Score:
+    """The CCC of one cell, as the study wrote it."""
+    found = cell["regression"][axis]
+    return Score(found["ccc"], tuple(found["ccc_ci95"]) if found.get("ccc_ci95") else None)
+
+
+def _dig(cell: Any, path: Sequence[str]) -> Any:
+    for key in path:
+        cell = (cell or {}).get(key)
+    return cell
+
+
+class Run:
+    """One run directory, read."""
+
+    def __init__(self, results: Mapping[str, Any], directory: Path) -> None:
+        """Take `results` (results.json, read) whose predictions lie under `directory`.
+
+        Raises:
+            UserError: these are not the results of a study, or of one without a finished cell.
+        """
+        try:
+            self.cells: list[Cell] = list(results["cells"])
+            self.study: dict[str, Any] = dict(results["study"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{directory}: not the results of a study ({error!r}); run the study again") from error
+        if not self.cells:
+            raise UserError(f"{directory}: no finished cell in the results; run the study again")
+        self.directory = directory
+        self.name = str(self.study.get("name", directory.name))
+        self.baselines: list[Cell] = results.get("baselines", [])
+        self.comparisons: list[dict[str, Any]] = results.get("comparisons", [])
+        self.environment: dict[str, Any] = results.get("environment", {})
+        self.read = lru_cache(maxsize=None)(self._read)
+
+    @classmethod
+    def open(cls, directory: Path) -> "Run":
+        """The run in `directory`. Raises UserError where there is no results.json, or none of a study."""
+        path = directory / "results.json"
+        if not path.is_file():
+            raise UserError(
+                f"{directory} holds no results.json: give the directory of a finished study "
+                "(spikeva compare CONFIG --out DIRECTORY writes one)"
+            )
+        try:
+            results = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{path} is not JSON ({error}); run the study again") from error
+        return cls(results, directory)
+
+    def _read(self, cell_hash: str) -> Predictions | None:
+        path = self.directory / "cells" / cell_hash / "predictions.csv"
+        return Predictions.read(path) if path.is_file() else None
+
+    def predictions(self, row: Row) -> Predictions | None:
+        """Predictions of the row's first seed, all folds, sorted by person, clip and time; None where files are missing."""
+        found = self.seeds(row.cells)
+        return found[0] if found else None
+
+    def seeds(self, cells: Sequence[Cell]) -> list[Predictions]:
+        """Predictions of each seed over all of its folds, sorted by person, clip and time; empty where files are missing."""
+        by_seed: dict[Any, list[Cell]] = {}
+        for cell in cells:
+            by_seed.setdefault(cell.get("seed"), []).append(cell)
+        out = []
+        for part in by_seed.values():
+            found = [p for p in (self.read(str(cell.get("hash"))) for cell in part) if p is not None]
+            if len(found) < len(part):
+                return []
+            names = Predictions.__dataclass_fields__
+            out.append(Predictions(*(np.concatenate([getattr(p, n) for p in found]) for n in names)).sorted())
+        return out
+
+    def rows(self) -> list[Row]:
+        """One row for each model, encoding and dataset, in the order of the results; the baselines last."""
+        groups: dict[tuple[str, ...], list[Cell]] = {}
+        for cell in [*self.cells, *({"kind": "baseline", **b} for b in self.baselines if "regression" in b)]:
+            key = tuple(str(cell.get(k) or "") for k in ("model", "kind", "encoding", "dataset"))
+            groups.setdefault(key, []).append(cell)
+        rows = []
+        for (model, kind, encoding, dataset), cells in groups.items():
+            synthetic = all(c.get("synthetic", dataset.endswith("-like")) for c in cells)
+            ccc = {axis: self._score(cells, axis) for axis in AXES}
+            rows.append(Row(self.name, model, kind, encoding, dataset, synthetic, tuple(cells), ccc))
+        return rows
+
+    def _score(self, cells: Sequence[Cell], axis: str) -> Score:
+        """The CCC of a group of cells, over the people of all folds together, averaged over seeds."""
+        if len(cells) == 1:
+            return single_score(cells[0], axis)
+        i = AXES.index(axis)
+        if pooled := self.seeds(cells):
+            first = pooled[0]
+            values = [float(metrics.regression(p.label[:, i], p.predicted[:, i])["ccc"]) for p in pooled]
+            stack = np.stack([p.predicted[:, i] for p in pooled])
+            interval: tuple[float, float] | None = statistics.jackknife_interval(
+                "ccc", first.label[:, i], stack, first.subject
+            )
+        else:
+            each = {cell.get("seed"): [] for cell in cells}  # type: dict[Any, list[float]]
+            for cell in cells:
+                each[cell.get("seed")].append(float(cell["regression"][axis]["ccc"]))
+            values, interval = [float(np.mean(v)) for v in each.values()], None
+        return Score(float(np.mean(values)), interval, (min(values), max(values)) if len(values) > 1 else None)
+
+    def gallery(self) -> dict[str, dict[str, npt.NDArray[Any]]]:
+        """Example pictures by group (a clip's number, "compression", "raster"), then by name; empty where there are none."""
+        path = self.directory / "gallery.npz"
+        groups: dict[str, dict[str, npt.NDArray[Any]]] = {}
+        if path.is_file():
+            with np.load(path, allow_pickle=False) as arrays:
+                for key in arrays.files:
+                    group, _, name = key.partition("/")
+                    groups.setdefault(group, {})[name] = arrays[key]
+        return groups

@@ -1,0 +1,112 @@
+"""Scores: paired differences, confusion of emotions, cost against CCC, results per person."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.transforms import ScaledTranslation
+
+from spikeva.report.figures.style import COLOURS, GRID, INK, MARKERS, MUTED, PAPER, axes
+
+_SHADES = LinearSegmentedColormap.from_list("spikeva", ["#ffffff", "#b7d6ea", "#0072b2", "#00324f"])
+_LIGHT, _DARK = "#ffffff", "#10131a"  # on a shaded cell: the same in light and dark mode
+
+
+def forest(comparisons: Sequence[Mapping[str, Any]], ax: Axes | None = None) -> Axes:
+    """Axes with one row a comparison ("a", "b", "metric", "difference", "ci95"): the difference a - b and its interval."""
+    ax = axes(ax, 7.6, 0.9 + 0.3 * len(comparisons))
+    ax.axvline(0, color=INK, linewidth=0.9)
+    for row, item in enumerate(comparisons):
+        low, high = item["ci95"]
+        colour = COLOURS["snn"] if low > 0 or high < 0 else MUTED
+        ax.plot([low, high], [row, row], color=colour, linewidth=1.8)
+        ax.plot(item["difference"], row, "D" if low > 0 or high < 0 else "o", color=colour, markersize=5)
+    names = [f"{item['a']} − {item['b']}: {item['metric']}" for item in comparisons]
+    ax.set_yticks(range(len(names)), names, fontsize=8)
+    ax.set(xlabel="difference a − b (right of 0: a is better), 95 % over subjects", ylim=(len(names) - 0.4, -0.6))
+    ax.grid(visible=True, axis="x")
+    return ax
+
+
+def confusion(matrix: npt.ArrayLike, classes: Sequence[str], ax: Axes | None = None) -> Axes:
+    """Axes with counts of true (rows) against predicted (columns) emotions, shaded by the row's share."""
+    counts = np.asarray(matrix, float)
+    ax = axes(ax, 4.4, 4.0)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ax.imshow(shares, cmap=_SHADES, vmin=0, vmax=1, interpolation="none")
+    for i, j in np.ndindex(*counts.shape):
+        colour = _LIGHT if shares[i, j] > 0.45 else _DARK
+        ax.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    ax.set_xticks(range(len(classes)), classes, rotation=40, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(classes)), classes)
+    ax.set(xlabel="predicted", ylabel="shown")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def cost(rows: Sequence[Mapping[str, Any]], name: str = "CCC", ax: Axes | None = None) -> Axes:
+    """Axes with one numbered point a model ("label", "kind", "energy_pj", "value", "low", "high"): energy against a score.
+
+    Points of (nearly) one energy stand a few points beside each other; the handles for a legend carry number and label.
+    """
+    ax = axes(ax, 5.2, 3.6)
+    figure = ax.get_figure(root=True)
+    assert figure is not None  # axes that are drawn on always have one
+    taken: list[float] = []
+    for i, row in enumerate(rows, 1):
+        x = float(row["energy_pj"]) / 1e6
+        beside = sum(abs(np.log(x / other)) < 0.1 for other in taken)
+        taken.append(x)
+        place = ax.transData + ScaledTranslation(beside * 11 / 72, 0, figure.dpi_scale_trans)
+        colour = COLOURS[row["kind"]]
+        ax.plot([x, x], [row["low"], row["high"]], color=colour, linewidth=1.4, transform=place)
+        ax.plot(
+            x, row["value"], MARKERS[row["kind"]], color=colour, markersize=10, label=f"{i}  {row['label']}",
+            transform=place,
+        )  # fmt: skip
+        ax.text(
+            x,
+            row["value"],
+            str(i),
+            color=PAPER,
+            fontsize=7,
+            ha="center",
+            va="center_baseline",
+            transform=place,
+            zorder=4,
+        )
+        ax.update_datalim([(x, row["low"]), (x, row["high"])])
+    ax.set_xscale("log")
+    ax.axhline(0, color=INK, linewidth=0.5)
+    ax.set(xlabel="energy of one prediction (µJ, 45 nm model)", ylabel=name)
+    ax.margins(x=0.3)
+    ax.autoscale_view()
+    ax.grid(visible=True, color=GRID)
+    return ax
+
+
+def subjects(
+    names: Sequence[str],
+    values: Mapping[str, npt.ArrayLike],
+    name: str = "RMSE",
+    ax: Axes | None = None,
+) -> Axes:
+    """Axes with one row a person and one marker a model; keys of `values` are "ann" or "snn", each [people]."""
+    ax = axes(ax, 5, 0.8 + 0.22 * len(names))
+    table = {kind: np.asarray(v, float) for kind, v in values.items()}
+    stack = np.stack(list(table.values()))
+    for row, (low, high) in enumerate(zip(np.nanmin(stack, 0), np.nanmax(stack, 0), strict=True)):
+        ax.plot([low, high], [row, row], color=GRID, linewidth=2, zorder=0)
+    for kind, column in table.items():
+        ax.plot(
+            column, range(len(names)), MARKERS[kind], color=COLOURS[kind], markersize=5, label=kind.upper(),
+            markerfacecolor=PAPER if kind == "ann" else COLOURS[kind],
+        )  # fmt: skip
+    ax.set_yticks(range(len(names)), names, fontsize=7.5)
+    ax.set(xlabel=name, ylim=(len(names) - 0.4, -0.6))
+    ax.grid(visible=True, axis="x")
+    return ax

@@ -1,0 +1,102 @@
+"""The report: one HTML file that opens offline, and its figures as SVG files beside it."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spikeva.errors import UserError
+from spikeva.report import answer, tables
+from spikeva.report.data import Row, Run
+from spikeva.report.figures.style import context
+from spikeva.report.files import write_text
+from spikeva.report.sections import Figures, run_sections
+from spikeva.report.viewer import viewer
+
+_TEMPLATE = Path(__file__).parent / "template"
+
+
+def write_report(*run_dirs: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> Path:
+    """The path of the report of one or several run directories: `out`, or report.html in the first of them.
+
+    The figures also go to figures/*.svg beside it. The same run directories give the same bytes.
+
+    Raises:
+        UserError: a directory holds no finished study.
+    """
+    if not run_dirs:
+        raise UserError("a report needs at least one run directory")
+    runs = [Run.open(Path(directory)) for directory in run_dirs]
+    path = Path(out) if out is not None else runs[0].directory / "report.html"
+    write_text(path, render(runs, path.parent / "figures"))
+    return path
+
+
+def render(runs: Sequence[Run], folder: Path) -> str:
+    """The page as HTML; its figures are written into `folder`."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    rows = [row for run in runs for row in run.rows()]
+    parts = []
+    with context():
+        for index, run in enumerate(runs):
+            figures = Figures(folder, f"{index + 1}-" if len(runs) > 1 else "")
+            own = [row for row in rows if row.run == run.name] if len(runs) > 1 else rows
+            parts.append(_part(run, own, figures))
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    main = tables.MAIN if len(runs) == 1 else (tables.RUN, *tables.MAIN)
+    return environment.get_template("report.html.j2").render(
+        css=(_TEMPLATE / "report.css").read_text(encoding="utf-8"),
+        js=(_TEMPLATE / "report.js").read_text(encoding="utf-8"),
+        title=" and ".join(run.name for run in runs),
+        question=str(runs[0].study.get("question") or answer.QUESTION),
+        synthetic=any(row.synthetic for row in rows),
+        parts=parts,
+        main=tables.html(rows, main),
+        metrics=tables.html(rows, tables.METRICS),
+        cost=tables.html([row for row in rows if row.kind != "baseline"], tables.COST),
+        cells=tables.html(_single(rows), (*main, tables.FOLD, tables.SEED)) if _several(rows) else None,
+    )
+
+
+def _part(run: Run, rows: Sequence[Row], figures: Figures) -> dict[str, Any]:
+    best = answer.headline(rows)
+    return {
+        "name": run.name,
+        "answer": answer.sentences(run, rows),
+        "sections": run_sections(run, rows, best, figures),
+        "viewer": viewer(run, best, figures),
+        "provenance": provenance(run),
+    }
+
+
+def provenance(run: Run) -> dict[str, Any]:
+    """Where the numbers come from: command, config, versions, and the hash of every cell."""
+    import hashlib
+
+    import yaml
+
+    facts = {"command": run.study.get("command"), **run.environment}
+    facts["results.json (SHA-256)"] = hashlib.sha256((run.directory / "results.json").read_bytes()).hexdigest()
+    config = run.study.get("config") or {k: v for k, v in run.study.items() if k != "command"}
+    return {
+        "facts": {k: v if isinstance(v, str) else json.dumps(v) for k, v in facts.items() if v is not None},
+        "config": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        "cells": [{key: cell.get(key) for key in ("hash", "model", "encoding", "fold", "seed")} for cell in run.cells],
+    }
+
+
+def _several(rows: Sequence[Row]) -> bool:
+    return any(len(row.cells) > 1 for row in rows if row.kind != "baseline")
+
+
+def _single(rows: Sequence[Row]) -> list[Row]:
+    """Each cell as a row of its own."""
+    return [one for row in rows if row.kind != "baseline" for one in row.split()]

@@ -1,0 +1,169 @@
+"""The tables of a study: in the terminal, on the page, and as Markdown, CSV or LaTeX."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spikeva.errors import UserError
+from spikeva.report.data import AXES, Row, Score
+from spikeva.report.text import count, joules, number, score
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+FORMATS = ("html", "md", "csv", "latex")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its head, the text of a row, and the number by which it sorts (the text where there is none)."""
+
+    head: str
+    text: Callable[[Row], str]
+    sort: Callable[[Row], float | str | None]
+
+
+def _ccc(axis: str) -> Column:
+    return Column(f"CCC {axis}", lambda row: score(row.ccc[axis]), lambda row: row.ccc[axis].value)
+
+
+def _mean(head: str, *path: str, show: Callable[[float | None], str] = number) -> Column:
+    return Column(head, lambda row: show(row.mean(*path)), lambda row: row.mean(*path))
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _milliseconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g} ms"
+
+
+def _data(row: Row) -> str:
+    return f"{row.dataset} (synthetic)" if row.synthetic else row.dataset
+
+
+def _accuracy(row: Row) -> str:
+    found = row.transfer()
+    return "–" if found is None else f"{score(found, 0, 100)} %"
+
+
+def _spread(row: Row) -> str:
+    seeds = [row.ccc[axis].seeds for axis in AXES]
+    return "; ".join(f"{number(s[0])} to {number(s[1])}" for s in seeds if s) or "–"
+
+
+MODEL = Column("model", lambda row: row.model, lambda row: row.model)
+ENCODING = Column("encoding", lambda row: row.encoding or "–", lambda row: row.encoding)
+DATA = Column("data", _data, _data)
+RUN = Column("study", lambda row: row.run, lambda row: row.run)
+FOLD = Column("fold", lambda row: str(row.cells[0].get("fold")), lambda row: row.cells[0].get("fold"))
+SEED = Column("seed", lambda row: str(row.cells[0].get("seed")), lambda row: row.cells[0].get("seed"))
+MAIN = (
+    MODEL,
+    ENCODING,
+    DATA,
+    *(_ccc(axis) for axis in AXES),
+    *(_mean(f"RMSE {axis}", "regression", axis, "rmse") for axis in AXES),
+    Column("zero-shot accuracy", _accuracy, lambda row: row.mean("transfer", "accuracy")),
+)
+METRICS = (
+    MODEL,
+    ENCODING,
+    DATA,
+    *(_mean(f"PCC {axis}", "regression", axis, "pcc") for axis in AXES),
+    *(_mean(f"SAGR {axis}", "regression", axis, "sagr") for axis in AXES),
+    _mean("balanced accuracy", "transfer", "balanced_accuracy", show=_percent),
+    Column("CCC over seeds (valence; arousal)", _spread, _spread),
+    Column("cells", lambda row: str(len(row.cells)), lambda row: len(row.cells)),
+)
+COST = (
+    MODEL,
+    ENCODING,
+    Column("input", lambda row: "synthetic" if row.synthetic else "recorded", _data),
+    _mean("parameters", "parameters", show=count),
+    _mean("MACs", "cost", "macs", show=count),
+    _mean("ACs", "cost", "acs", show=count),
+    _mean("spike rate", "cost", "spike_rate", show=_percent),
+    _mean("energy (45 nm)", "cost", "energy_pj", show=joules),
+    _mean("latency", "cost", "latency_ms", show=_milliseconds),
+    _mean("peak memory", "cost", "peak_memory_bytes", show=lambda v: "–" if v is None else f"{count(v)}B"),
+)
+
+
+def html(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, Any]:
+    """Heads and body for the page's template: text, sort key and kind of each row."""
+
+    def key(value: float | str | None) -> str:
+        return "" if value is None else str(value)
+
+    body = [{"kind": r.kind, "cells": [{"text": c.text(r), "sort": key(c.sort(r))} for c in columns]} for r in rows]
+    return {"heads": [c.head for c in columns], "rows": body}
+
+
+def terminal(rows: Sequence[Row]) -> "Table":
+    """The main table for the terminal; "synthetic" stands in every row to which it applies."""
+    from rich.table import Table
+
+    table = Table(title="held-out people, 95 % intervals over people", title_justify="left")
+    for column in MAIN:
+        table.add_column(column.head, no_wrap=column.head.startswith("CCC"))
+    for i, row in enumerate(rows):
+        last_model = row.kind != "baseline" and i + 1 < len(rows) and rows[i + 1].kind == "baseline"
+        style = "dim" if row.kind == "baseline" else None
+        table.add_row(*(column.text(row) for column in MAIN), style=style, end_section=last_model)
+    return table
+
+
+def export(rows: Sequence[Row], form: str) -> str:
+    """The tables as text: `form` is md, latex (formatted numbers) or csv (one column a number, all digits)."""
+    if form == "csv":
+        return _csv(rows)
+    if form == "md":
+        return "\n".join(_markdown(rows, columns) for columns in (MAIN, METRICS, COST))
+    if form == "latex":
+        return "\n".join(_latex(rows, columns) for columns in (MAIN, METRICS, COST))
+    raise UserError(f"unknown table format {form!r}: allowed are {', '.join(FORMATS)}")
+
+
+def _shown(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    return [row for row in rows if columns is not COST or row.kind != "baseline"]
+
+
+def _markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    lines = [[c.head for c in columns], ["---"] * len(columns)]
+    lines += [[c.text(row) for c in columns] for row in _shown(rows, columns)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def _latex(rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    escapes = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "−": "$-$", "–": "--", "µ": r"\textmu "}
+    table = str.maketrans(escapes)
+    lines = [[c.head for c in columns], *([c.text(row) for c in columns] for row in _shown(rows, columns))]
+    text = [" & ".join(cell.translate(table) for cell in line) + r" \\" for line in lines]
+    head = [rf"\begin{{tabular}}{{{'l' * len(columns)}}}", r"\toprule", text[0], r"\midrule"]
+    return "\n".join([*head, *text[1:], r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    def ends(found: Score | None) -> list[float | None]:
+        return [found.value, *(found.interval or (None, None))] if found else [None, None, None]
+
+    names = ["rmse", "pcc", "sagr"]
+    costs = ["macs", "acs", "spike_rate", "energy_pj", "latency_ms", "peak_memory_bytes"]
+    head = ["run", "model", "kind", "encoding", "dataset", "synthetic", "cells"]
+    for axis in AXES:
+        head += [f"{axis}_ccc", f"{axis}_ccc_low", f"{axis}_ccc_high", *(f"{axis}_{name}" for name in names)]
+    head += ["transfer_accuracy", "transfer_low", "transfer_high", "parameters", *costs]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(head)
+    for row in rows:
+        line: list[Any] = [row.run, row.model, row.kind, row.encoding, row.dataset, int(row.synthetic), len(row.cells)]
+        for axis in AXES:
+            line += [*ends(row.ccc[axis]), *(row.mean("regression", axis, name) for name in names)]
+        line += [*ends(row.transfer()), row.mean("parameters"), *(row.mean("cost", name) for name in costs)]
+        writer.writerow(line)
+    return out.getvalue()

@@ -1,0 +1,87 @@
+"""The clip viewer: face, events and TBR picture of a clip under one slider, with the time course below."""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikeva.report.data import AXES, Predictions, Row, Run
+from spikeva.report.figures import polarity, tbr, time_course
+from spikeva.report.figures.style import panels
+from spikeva.report.sections import Figures
+
+FRAMES = 48  # of a clip, so that the page stays small
+CLIPS = 4
+
+
+def viewer(run: Run, best: Mapping[str, Row], figures: Figures) -> dict[str, Any] | None:
+    """The clips of the run's gallery for the page, None where there is no gallery."""
+    found = {kind: run.predictions(row) for kind, row in best.items()}
+    clips, courses, names = [], [], []
+    numbered = [group for key, group in sorted(run.gallery().items()) if key.isdigit()]
+    for i, group in enumerate(numbered[:CLIPS]):
+        pick = np.unique(np.linspace(0, len(group["t_us"]) - 1, FRAMES).round().astype(int))
+        t_us = group["t_us"][pick]
+        subject, clip = str(group["subject"]), str(group["clip"])
+        series = _series({k: p.clip_of(subject, clip) for k, p in found.items() if p is not None}, t_us)
+        course, span = _course(series, t_us, f"clip-{i + 1}", f"{subject}, {clip}", figures)
+        strips = [
+            _strip(group["frames"][pick], 80),
+            _strip(polarity(group["on"][pick], group["off"][pick])),
+            _strip(tbr(group["tbr"][pick])),
+        ]
+        values = [[who, np.round(v, 3).tolist()] for who, v in series.items()]
+        clips.append({"t_us": t_us.tolist(), "strips": strips, "values": values, "span": span})
+        courses.append(course)
+        synthetic = str(group["domain"]).endswith("-like")
+        names.append(f"{subject}, {clip} ({group['domain']}{', synthetic' if synthetic else ''})")
+    if not clips:
+        return None
+    height, width = numbered[0]["frames"].shape[1:]
+    text = json.dumps(clips, separators=(",", ":")).replace("<", "\\u003c")
+    return {"names": names, "courses": courses, "json": text, "aspect": f"{width} / {height}"}
+
+
+def _series(predictions: Mapping[str, Predictions], t_us: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float64]]:
+    """ "label", "ann" and "snn" [frames, 2] at the labelled frame nearest to each time; empty where the clip has none."""
+    out: dict[str, npt.NDArray[np.float64]] = {}
+    for kind, part in predictions.items():
+        if len(part.t_us):
+            nearest = np.abs(part.t_us[None] - t_us[:, None]).argmin(1)
+            out.setdefault("label", part.label[nearest])
+            out[kind] = part.predicted[nearest]
+    return out
+
+
+def _course(
+    series: Mapping[str, npt.NDArray[np.float64]], t_us: npt.NDArray[Any], name: str, title: str, figures: Figures
+) -> tuple[dict[str, Any] | None, list[float]]:
+    """The time course as a figure of the page, and where its axes begin and end (shares of the width)."""
+    if not series:
+        return None, [0, 1]
+    figure, both = panels(1, 9.5, 3.3, rows=2, sharex=True)
+    for i, (axis, ax) in enumerate(zip(AXES, both, strict=True)):
+        guesses = {kind: values[:, i] for kind, values in series.items() if kind != "label"}
+        time_course(t_us, series["label"][:, i], guesses, axis, ax)
+    both[0].set_xlabel("")
+    shown = figures.add(name, figure, f"Time course of {title}: label and predictions of both models.")
+    place = both[0].get_position()
+    return shown, [round(float(place.x0), 4), round(float(place.x1), 4)]
+
+
+def _strip(pictures: npt.NDArray[Any], quality: int = 101) -> str:
+    """Pictures [n, H, W] side by side as one WebP data address; 101 is lossless."""
+    import cv2
+
+    sheet = np.concatenate(list(pictures), axis=1)
+    if sheet.shape[1] > 16_000:  # WebP ends at 16383 pixels
+        shrink = 16_000 // len(pictures) / pictures.shape[2]
+        size = 16_000 // len(pictures), max(1, round(pictures.shape[1] * shrink))
+        sheet = np.concatenate([cv2.resize(p, size, interpolation=cv2.INTER_NEAREST) for p in pictures], axis=1)
+    done, data = cv2.imencode(".webp", sheet, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    if not done:
+        raise RuntimeError("OpenCV could not write a WebP picture")
+    return "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode()

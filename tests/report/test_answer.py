@@ -1,0 +1,68 @@
+"""The answer in words says what the numbers say, whichever side they take."""
+
+from pathlib import Path
+
+import pytest
+from fake_run import write_run
+
+from spikeva.report import answer
+from spikeva.report.data import Run
+
+
+def _sentences(directory: Path) -> list[str]:
+    run = Run.open(directory)
+    return answer.sentences(run, run.rows())
+
+
+def test_the_spiking_network_can_lose(tmp_path: Path) -> None:
+    first = _sentences(write_run(tmp_path, gallery=0, snn_skill=0.2, people=10))[0]
+    assert "loses on valence" in first
+    assert "difference −" in first
+    assert "wins" not in first
+
+
+def test_the_spiking_network_can_win(tmp_path: Path) -> None:
+    first = _sentences(write_run(tmp_path, gallery=0, snn_skill=1.0, people=10))[0]
+    assert "wins on valence" in first
+    assert "difference +" in first
+
+
+def test_a_difference_that_is_not_shown_is_not_claimed(tmp_path: Path) -> None:
+    first = _sentences(write_run(tmp_path, gallery=0, snn_skill=0.59, people=4))[0]
+    assert "cannot be told from it on" in first
+
+
+def test_a_model_no_better_than_a_baseline_is_named(tmp_path: Path) -> None:
+    lines = _sentences(write_run(tmp_path, gallery=0, snn_skill=0.0))
+    assert any("snn_convnet" in line and "is not shown to predict valence" in line for line in lines)
+
+
+def test_a_dearer_spiking_network_is_called_dearer(tmp_path: Path) -> None:
+    run = Run.open(write_run(tmp_path, gallery=0))
+    for cell in run.cells:
+        if cell["kind"] == "snn":
+            cell["cost"]["energy_pj"] = 1e9
+    assert answer.sentences(run, run.rows())[-1].endswith("the SNN needs 2.72 times more.")
+
+
+def test_comparison_read_in_either_direction(tmp_path: Path) -> None:
+    run = Run.open(write_run(tmp_path, gallery=0, people=10, snn_skill=0.2))
+    best = answer.headline(run.rows())
+    forward = answer.difference(run, best["snn"], best["ann"], "valence")
+    for item in run.comparisons:
+        item["a"], item["b"] = item["b"], item["a"]
+        item["difference"], item["ci95"] = -item["difference"], [-item["ci95"][1], -item["ci95"][0]]
+    turned = answer.difference(run, best["snn"], best["ann"], "valence")
+    assert forward
+    assert turned
+    assert turned == forward
+    run.comparisons.clear()
+    computed = answer.difference(run, best["snn"], best["ann"], "valence")
+    assert computed
+    assert computed.value == pytest.approx(forward.value)
+    assert computed.interval == pytest.approx(forward.interval)
+
+
+def test_one_family_only(tmp_path: Path) -> None:
+    lines = _sentences(write_run(tmp_path, models=("snn_convnet",), gallery=0))
+    assert "one family only" in lines[0]

@@ -1,0 +1,82 @@
+"""Figures as functions: they draw what they are given, on given axes, without pyplot's state."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from spikeva.evaluation import emotion
+from spikeva.report import figures
+
+
+@pytest.fixture
+def ax() -> Axes:
+    return Figure().subplots()
+
+
+def test_sectors_bound_what_the_classifier_calls_each_emotion(ax: Axes) -> None:
+    figures.sectors("face-like", ax=ax)
+    borders = sorted(
+        float(np.degrees(np.arctan2(*line.get_xydata()[1][::-1])) % 360)
+        for line in ax.get_lines()
+        if len(line.get_xydata()) == 2
+        and np.allclose(line.get_xydata()[0], 0)
+        and not np.allclose(line.get_xydata()[1], 0)
+        and line.get_transform() == ax.transData
+    )
+    assert len(borders) == 7
+    for border in borders:
+        around = np.radians([border - 0.5, border + 0.5])
+        names = emotion.classify(np.stack([np.cos(around), np.sin(around)], 1))
+        assert names[0] != names[1]
+
+
+def test_events_picture() -> None:
+    picture = figures.polarity([[0, 1, 3, 9]], [[0, 0, 6, 0]])
+    assert picture.tolist() == [[128, 170, 0, 255]]
+    wide = np.array([[0, 65535]], np.uint16)
+    assert figures.polarity(wide, 0 * wide)[0, 1] == 255
+
+
+def test_confusion_counts_are_written(ax: Axes) -> None:
+    figures.confusion([[3, 1], [0, 4]], ["fear", "anger"], ax)
+    assert [t.get_text() for t in ax.texts] == ["3", "1", "0", "4"]
+
+
+def test_forest_tells_shown_from_not_shown(ax: Axes) -> None:
+    items = [
+        {"a": "x", "b": "y", "metric": "ccc", "difference": 0.1, "ci95": [0.05, 0.15]},
+        {"a": "x", "b": "z", "metric": "ccc", "difference": 0.1, "ci95": [-0.05, 0.25]},
+    ]
+    figures.forest(items, ax)
+    markers = [line.get_marker() for line in ax.get_lines() if len(line.get_xdata()) == 1]
+    assert markers == ["D", "o"]
+
+
+@pytest.mark.parametrize("name", ["time_course", "trajectories", "raster", "layer_rates", "cost", "subjects", "plane"])
+def test_drawn_on_the_axes_given(name: str, ax: Axes) -> None:
+    way = np.linspace(-0.5, 0.5, 10)
+    both = np.stack([way, way], 1)
+    arguments: dict[str, tuple[Any, ...]] = {
+        "time_course": (np.arange(10) * 40_000, way, {"snn": way}),
+        "trajectories": (both, {"ann": 0.5 * both}),
+        "raster": (np.eye(10, dtype=bool),),
+        "layer_rates": ([{"name": "a", "spike_rate": 0.1}, {"name": "b", "spike_rate": None}],),
+        "cost": ([{"label": "m", "kind": "snn", "energy_pj": 1e6, "value": 0.3, "low": 0.1, "high": 0.5}],),
+        "subjects": (["p"], {"ann": [0.2], "snn": [0.3]}),
+        "plane": (both, 0.5 * both, "ann"),
+    }
+    kw = {"ax": ax}
+    assert getattr(figures, name)(*arguments[name], **kw) is ax
+    assert ax.has_data()
+
+
+def test_encodings_and_strip(ax: Axes) -> None:
+    figures.encodings({"tbr": np.eye(4)[None], "voxel": np.eye(4)[None] - 0.5}, ax=ax)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["tbr", "voxel"]
+    sheet = np.asarray(ax.images[0].get_array())
+    assert sheet.shape == (11, 4, 4)
+    assert sheet[0, 0, 0] == 255
+    assert sheet[0, 1, 0] == 0

@@ -1,0 +1,130 @@
+"""The page: whole, offline, honest about synthetic numbers, the same bytes every time."""
+
+import hashlib
+import json
+import re
+import shutil
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from fake_run import write_run
+
+from spikeva.errors import UserError
+from spikeva.report import write_report
+
+
+def test_parts_and_figures_are_there(run_dir: Path) -> None:
+    page = (run_dir / "report.html").read_text()
+    for head in ("The table", "What they see", "Predictions against labels", "A clip over time", "Paired differences",
+                 "Zero-shot emotion", "What it costs", "One window, every encoding", "What compression adds",
+                 "Person by person", "Where the numbers come from"):  # fmt: skip
+        assert f"<h2>{head}</h2>" in page or f'">{head}</h2>' in page, head
+    figures = {p.stem for p in (run_dir / "figures").glob("*.svg")}
+    assert {"plane", "trajectories", "forest", "confusion", "cost", "faces", "people", "rates", "raster"} <= figures
+    assert not list(run_dir.rglob("*.writing"))
+
+
+class _Attributes(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(str(value))
+            if name in {"src", "href", "xlink:href", "srcset", "action"}:
+                self.addresses.append(str(value))
+
+
+def test_nothing_is_loaded_from_elsewhere_and_ids_are_unique(run_dir: Path) -> None:
+    page = (run_dir / "report.html").read_text()
+    found = _Attributes()
+    found.feed(page)
+    assert all(a.startswith(("data:", "#")) for a in found.addresses)
+    assert len(found.ids) == len(set(found.ids))
+    assert not re.search(r"@import|url\((?!data:|#|\$)", page)
+    for address in (a for a in found.addresses if a.startswith("#")):
+        assert address[1:] in found.ids
+
+
+def test_every_row_and_figure_of_synthetic_data_says_so(run_dir: Path) -> None:
+    page = (run_dir / "report.html").read_text()
+    for table in re.findall(r'<table class="sortable">.*?</table>', page, flags=re.DOTALL):
+        for row in re.findall(r'<tr class="\w+">.*?</tr>', table):
+            assert "synthetic" in row
+    for name in ("plane", "trajectories", "forest", "confusion", "cost", "faces", "people", "rates"):
+        assert "synthetic" in (run_dir / "figures" / f"{name}.svg").read_text(), name
+    answer = re.search(r'<section class="answer".*?<p>(.*?)</p>', page, flags=re.DOTALL)
+    assert answer
+    assert "synthetic" in answer[1]
+
+
+def test_recorded_data_are_not_called_synthetic(tmp_path: Path) -> None:
+    run = write_run(tmp_path, dataset="afew-va", gallery=0)
+    results = json.loads((run / "results.json").read_text())
+    for cell in results["cells"]:
+        cell["transfer"]["dataset"] = "nefer"
+    (run / "results.json").write_text(json.dumps(results))
+    write_report(run)
+    body = re.sub(r"<style>.*?</style>", "", (run / "report.html").read_text(), flags=re.DOTALL)
+    assert "synthetic" not in body
+
+
+def test_same_run_gives_the_same_bytes(run_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_dir, tmp_path / "again", ignore=shutil.ignore_patterns("report.html", "figures"))
+    write_report(tmp_path / "again")
+
+    def hashes(root: Path) -> dict[str, str]:
+        files = [root / "report.html", *(root / "figures").glob("*.svg")]
+        return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+    assert hashes(tmp_path / "again") == hashes(run_dir)
+
+
+def test_runs_are_joined(run_dir: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "other", encodings=("voxel",), gallery=0)
+    results = json.loads((other / "results.json").read_text())
+    results["study"]["name"] = "second"
+    (other / "results.json").write_text(json.dumps(results))
+    page = write_report(run_dir, other, out=tmp_path / "both.html").read_text()
+    assert "invented and second" in page
+    assert page.count('<section class="answer"') == 2
+    assert "voxel" in page
+    assert (tmp_path / "figures" / "2-plane.svg").is_file()
+
+
+def test_hundred_cells_are_small_enough(tmp_path: Path) -> None:
+    run = write_run(
+        tmp_path, ("ann_resnet18_fusion", "snn_convnet"), ("tbr", "spikes", "counts", "voxel", "bitplanes"), folds=2,
+        seeds=5, people=6, clips=4, frames=24, gallery=6, size=96,
+    )  # fmt: skip
+    began = time.perf_counter()
+    path = write_report(run)
+    print(f"100 cells: {time.perf_counter() - began:.1f} s, {path.stat().st_size / 1e6:.2f} MB")
+    assert path.stat().st_size < 5_000_000
+    assert len(re.findall(r"cells/[0-9a-f]{16}", path.read_text())) == 100
+
+
+def test_errors_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no results\.json.*spikeva compare"):
+        write_report(tmp_path)
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(UserError, match="not the results of a study"):
+        write_report(tmp_path)
+    (tmp_path / "results.json").write_text('{"study": {"name": "x"}, "cells": []}')
+    with pytest.raises(UserError, match="no finished cell"):
+        write_report(tmp_path)
+    with pytest.raises(UserError, match="at least one run"):
+        write_report()
+
+
+def test_text_of_the_user_is_escaped(tmp_path: Path) -> None:
+    run = write_run(tmp_path, gallery=1)
+    results = json.loads((run / "results.json").read_text())
+    results["study"]["name"] = "<script>alert(1)</script>"
+    (run / "results.json").write_text(json.dumps(results))
+    assert "<script>alert" not in write_report(run).read_text()

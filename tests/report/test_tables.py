@@ -1,0 +1,81 @@
+"""Tables: means over cells, intervals from the pooled predictions, and the same rows in every format."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_run import write_run
+from rich.console import Console
+
+from spikeva.errors import UserError
+from spikeva.evaluation import metrics
+from spikeva.report import table_text, terminal_table
+from spikeva.report.data import Run
+from spikeva.report.text import count, joules, number, ratio
+
+
+def test_folds_are_pooled_and_seeds_averaged(tmp_path: Path) -> None:
+    run = Run.open(write_run(tmp_path, encodings=("tbr",), folds=2, seeds=3, gallery=0))
+    row = next(r for r in run.rows() if r.kind == "snn")
+    assert len(row.cells) == 6
+    expected = []
+    for seed in range(3):
+        parts = [run.read(c["hash"]) for c in row.cells if c["seed"] == seed]
+        label, guess = (np.concatenate([getattr(p, n)[:, 0] for p in parts]) for n in ("label", "predicted"))
+        expected.append(metrics.regression(label, guess)["ccc"])
+    score = row.ccc["valence"]
+    assert score.value == pytest.approx(np.mean(expected))
+    assert score.seeds == pytest.approx((min(expected), max(expected)))
+    assert score.interval
+    assert score.interval[0] < score.value < score.interval[1]
+
+
+def test_without_predictions_there_is_no_interval(tmp_path: Path) -> None:
+    run = Run.open(write_run(tmp_path, folds=2, gallery=0))
+    for file in tmp_path.rglob("predictions.csv"):
+        file.unlink()
+    row = run.rows()[0]
+    assert row.ccc["valence"].interval is None
+    assert row.ccc["valence"].value == pytest.approx(np.mean([c["regression"]["valence"]["ccc"] for c in row.cells]))
+
+
+def test_csv_holds_every_digit(run_dir: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(table_text(run_dir, form="csv"))))
+    cells = json.loads((run_dir / "results.json").read_text())["cells"]
+    assert len(rows) == len(cells) + 3
+    for row, cell in zip(rows, cells, strict=False):
+        assert float(row["valence_ccc"]) == cell["regression"]["valence"]["ccc"]
+        assert float(row["arousal_ccc_low"]) == cell["regression"]["arousal"]["ccc_ci95"][0]
+        assert row["synthetic"] == "1"
+
+
+def test_markdown_and_latex(run_dir: Path) -> None:
+    markdown = table_text(run_dir, form="md")
+    assert "| snn_convnet | tbr | afew-va-like (synthetic) |" in markdown
+    assert "event rate only" in markdown
+    latex = table_text(run_dir, form="latex")
+    assert latex.count(r"\begin{tabular}") == 3
+    assert r"snn\_convnet & tbr" in latex
+    with pytest.raises(UserError, match="html, md, csv, latex"):
+        table_text(run_dir, form="docx")
+
+
+def test_terminal_table_shows_intervals_and_baselines(run_dir: Path) -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(terminal_table(json.loads((run_dir / "results.json").read_text()), run_dir))
+    text = console.export_text()
+    for word in ("snn_convnet", "synthetic", "mean", "shuffled", "event rate only", "[", "zero-shot"):
+        assert word in text
+
+
+def test_numbers() -> None:
+    assert number(-0.001) == "0.00"
+    assert number(-0.12) == "−0.12"
+    assert number(None) == "–"
+    assert count(1_234_567) == "1.23 M"
+    assert joules(5.76e6) == "5.76 µJ"
+    assert ratio(1, 4) == "4 times less"
+    assert ratio(6, 4) == "1.5 times more"
