@@ -17,6 +17,9 @@ NEURONS: Registry[Any] = Registry(
         "plif": "spikeva.neurons.plif",
         "alif": "spikeva.neurons.alif",
         "cuba": "spikeva.neurons.cuba",
+        "rlif": "spikeva.neurons.rlif",
+        "glif": "spikeva.neurons.glif",
+        "psn": "spikeva.neurons.psn",
         "li": "spikeva.neurons.li",
     },
 )

@@ -87,7 +87,7 @@ class Neuron(nn.Module):
 
     - `theta`: threshold (> 0); `learn_theta` makes it a parameter.
     - `channels`: number of channels; decay, threshold and the like are then one value per channel.
-    - `reset`: "zero", "subtract" or "subtract_delayed"; `detach_reset`: no gradient through the reset.
+    - `reset`: one of the class's RESETS, the first by default: "zero", "subtract" or "subtract_delayed"; `detach_reset`: no gradient through the reset.
     - `surrogate`: a name or a callable u -> spikes; `slope`: the named surrogate's slope.
     - `backend`: "fused", "snntorch", "norse", or "auto" ("fused", which runs every neuron).
 
@@ -97,10 +97,11 @@ class Neuron(nn.Module):
     """
 
     step: Step
-    STATES: ClassVar[tuple[str, ...]] = ("v",)  # names of the state's tensors
+    STATES: tuple[str, ...] = ("v",)  # names of the state's tensors
     RESETS: ClassVar[tuple[str, ...]] = RESETS  # those that make sense for this neuron
     spiking: ClassVar[bool] = True  # False: the output is a membrane
     leaky: ClassVar[bool] = True  # False: nothing decays
+    needs_channels: ClassVar[bool] = False
 
     def __init__(self, **options: Unpack[NeuronOptions]) -> None:
         super().__init__()
@@ -111,9 +112,10 @@ class Neuron(nn.Module):
                 f"{type(self).__name__}: unknown option {unknown[0]!r}{did_you_mean(unknown[0], allowed)} "
                 f"(options of all neurons: {', '.join(allowed)})"
             )
-        reset = options.get("reset", "zero")
-        if reset not in self.RESETS:
-            known = ", ".join(self.RESETS)
+        default = self.RESETS[0] if self.RESETS else "none"
+        reset = options.get("reset", default)
+        if reset not in (*self.RESETS, default):
+            known = ", ".join(self.RESETS) or "none of its own to choose"
             close = did_you_mean(str(reset), list(self.RESETS))
             raise UserError(f"{type(self).__name__} has no reset {reset!r}{close} (it has: {known})")
         self.channels = options.get("channels")

@@ -1,12 +1,10 @@
 """Leaky integrator: the membrane itself is the output; a readout."""
 
-from typing import Unpack
-
 from torch import Tensor
 
 from spikeva.neurons import register_neuron
 from spikeva.neurons.base import Neuron, Parameters, Rule, State
-from spikeva.neurons.options import NeuronOptions
+from spikeva.neurons.options import Backend
 
 
 def li_step(x: Tensor, state: State, p: Parameters, rule: Rule) -> tuple[Tensor, State]:
@@ -22,6 +20,10 @@ class LI(Neuron):
     step = staticmethod(li_step)
     spiking = False
 
-    def __init__(self, beta: float = 0.9, learn_beta: bool = False, **options: Unpack[NeuronOptions]) -> None:
-        super().__init__(**options)
+    RESETS = ()
+
+    def __init__(
+        self, beta: float = 0.9, learn_beta: bool = False, channels: int | None = None, backend: Backend = "auto"
+    ) -> None:
+        super().__init__(channels=channels, backend=backend)
         self.decay("beta", beta, learn=learn_beta)

@@ -22,6 +22,7 @@ from spikeva.neurons.base import Rule, Run, Runner, State, Step
 from spikeva.neurons.cuba import cuba_step
 from spikeva.neurons.li import li_step
 from spikeva.neurons.lif import lif_step
+from spikeva.neurons.rlif import Recurrent, rlif_step
 from spikeva.neurons.surrogates import FastSigmoid, Sigmoid, SuperSpike, Triangle
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def why_not(neuron: "Neuron") -> str | None:
     step, rule = type(neuron).step, neuron.rule
     if find_spec("norse") is None:
         return "norse is not installed; pip install 'spikeva[norse]' or use backend 'fused'"
-    if step not in (lif_step, cuba_step, li_step):
+    if step not in (lif_step, rlif_step, cuba_step, li_step):
         return "norse has no such dynamics; use backend 'fused'"
     if not type(neuron).leaky:
         return "norse multiplies its input by the leak, which is 0 here; use backend 'fused' or 'snntorch'"
@@ -76,7 +77,8 @@ def why_not(neuron: "Neuron") -> str | None:
 
 def build(neuron: "Neuron") -> Runner:
     """The callable that runs this neuron's layers."""
-    return Norse(type(neuron).step, neuron.rule)
+    step = type(neuron).step
+    return Recurrent(Norse(lif_step, neuron.rule)) if step is rlif_step else Norse(step, neuron.rule)
 
 
 class _ScaleGradient(torch.autograd.Function):

@@ -15,6 +15,7 @@ from spikeva.neurons.base import Rule, Run, Runner, State, Step
 from spikeva.neurons.cuba import cuba_step
 from spikeva.neurons.li import li_step
 from spikeva.neurons.lif import lif_step
+from spikeva.neurons.rlif import Recurrent, rlif_step
 
 if TYPE_CHECKING:
     from spikeva.neurons.base import Neuron
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def why_not(neuron: "Neuron") -> str | None:
     """What keeps snntorch from running `neuron`, None where it can."""
     step, rule = type(neuron).step, neuron.rule
-    if step not in (lif_step, cuba_step, li_step):
+    if step not in (lif_step, rlif_step, cuba_step, li_step):
         return "snntorch has no such dynamics; use backend 'fused'"
     if rule.reset == "subtract_delayed" and not rule.detach:
         return "snntorch always detaches its delayed reset; set detach_reset=True or use backend 'fused'"
@@ -32,7 +33,8 @@ def why_not(neuron: "Neuron") -> str | None:
 
 def build(neuron: "Neuron") -> Runner:
     """The callable that runs this neuron's layers."""
-    return SnnTorch(type(neuron).step, neuron.rule)
+    step = type(neuron).step
+    return Recurrent(SnnTorch(lif_step, neuron.rule)) if step is rlif_step else SnnTorch(step, neuron.rule)
 
 
 class SnnTorch:
@@ -57,11 +59,9 @@ class SnnTorch:
 
     def __call__(self, run: Run) -> tuple[Tensor, State]:
         library, state, wide = self.library, run.state, run.state[0].dtype
-        library.beta = run.p["beta"]
-        if run.step is cuba_step:
-            library.alpha = run.p["alpha"]
-        if run.step is not li_step:
-            library.threshold = run.p["theta"]
+        fed = {"beta": "beta", "theta": "threshold"} | ({"alpha": "alpha"} if run.step is cuba_step else {})
+        for ours, theirs in fed.items():
+            setattr(library, theirs, run.p.get(ours, run.p["beta"]))  # an integrator has no threshold: any will do
         outputs = []
         for x in run.x:
             spikes, *new = library(x.to(wide), *state)

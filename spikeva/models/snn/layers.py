@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from spikeva.errors import UserError
 from spikeva.models.snn.options import Norm, Pool
-from spikeva.neurons import make_neuron
+from spikeva.neurons import NEURONS, make_neuron
 from spikeva.neurons.base import Neuron
 
 
@@ -123,7 +123,10 @@ class Spikes:
 
     def __call__(self, channels: int) -> NormNeuron:
         """Norm and neuron for `channels` channels."""
-        neuron = make_neuron(self.neuron, channels=channels if self.per_channel else None, **self.options)
+        if self.neuron in NEURONS and not NEURONS.get(self.neuron).spiking:
+            raise UserError(f"neuron {self.neuron!r} does not spike: it is a readout, not a layer of a spiking model")
+        own = self.per_channel or (self.neuron in NEURONS and NEURONS.get(self.neuron).needs_channels)
+        neuron = make_neuron(self.neuron, channels=channels if own else None, **self.options)
         return NormNeuron(make_norm(self.norm, channels, theta=self.theta, steps=self.steps), neuron)
 
     def convolution(self, in_channels: int, channels: int, kernel: int = 3, stride: int = 1) -> Folded:
