@@ -16,9 +16,23 @@ _EXPORTS = {
     "ClipSet": "clips",
     "Split": "clips",
     "standin": "standins",
+    "AFEWVA": "afew_va",
+    "Finding": "findings",
 }
 
-__all__ = ["Account", "Clip", "ClipSet", "Split", "WorkerDied", "WorkerPool", "cluster", "map_clips", "standin"]
+__all__ = [
+    "AFEWVA",
+    "Account",
+    "Clip",
+    "ClipSet",
+    "Finding",
+    "Split",
+    "WorkerDied",
+    "WorkerPool",
+    "cluster",
+    "map_clips",
+    "standin",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -28,7 +42,9 @@ def __getattr__(name: str) -> Any:
 
 
 if TYPE_CHECKING:
+    from spikeva.datasets.afew_va import AFEWVA
     from spikeva.datasets.clips import Clip, ClipSet, Split
+    from spikeva.datasets.findings import Finding
     from spikeva.datasets.mapping import Account, cluster, map_clips
     from spikeva.datasets.pool import WorkerDied, WorkerPool
     from spikeva.datasets.standins import standin

@@ -60,7 +60,7 @@ def map_clips(
     account: Account[C, R] = Account(clips, [None] * len(clips))
     account.skipped = [i for i, clip in enumerate(clips) if finished is not None and finished(clip)]
     todo = sorted(set(range(len(clips))) - set(account.skipped))
-    with stage(name, len(clips), len(account.skipped)) as bar, _executor(workers, len(todo)) as executor:
+    with stage(name, len(clips), len(account.skipped)) as bar, local_executor(workers, len(todo)) as executor:
         for i, value, error in _completed(fn, clips, todo, executor, retries):
             if error is None:
                 account.values[i] = value
@@ -104,7 +104,11 @@ def _died(error: BaseException) -> bool:
     return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"  # the latter is Dask's
 
 
-def _executor(workers: int | Executor | None, tasks: int) -> AbstractContextManager[Executor | None]:
+def local_executor(workers: int | Executor | None, tasks: int) -> AbstractContextManager[Executor | None]:
+    """A context with the executor that `workers` means to `map_clips` for so many tasks; None is this process.
+
+    For several stages on the same processes: starting them takes seconds.
+    """
     if isinstance(workers, Executor):
         return nullcontext(workers)
     if workers is None:

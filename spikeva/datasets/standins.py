@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikeva.datasets.clips import ClipSet
-from spikeva.datasets.mapping import map_clips
+from spikeva.datasets.mapping import local_executor, map_clips
 from spikeva.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,9 +95,13 @@ def standin(
     events_dir.mkdir(parents=True, exist_ok=True)
     todo = [job for job in jobs if not job.events.exists()]
     render = partial(_render, domain=domain, make=make)
-    map_clips(render, todo, workers, name=f"render {domain}", finished=lambda job: job.frames.exists()).check("render")
     see = partial(_simulate, domain=domain, pixel=sensor, labels=labels, seed=seed)
-    map_clips(see, jobs, workers, name=f"simulate {domain}", finished=lambda job: job.events.exists()).check("simulate")
+    with local_executor(workers, len(todo)) as executor:
+        pool = 0 if executor is None else executor
+        map_clips(render, todo, pool, name=f"render {domain}", finished=lambda job: job.frames.exists()).check("render")
+        map_clips(see, jobs, pool, name=f"simulate {domain}", finished=lambda job: job.events.exists()).check(
+            "simulate"
+        )
     return ClipSet.read(job.events for job in jobs)
 
 
@@ -108,13 +112,11 @@ def _sensor(domain: str, pixel: "str | Mapping[str, Any] | DVSPixel | None") -> 
         return pixel
     if isinstance(pixel, str):
         return DVSPixel.preset(pixel)
-    if pixel is not None:
-        return DVSPixel(**pixel)
-    if domain == "nefer-like":
+    if pixel is None and domain == "nefer-like":
         from spikeva import faces
 
-        return DVSPixel(**faces.pixel(domain))
-    return DVSPixel.preset("clean")
+        pixel = faces.pixel(domain)
+    return DVSPixel.preset("clean") if pixel is None else DVSPixel(**dict[str, Any](pixel))
 
 
 def _render(job: _Job, domain: str, make: Mapping[str, Any]) -> None:

@@ -1,0 +1,335 @@
+"""AFEW-VA (Kossaifi et al., Image and Vision Computing 2017): film clips with valence and arousal of every frame.
+
+As distributed: folders `001` .. `600`, each with `00000.png`, `00001.png`, ... and `<id>.json`, which holds
+``{"actor": "...", "video_id": "001", "frames": {"00000": {"valence": 1.0, "arousal": -2.0, "landmarks": [[x, y] * 68]}, ...}}``;
+labels are -10 .. 10.
+"""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeva.datasets.clips import Clip, ClipSet, Split
+from spikeva.datasets.crop import Square, square_of_landmarks
+from spikeva.datasets.findings import Finding, few, summary
+from spikeva.errors import UserError
+from spikeva.progress import track
+
+IMAGES = (".png", ".jpg", ".jpeg")
+ENDS = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
+RANGE = 10.0  # labels are -10 .. 10
+
+
+@dataclass(frozen=True)
+class Film:
+    """One clip: its sound images in order and the labels of those that have one."""
+
+    name: str  # "001"
+    actor: str
+    folder: Path
+    images: tuple[str, ...]  # file names [T]
+    numbers: NDArray[np.int64]  # frame number of each image [T]
+    labelled: NDArray[np.int64]  # frame numbers that have a label [L]
+    valence: NDArray[np.float32]  # -1..1 [L]
+    arousal: NDArray[np.float32]
+    landmarks: NDArray[np.float32]  # [L, 68, 2] in pixels of the image, NaN where there are none
+    image_size: tuple[int, int]
+    face: Square  # where the face is in the whole clip
+    fps: float
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Seconds of each image since the first; a missing image leaves a gap."""
+        return np.asarray((self.numbers - self.numbers[0]) / self.fps)
+
+    @property
+    def label_times(self) -> NDArray[np.float64]:
+        """Seconds of each label, on the same clock."""
+        return np.asarray((self.labelled - self.numbers[0]) / self.fps)
+
+
+@dataclass
+class _Place:
+    """Where a clip's parts lie in the tree."""
+
+    labels: list[Path] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+    cropped: list[Path] = field(default_factory=list)
+
+
+class AFEWVA(Sequence[Film]):
+    """The clips found under `root`, in order of name, and everything that was wrong (`findings`, `report()`).
+
+    Read are the zips' nesting (`01/001/`), any folders above, `<id>_cropped` folders (used where the original pictures are
+    not there), png or jpg, labels written as integers, floats or text, and labels beside or above the pictures.
+
+    Args:
+        root: the folder the zips were extracted to.
+        fps: frames a second of the films. The json does not say; 25 is the usual assumption.
+
+    Raises UserError where `root` holds no clip.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], fps: float = 25.0) -> None:
+        self.root, self.fps = Path(root), float(fps)
+        if not self.root.is_dir():
+            raise UserError(f"{self.root}: no such folder; give the folder that AFEW-VA's zips were extracted to")
+        if not self.fps > 0:
+            raise UserError(f"fps must be above 0, got {fps}")
+        self.findings: list[Finding] = []
+        places = self._walk()
+        if not any(place.labels for place in places.values()):
+            hint = (
+                "; ".join(str(f) for f in self.findings[:3])
+                or f"it holds {few(sorted(os.listdir(self.root))) or 'nothing'}"
+            )
+            raise UserError(f"{self.root}: no AFEW-VA clip here (a file <id>.json beside its images); {hint}")
+        films = (self._film(name, place) for name, place in track(sorted(places.items()), "read AFEW-VA"))
+        self._films = self._same_spelling([film for film in films if film is not None])
+
+    def __len__(self) -> int:
+        return len(self._films)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._films[index]
+
+    @property
+    def clips(self) -> ClipSet:
+        """The clips as a set with subjects, for splits before anything is prepared."""
+        return ClipSet(tuple(Clip(f.folder, f.actor, f.name, "afew-va", len(f.labelled)) for f in self._films))
+
+    def folds(self, k: int = 5, seed: int = 0) -> list[Split]:
+        """`k` splits by actor, balanced by labelled frames: the usual protocol (there is no official list)."""
+        return self.clips.folds(k, seed)
+
+    def report(self) -> str:
+        """What was found and what was left out, for people to read."""
+        labels = sum(len(f.labelled) for f in self._films)
+        head = f"AFEW-VA at {self.root}: {len(self)} clips, {len(self.clips.subjects)} actors, {labels} labelled frames"
+        return head + (
+            f", {len(self.findings)} findings\n{summary(self.findings)}" if self.findings else ", nothing wrong"
+        )
+
+    def _find(self, kind: str, where: str, detail: str, effect: str, count: int = 1) -> None:
+        self.findings.append(Finding(kind, where, detail, effect, count))
+
+    def _walk(self) -> dict[str, _Place]:
+        places: dict[str, _Place] = {}
+        for folder, folders, files in os.walk(self.root):
+            folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__MACOSX")
+            here, files = Path(folder), [f for f in files if not f.startswith(".")]
+            for file in sorted(files):
+                stem, suffix = os.path.splitext(file)
+                if suffix.lower() == ".json" and stem.isdigit():
+                    places.setdefault(stem.zfill(3), _Place()).labels.append(here / file)
+                elif suffix.lower() == ".zip":
+                    where = str((here / file).relative_to(self.root))
+                    self._find(
+                        "zip not extracted", where, "a zip among the clips", "its clips are not read: extract it"
+                    )
+            if any(f.lower().endswith(IMAGES) for f in files):
+                match = re.fullmatch(r"(\d+)(_cropped)?", here.name)
+                if match is None:
+                    where = str(here.relative_to(self.root))
+                    self._find("unknown folder", where, "images in a folder that is not a clip's", "they are not read")
+                    continue
+                place = places.setdefault(match[1].zfill(3), _Place())
+                (place.cropped if match[2] else place.folders).append(here)
+        return places
+
+    def _film(self, name: str, place: _Place) -> Film | None:
+        gone = "the clip is left out"
+        if not place.labels:
+            self._find("no labels", name, f"images without {name}.json", gone)
+            return None
+        if not place.folders and not place.cropped:
+            self._find("no images", name, f"{place.labels[0].name} without any image", gone)
+            return None
+        folders = place.folders or place.cropped
+        if len(folders) > 1 or len({path.read_bytes() for path in place.labels}) > 1:
+            paths = folders if len(folders) > 1 else place.labels
+            shown = few([str(p.relative_to(self.root)) for p in paths])
+            self._find("clip twice", name, f"found at {shown}", "the first is used", len(paths) - 1)
+        if not place.folders:
+            self._find(
+                "cropped by others", name, f"only {folders[0].name} is there",
+                "the whole picture is used; if its crop follows the face, that motion makes events",
+            )  # fmt: skip
+        try:
+            content = json.loads(place.labels[0].read_bytes())
+            actor, frames = content["actor"], content["frames"].items()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, KeyError) and error.args == ("actor",):
+                self._find(
+                    "no actor", name, "the json names no actor", f"{gone}: it could share a person with the test set"
+                )
+            else:
+                self._find("unreadable labels", name, f"{type(error).__name__}: {error}", gone)
+            return None
+        if not isinstance(actor, str) or not actor.strip():
+            self._find("no actor", name, f"actor is {actor!r}", f"{gone}: it could share a person with the test set")
+            return None
+        video = str(content.get("video_id", name))
+        if video.strip().zfill(3) != name:
+            self._find("other video id", name, f"the json says video_id {video!r}", "the file's name is used")
+        images, image_size, refused = self._images(name, folders[0])
+        labels = self._labels(name, frames, images, refused)
+        if len(images) < 2 or not labels:
+            what = f"{len(images)} sound images and {len(labels)} labels for them"
+            self._find("too little left", name, what, gone)
+            return None
+        landmarks = self._landmarks(name, labels, image_size)
+        if place.folders and not np.isnan(landmarks).all():
+            face = square_of_landmarks(landmarks)
+        else:
+            side = min(image_size)
+            face = Square((image_size[0] - side) // 2, (image_size[1] - side) // 2, side)
+        numbers = np.array(sorted(images), np.int64)
+        values = np.array([[v["valence"], v["arousal"]] for v in labels.values()], np.float64) / RANGE
+        return Film(
+            name, actor, folders[0], tuple(images[int(n)] for n in numbers), numbers, np.array(list(labels), np.int64),
+            values[:, 0].astype(np.float32), values[:, 1].astype(np.float32), landmarks, image_size, face, self.fps,
+        )  # fmt: skip
+
+    def _images(self, name: str, folder: Path) -> tuple[dict[int, str], tuple[int, int], set[int]]:
+        """Sound images of one size by frame number, that size, and the numbers of images that are not used."""
+        images: dict[int, str] = {}
+        refused: set[int] = set()
+        sizes: dict[int, tuple[int, int]] = {}
+        for file in sorted(os.listdir(folder)):
+            match = re.search(r"(\d+)$", os.path.splitext(file)[0])
+            if file.startswith(".") or not file.lower().endswith(IMAGES):
+                continue
+            if match is None:
+                self._find("unnumbered image", name, file, "it is not used")
+            elif int(match[1]) in images:
+                other = images[int(match[1])]
+                self._find("frame twice", name, f"{other} and {file}", "the first is used")
+            else:
+                size = _size_of(folder / file)
+                if isinstance(size, str):
+                    refused.add(int(match[1]))
+                    self._find("broken image", name, f"{file}: {size}", "the frame is left out")
+                else:
+                    images[int(match[1])], sizes[int(match[1])] = file, size
+        if not images:
+            return {}, (0, 0), refused
+        usual = Counter(sizes.values()).most_common(1)[0][0]
+        odd = [n for n in images if sizes[n] != usual]
+        if odd:
+            detail = f"{few([images[n] for n in odd])}: {sizes[odd[0]]} where the clip has {usual}"
+            self._find("other image size", name, detail, "these frames are left out", len(odd))
+        return {n: file for n, file in images.items() if n not in odd}, usual, refused.union(odd)
+
+    def _labels(
+        self, name: str, frames: Any, images: Mapping[int, str], refused: set[int]
+    ) -> dict[int, dict[str, Any]]:
+        """Sound labels of frames that have an image, by frame number, in order."""
+        labels: dict[int, dict[str, Any]] = {}
+        wrong: dict[str, list[str]] = {"bad label": [], "label out of range": [], "missing image": []}
+        known = set()
+        for key, entry in frames:
+            try:
+                number = int(key)
+                known.add(number)
+                values = {axis: float(entry[axis]) for axis in ("valence", "arousal")}
+            except (ValueError, TypeError, KeyError):
+                wrong["bad label"].append(f"{key}: {_short(entry)}")
+                continue
+            if not all(abs(v) <= RANGE for v in values.values()):
+                wrong["label out of range"].append(f"{key}: {values['valence']:g}, {values['arousal']:g}")
+            elif number in refused:
+                continue
+            elif number not in images:
+                wrong["missing image"].append(str(key))
+            else:
+                labels[number] = {**values, "landmarks": entry.get("landmarks")}
+        for kind, found in wrong.items():
+            if found:
+                self._find(kind, name, few(found), "these labels are not used", len(found))
+        bare = sorted(set(images) - known)
+        if bare:
+            self._find("image without label", name, few([images[n] for n in bare]), "seen, not scored", len(bare))
+        return dict(sorted(labels.items()))
+
+    def _landmarks(
+        self, name: str, labels: Mapping[int, Mapping[str, Any]], size: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        landmarks = np.full((len(labels), 68, 2), np.nan, np.float32)
+        missing, bad = [], []
+        for i, (number, entry) in enumerate(labels.items()):
+            given = entry["landmarks"]
+            if given is None or given == []:
+                missing.append(number)
+                continue
+            try:
+                points = np.array(given, np.float32)
+            except (ValueError, TypeError):
+                points = np.empty(0, np.float32)
+            middle = points.mean(axis=0) if points.shape == (68, 2) else np.array([np.nan])
+            if points.shape == (68, 2) and (middle >= 0).all() and (middle <= size).all():
+                landmarks[i] = points
+            else:
+                bad.append(number)
+        if missing and len(missing) == len(labels):
+            self._find("no landmarks", name, "the json has none", "the middle square of the pictures is used")
+        elif missing:
+            detail = f"frames {few(missing)}"
+            self._find("missing landmarks", name, detail, "the clip's box comes from the other frames", len(missing))
+        if bad:
+            detail = f"frames {few(bad)}: not 68 points about a place in the image"
+            self._find("bad landmarks", name, detail, "the clip's box comes from the other frames", len(bad))
+        return landmarks
+
+    def _same_spelling(self, films: list[Film]) -> list[Film]:
+        """Actors spelled with other spaces or capitals are one person: a split must not part them."""
+        spellings: dict[str, Counter[str]] = {}
+        for film in films:
+            spellings.setdefault(" ".join(film.actor.split()).casefold(), Counter())[film.actor] += 1
+        names = {key: found.most_common(1)[0][0] for key, found in spellings.items()}
+        for key, found in spellings.items():
+            if len(found) > 1:
+                detail = " / ".join(repr(s) for s in found)
+                self._find("actor spelled twice", names[key], detail, "taken for one person", len(found) - 1)
+        return [replace(f, actor=" ".join(names[" ".join(f.actor.split()).casefold()].split())) for f in films]
+
+
+def _size_of(path: Path) -> tuple[int, int] | str:
+    """(width, height) from an image's head, or what is wrong with the file. The pixels are not decoded."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 32))
+            tail = file.read()
+            file.seek(0)
+            with Image.open(file) as image:
+                size = image.size
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError):
+        return "empty file" if path.stat().st_size == 0 else "not an image"
+    return size if ENDS[path.suffix.lower()] in tail else "ends too early"
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) < 60 else text[:57] + "..."
+
+
+def frames_of(film: Film) -> Iterator[NDArray[np.uint8]]:
+    """The film's images as luma [H, W], one after the other. Raises UserError for one that cannot be decoded."""
+    import cv2
+
+    for file in film.images:
+        image = cv2.imread(str(film.folder / file), cv2.IMREAD_GRAYSCALE)
+        if image is None or image.shape[::-1] != film.image_size:
+            raise UserError(f"{film.folder / file}: the image cannot be decoded; fetch it again or remove it")
+        yield np.asarray(image, np.uint8)

@@ -1,0 +1,96 @@
+"""AFEW-VA in every layout it is met in, and what is said of a damaged tree."""
+
+import numpy as np
+import pytest
+
+from spikeva.datasets import AFEWVA
+from spikeva.datasets.afew_va import frames_of
+from spikeva.datasets.crop import Square, cut
+from spikeva.errors import UserError
+
+LAYOUTS = (
+    "official", "zips", "nested", "jpg", "cropped", "cropped beside", "original and cropped", "labels as floats",
+    "labels as text", "labels above", "no landmarks",
+)  # fmt: skip
+
+
+def test_layouts_are_all_tested(afew_va_data):
+    assert tuple(afew_va_data.LAYOUTS) == LAYOUTS
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_labels(layout, afew_va_data, tmp_path):
+    afew_va_data.write_layout(tmp_path, layout)
+    films = AFEWVA(tmp_path)
+    assert [f.name for f in films] == [f"{i:03d}" for i in range(1, 9)]
+    for i, film in enumerate(films, 1):
+        expected = np.array(afew_va_data.labels_of(i, 6), np.float32) / 10
+        np.testing.assert_array_equal(np.stack([film.valence, film.arousal], 1), expected.astype(np.float32))
+        assert film.actor == afew_va_data.ACTORS[i % 5]
+        np.testing.assert_allclose(film.times, np.arange(6) / 25)
+        frames = list(frames_of(film))
+        assert len(frames) == 6
+        np.testing.assert_allclose(frames[3], afew_va_data.picture(i, 3)[0], atol=30 if layout == "jpg" else 0)
+    allowed = {
+        "cropped": {"cropped by others"},
+        "cropped beside": {"cropped by others"},
+        "no landmarks": {"no landmarks"},
+    }
+    assert {f.kind for f in films.findings} == allowed.get(layout, set())
+
+
+def test_every_planted_fault_is_one_named_finding(afew_va_data, tmp_path):
+    planted = afew_va_data.write_faulty(tmp_path)
+    films = AFEWVA(tmp_path)
+    assert sorted(f.kind for f in films.findings) == sorted(planted)
+    assert len(planted) >= 12
+    report = films.report()
+    assert all(f"  {kind} (" in report for kind in planted)
+    lost = {"no actor", "unreadable labels", "no labels", "no images", "too little left"}
+    assert len(films) == len(planted) + 2 - len(lost)
+    where = {f.kind: f.where for f in films.findings}
+    by_name = {f.name: f for f in films}
+    assert len(by_name[where["missing image"]].labelled) == 5
+    np.testing.assert_allclose(by_name[where["missing image"]].times, np.array([0, 1, 3, 4, 5]) / 25)
+    np.testing.assert_array_equal(by_name[where["broken image"]].labelled, [0, 1, 3, 4, 5])
+    assert len(by_name[where["image without label"]].images) == 6
+
+
+def test_folds_never_part_an_actor(afew_va_data, tmp_path):
+    afew_va_data.write_layout(tmp_path, "official", clips=15)
+    films = AFEWVA(tmp_path)
+    for fold in films.folds(5, seed=0):
+        assert len(fold.test.subjects) == 1
+        assert len(fold.test) == 3
+        assert not set(fold.test.subjects) & set(fold.train.subjects)
+
+
+def test_two_spellings_of_an_actor_are_one_person(afew_va_data, tmp_path):
+    afew_va_data.write_layout(tmp_path, "official", clips=6)
+    afew_va_data.FAULTS["actor spelled twice"](tmp_path / "006")
+    films = AFEWVA(tmp_path)
+    assert films[0].actor == films[5].actor
+
+
+def test_face_box_holds_the_face_in_every_frame_and_stands_still(afew_va_data, tmp_path):
+    afew_va_data.write_layout(tmp_path, "official", clips=1)
+    film = AFEWVA(tmp_path)[0]
+    low, high = film.landmarks.min((0, 1)), film.landmarks.max((0, 1))
+    assert film.face.x <= low[0]
+    assert film.face.y <= low[1]
+    assert film.face.x + film.face.side >= high[0]
+    assert film.face.y + film.face.side >= high[1]
+
+
+def test_crop_beyond_the_edge_repeats_the_border():
+    image = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    np.testing.assert_array_equal(cut(image, Square(-1, 1, 3), 3), [[4, 4, 5], [8, 8, 9], [8, 8, 9]])
+
+
+@pytest.mark.parametrize(("fps", "message"), [(25, "no AFEW-VA clip here"), (0, "fps must be above 0")])
+def test_what_cannot_be_read_is_said(fps, message, tmp_path):
+    (tmp_path / "readme.txt").write_text("hello")
+    with pytest.raises(UserError, match=message):
+        AFEWVA(tmp_path, fps=fps)
+    with pytest.raises(UserError, match="no such folder"):
+        AFEWVA(tmp_path / "absent")
