@@ -75,7 +75,7 @@ def jackknife_t(
     value = statistic(total)
     without = statistic(total[..., None, :] - parts)
     influence = without.mean(-1, keepdims=True) - without
-    variance = np.maximum((influence**2).mean(-1), _TINY)
+    variance = np.maximum((influence**2).mean(-1), 1e-100)  # its square is a number too
     kurtosis = (influence**4).mean(-1) / variance**2
     freedom = np.clip(2 * (count - 1) / np.maximum(kurtosis - 1, _TINY), min(3, count - 1), count - 1)
     error = np.sqrt((count - 1) * variance)

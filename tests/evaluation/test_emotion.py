@@ -1,0 +1,107 @@
+"""From valence and arousal to emotions, and the scores of a transfer."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikeva.errors import UserError
+from spikeva.evaluation.emotion import ANCHORS, ceiling, classify, coarse, recording_point, transfer
+
+SEVEN = ["anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"]
+
+
+@pytest.mark.parametrize("anchors", ANCHORS)
+@pytest.mark.parametrize("method", ["angle", "point"])
+def test_every_anchor_is_its_own_emotion(anchors, method):
+    points = ANCHORS[anchors].points
+    assert sorted(points) == SEVEN
+    assert classify(list(points.values()), anchors, method).tolist() == list(points)
+
+
+@given(st.floats(-3.1, 3.1), st.floats(0.05, 0.9))
+def test_angle_sees_the_direction_alone(angle, radius):
+    point = np.array([np.cos(angle), np.sin(angle)])
+    assert classify(radius * point) == classify(point)
+
+
+def test_angle_and_point_differ_and_none_is_a_small_circle():
+    # On the ray of surprise (.25, .80), but closest to contempt (-.52, .07) as a point.
+    near_origin = np.array([0.025, 0.08])
+    assert classify(near_origin) == "surprise"
+    assert classify(near_origin, method="point") == "contempt"
+    assert classify([near_origin, 10 * near_origin], none_radius=0.1).tolist() == ["None", "surprise"]
+
+
+def test_one_point_a_recording():
+    course = np.array([[0.0, 0.0], [0.3, 0.4], [0.0, 1.0]])
+    assert recording_point(course) == pytest.approx([0.1, 1.4 / 3])
+    assert recording_point(course, "peak") == pytest.approx([0, 1])
+    assert recording_point(course, "weighted") == pytest.approx([0.15 / 1.5, 1.2 / 1.5])
+    assert recording_point(np.zeros((3, 2)), "weighted") == pytest.approx([0, 0])
+
+
+def test_transfer_scores_by_hand():
+    true = ["Happiness", "Happiness", "Anger", "Sadness", "Happiness", "Anger", "Sadness", "Sadness"]
+    predicted = ["happiness", "surprise", "fear", "sadness", "happiness", "anger", "anger", "sadness"]
+    scores = transfer(true, predicted, ["s1"] * 4 + ["s2"] * 4)
+    row = {label: scores["confusion"][i] for i, label in enumerate(scores["labels"])}
+    assert scores["labels"] == SEVEN
+    assert row["happiness"] == [0, 0, 0, 0, 2, 0, 1]
+    assert scores["accuracy"] == 5 / 8
+    assert scores["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2 + 2 / 3) / 3)
+    assert (scores["chance"], scores["majority"]) == (pytest.approx(1 / 3), 3 / 8)
+    assert scores["majority_label"] in ("happiness", "sadness")
+    # happiness and surprise are positive; fear and anger negative-high; one sadness was taken for anger
+    assert scores["three_way_accuracy"] == 7 / 8
+    assert scores["valence_sign_accuracy"] == 1.0
+    low, high = scores["accuracy_ci95"]
+    assert 0 <= low < 5 / 8 < high <= 1
+
+
+def test_none_is_a_label_where_it_occurs():
+    scores = transfer(["None", "Fear"], ["None", "fear"], ["a", "b"])
+    assert scores["labels"] == [*SEVEN, "None"]
+    assert scores["accuracy"] == scores["balanced_accuracy"] == 1
+    assert scores["chance"] == 0.5
+
+
+def test_one_subject_has_no_interval():
+    assert transfer(["fear"], ["fear"], ["a"])["accuracy_ci95"] is None
+
+
+def test_coarse_classes_are_the_anchors_quadrants():
+    assert [coarse(e) for e in ("surprise", "contempt", "sadness")] == ["positive", "negative-high", "negative-low"]
+
+
+@pytest.mark.parametrize(
+    ("anchors", "sd", "point", "angle"),
+    [("face-like", 0.1, 0.80, 0.82), ("face-like", 0.2, 0.63, 0.61), ("nrc-vad", 0.3, 0.51, 0.47)],
+)
+def test_ceiling_of_anchor_closeness(anchors, sd, point, angle):
+    """Reference values: an independent simulation of the same definition, printed to two digits."""
+    assert ceiling(anchors, "point", sd) == pytest.approx(point, abs=0.01)
+    assert ceiling(anchors, "angle", sd) == pytest.approx(angle, abs=0.01)
+
+
+def test_ceiling_of_label_noise():
+    assert ceiling(error_sd=0) == 1
+    assert ceiling(error_sd=0, agreement=0.65) == pytest.approx(0.65, abs=0.01)
+    assert ceiling(error_sd=0.2, seed=1) == ceiling(error_sd=0.2, seed=1) != ceiling(error_sd=0.2, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: classify([[0, 0]], "ekman"), "unknown anchors 'ekman'; there are: face-like"),
+        (lambda: classify([[0, 0]], method="nearest"), "'angle' or 'point'"),
+        (lambda: classify([0.0, np.nan]), "finite"),
+        (lambda: recording_point([]), "points"),
+        (lambda: recording_point([[0, 0]], "median"), "'mean', 'peak' or 'weighted'"),
+        (lambda: transfer(["fear", "joy"], ["fear", "fear"], ["a", "b"]), "'joy'"),
+        (lambda: transfer(["fear"], ["fear", "anger"], ["a"]), "equally long"),
+    ],
+)
+def test_wrong_calls_say_what_is_allowed(call, message):
+    with pytest.raises(UserError, match=message):
+        call()

@@ -1,0 +1,188 @@
+"""Intervals and tests over subjects, against references written out here."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from spikeva.errors import UserError
+from spikeva.evaluation.metrics import METRICS, regression
+from spikeva.evaluation.statistics import (
+    difference,
+    holm,
+    jackknife_difference,
+    jackknife_interval,
+    jackknife_t,
+    paired_permutation,
+    seed_spread,
+)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Labels, two models' predictions and subjects: ten people, unequal numbers of frames."""
+    rng = np.random.default_rng(3)
+    subjects = np.repeat([f"s{i}" for i in range(10)], rng.integers(5, 30, 10))
+    own = dict.fromkeys(subjects.tolist(), 0.0)
+    own = {s: rng.normal(0, 0.2) for s in own}
+    y = rng.uniform(-1, 1, len(subjects))
+    bias = np.array([own[s] for s in subjects])
+    a = 0.6 * y + bias + rng.normal(0, 0.2, len(y))
+    b = 0.4 * y + bias + rng.normal(0, 0.3, len(y))
+    return y, a, b, subjects
+
+
+def slow_jackknife(value, subjects, forward, backward):
+    """Hinkley's jackknife-t, person by person."""
+    people = sorted(set(subjects))
+    n = len(people)
+    without = np.array([forward(value(subjects != s)) for s in people])
+    centre = forward(value(np.ones(len(subjects), bool)))
+    moved = without - without.mean()
+    error = np.sqrt((n - 1) / n * (moved**2).sum())
+    freedom = np.clip(2 * (n - 1) / (stats.kurtosis(without, fisher=False) - 1), 3, n - 1)
+    margin = stats.t.ppf(0.975, freedom) * error
+    return backward(centre - margin), backward(centre + margin)
+
+
+@pytest.mark.parametrize("metric", ["ccc", "pcc"])
+def test_interval_is_the_jackknife_over_people(frames, metric):
+    y, a, _, subjects = frames
+    expected = slow_jackknife(lambda keep: regression(y[keep], a[keep])[metric], subjects, np.arctanh, np.tanh)
+    assert jackknife_interval(metric, y, a, subjects) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_difference_is_the_jackknife_over_people(frames, metric):
+    y, a, b, subjects = frames
+
+    def value(keep):
+        return regression(y[keep], a[keep])[metric] - regression(y[keep], b[keep])[metric]
+
+    expected = slow_jackknife(value, subjects, float, float)
+    assert jackknife_difference(metric, y, a, b, subjects) == pytest.approx(expected, rel=1e-9)
+    assert difference(metric, y, a, b, subjects) == pytest.approx(value(np.ones(len(y), bool)), rel=1e-12)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_interval_holds_the_value_and_keeps_to_its_range(frames, metric):
+    y, a, _, subjects = frames
+    low, high = jackknife_interval(metric, y, a, subjects)
+    assert low < regression(y, a)[metric] < high
+    narrow = jackknife_interval(metric, y, a, subjects, level=0.5)
+    assert low < narrow[0] < narrow[1] < high
+    if metric in ("pcc", "ccc"):
+        low, high = jackknife_interval(metric, y, 0.99 * y + 0.01 * a, subjects)
+        assert 0.9 < low < high < 1
+
+
+def test_of_a_mean_it_is_students_t():
+    values = np.array([0.2, 0.4, 0.5, 0.7, 0.8, 0.1])
+    low, high = jackknife_t(lambda s: s[..., 1] / s[..., 0], np.stack([np.ones(6), values], -1))
+    expected = stats.t.interval(0.95, 5, values.mean(), values.std(ddof=1) / 6**0.5)
+    assert (low, high) == pytest.approx(expected, rel=1e-12)
+
+
+def test_skewness_moves_the_interval_of_a_long_tail_upwards_only_there():
+    symmetric = np.array([-2.0, -1, -0.5, 0.5, 1, 2])
+
+    def interval(values, skewed):
+        return jackknife_t(lambda s: s[..., 1] / s[..., 0], np.stack([np.ones(6), values], -1), skewed=skewed)
+
+    assert interval(symmetric, True) == pytest.approx(interval(symmetric, False), rel=1e-9)
+    tailed = np.exp(symmetric)
+    assert all(a > b for a, b in zip(interval(tailed, True), interval(tailed, False), strict=True))
+
+
+def test_more_frames_of_the_same_people_do_not_narrow_the_interval(frames):
+    y, a, b, subjects = frames
+    again = [np.repeat(x, 50) for x in (y, a, b, subjects)]
+    assert jackknife_interval("ccc", *again[:2], again[3]) == pytest.approx(
+        jackknife_interval("ccc", y, a, subjects), rel=1e-9
+    )
+    assert paired_permutation("ccc", *again, seed=0) == paired_permutation("ccc", y, a, b, subjects, seed=0)
+
+
+def test_seeds_are_averaged_within_each_subject(frames):
+    y, a, b, subjects = frames
+    both = jackknife_interval("ccc", y, np.stack([a, b]), subjects)
+    assert jackknife_interval("ccc", y, np.stack([a, a]), subjects) == pytest.approx(
+        jackknife_interval("ccc", y, a, subjects), rel=1e-12
+    )
+    mean = (regression(y, a)["ccc"] + regression(y, b)["ccc"]) / 2
+    assert both[0] < mean < both[1]
+    assert difference("ccc", y, np.stack([a, b]), b, subjects) == pytest.approx(mean - regression(y, b)["ccc"])
+
+
+def test_exact_permutation_is_the_enumeration_of_all_swaps(frames):
+    few = frames[3] < "s6"
+    y, a, b, subjects = (x[few] for x in frames)
+    people = sorted(set(subjects))
+    index = np.array([people.index(s) for s in subjects])
+    observed = abs(regression(y, a)["ccc"] - regression(y, b)["ccc"])
+    as_large = 0
+    for swap in product([False, True], repeat=len(people)):
+        swapped = np.array(swap)[index]
+        one, two = np.where(swapped, b, a), np.where(swapped, a, b)
+        as_large += abs(regression(y, one)["ccc"] - regression(y, two)["ccc"]) >= observed - 1e-12
+    assert paired_permutation("ccc", y, a, b, subjects, seed=0) == pytest.approx(as_large / 2 ** len(people))
+
+
+def test_random_permutation_is_seeded_and_near_the_exact_one(frames):
+    y, a, _, subjects = frames
+    b = a + np.random.default_rng(1).normal(0, 0.1, len(y))
+    exact = paired_permutation("pcc", y, a, b, subjects, seed=0)
+    drawn = [paired_permutation("pcc", y, a, b, subjects, seed=s, n=999) for s in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn == pytest.approx([exact] * 3, abs=0.05)
+    assert paired_permutation("pcc", y, b, a, subjects, seed=1, n=999) == drawn[0]
+    assert paired_permutation("pcc", y, a, a, subjects, seed=1, n=999) == 1
+
+
+def test_constant_predictions_have_no_ccc_and_no_width(frames):
+    y, _, _, subjects = frames
+    assert jackknife_interval("ccc", y, np.full(len(y), 0.3), subjects) == pytest.approx((0, 0), abs=1e-12)
+
+
+@pytest.mark.parametrize("groups", [None, "frame", np.arange(40)])
+def test_frames_as_the_unit_are_refused_with_the_reason(groups):
+    y = np.linspace(-1, 1, 40)
+    with pytest.raises(UserError, match="frames of one clip are not independent"):
+        jackknife_interval("ccc", y, y, groups)
+    with pytest.raises(UserError, match="frames of one clip are not independent"):
+        paired_permutation("ccc", y, y, y, groups, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("metric", "groups", "message"),
+    [
+        ("mae", ["a", "b"], "metric must be one of rmse, pcc, ccc, sagr"),
+        ("ccc", ["a", "a"], "at least two"),
+        ("ccc", ["a"], "one entry for each of the 2 frames"),
+    ],
+)
+def test_impossible_intervals_are_refused(metric, groups, message):
+    with pytest.raises(UserError, match=message):
+        jackknife_interval(metric, [0.1, 0.2], [0.1, 0.3], groups)
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm({"a": 0.6, "b": 0.5}) == pytest.approx({"a": 1.0, "b": 1.0})
+    assert holm([]) == []
+
+
+@settings(max_examples=30)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_keeps_order_and_stays_between_p_and_bonferroni(p):
+    adjusted = holm(p)
+    assert all(q <= a <= min(1, len(p) * q) + 1e-15 for q, a in zip(p, adjusted, strict=True))
+    assert [a for _, a in sorted(zip(p, adjusted, strict=True))] == sorted(adjusted)
+
+
+def test_spread_over_seeds():
+    assert seed_spread([0.4, 0.6]) == pytest.approx({"mean": 0.5, "sd": 0.02**0.5, "low": 0.4, "high": 0.6, "n": 2})
+    assert seed_spread([0.4])["sd"] is None
