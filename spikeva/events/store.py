@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from spikeva.errors import UserError
 from spikeva.events._atomic import whole_file
 from spikeva.events.errors import EventFileError
-from spikeva.events.stream import COLUMNS, EventStream
+from spikeva.events.stream import COLUMNS, EventStream, in_order
 
 FORMAT, VERSION = "spikeva-clip", 1
 MANIFEST = "manifest.json"
@@ -53,7 +53,7 @@ def write_clip(
     arrays = {name: _label(name, values) for name, values in (labels or {}).items()}
     # libver "latest": HDF5 then guards its own metadata with checksums
     with whole_file(path) as part, h5py.File(part, "w", libver="latest") as file:
-        count, start, step = _write_events(file, first, chain([first], blocks))
+        count, start, step = _write_events(file, in_order(chain([first], blocks)))
         for name, array in arrays.items():
             kwargs = _storage(array.shape) if array.size else {}
             file.create_dataset(f"labels/{name}", data=array, **kwargs)
@@ -109,6 +109,12 @@ class EventClip:
             b = len(t) if stop_us is None else max(a, int(np.searchsorted(t, stop_us)))
             x, y, p = (self._columns[name][first + a : first + b] for name in ("x", "y", "p"))
             return EventStream(t[a:b], x, y, p, self.size)
+
+    def rows(self, first: int, last: int) -> EventStream:
+        """The events of a range of indices. Raises EventFileError where the file is damaged."""
+        with _reading(self.path):
+            t, x, y, p = (self._columns[name][first:last] for name in COLUMNS)
+            return EventStream(t, x, y, p, self.size)
 
     def _bound(self, time_us: int | None, end: int) -> int:
         """The index's event before (`end` 0) or after (1) a time."""
@@ -178,7 +184,7 @@ def _storage(shape: tuple[int, ...]) -> dict[str, Any]:
     return {"chunks": chunks, "fletcher32": True, **blosc}
 
 
-def _write_events(file: h5py.File, first: EventStream, blocks: Iterator[EventStream]) -> tuple[int, int, int]:
+def _write_events(file: h5py.File, blocks: Iterator[EventStream]) -> tuple[int, int, int]:
     """Append blocks to `/events` and index them; returns (events, time of the index's first entry, its step) in us."""
     storage = _storage((CHUNK,))
     columns = {n: file.create_dataset(f"events/{n}", (0,), d, maxshape=(None,), **storage) for n, d in COLUMNS.items()}
@@ -186,12 +192,8 @@ def _write_events(file: h5py.File, first: EventStream, blocks: Iterator[EventStr
     times: list[NDArray[np.int64]] = []  # of the first event in each new millisecond
     places: list[NDArray[np.int64]] = []
     for block in blocks:
-        if block.size != first.size:
-            raise UserError(f"blocks of one recording have one size, found {first.size} and {block.size}")
         if not len(block):
             continue
-        if last is not None and block.t[0] < last:
-            raise UserError(f"blocks must follow in time, found one that starts at {block.t[0]} us after {last} us")
         for name, dataset in columns.items():
             dataset.resize((count + len(block),))
             dataset[count:] = getattr(block, name)

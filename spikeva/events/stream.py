@@ -1,6 +1,6 @@
 """`EventStream`: the events of one recording as four checked columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,6 +176,18 @@ class EventStream:
     def __repr__(self) -> str:
         rate = f", {int(self.t[0])} to {int(self.t[-1])} us" if len(self) else ""
         return f"EventStream({len(self):,} events{rate}, {self.size[0]} x {self.size[1]})"
+
+
+def in_order(blocks: Iterable[EventStream]) -> Iterator[EventStream]:
+    """The same blocks. Raises UserError where one has another size than the first or starts before its predecessor ends."""
+    size, last = None, None
+    for block in blocks:
+        if block.size != (size := size or block.size):
+            raise UserError(f"blocks of one recording have one size, found {size} and {block.size}")
+        if len(block) and last is not None and block.t[0] < last:
+            raise UserError(f"blocks must follow in time, found one that starts at {block.t[0]} us after {last} us")
+        last = int(block.t[-1]) if len(block) else last
+        yield block
 
 
 def check_size(size: Any) -> tuple[int, int]:

@@ -1,0 +1,216 @@
+"""Prophesee's files: their text header, and the driver that runs a format's decoder over blocks of words.
+
+Sources: the public descriptions of RAW, EVT 2.0, EVT 2.1, EVT 3.0 and DAT at docs.prophesee.ai. Each format is a
+numba kernel of one signature (`Words.decode`) over little-endian words; state and counts live in two small arrays.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeva.events.errors import EventFileError
+from spikeva.events.reader import BAD_POLARITY, BLOCK, OUTSIDE, TIME_BACK, TRUNCATED, EventReader, ReadReport
+from spikeva.events.stream import EventStream
+
+Columns = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]  # t, x, y, p
+
+# Slots of a decoder's state; a format may use more of its own from OWN on.
+TIME, LAST, BLOCKED, FAULT, FAULT_WORD, TRIGGERS, OWN = range(7)
+STATE_LENGTH = 16
+# Reasons that an event cannot be taken: the bits of state[BLOCKED].
+NO_TIME, NO_ROW, BACK, ROW_OUTSIDE = 1, 2, 4, 8
+# Slots of the counts.
+C_WORD, C_NO_TIME, C_NO_ROW, C_BACK, C_OUTSIDE, C_POLARITY, C_VENDOR, C_LENGTH = range(8)
+
+_FAULTS = {
+    C_WORD: ("words of unknown type", "a word of a type that the format does not know"),
+    C_NO_TIME: ("events before the first time", "events before the first time word"),
+    C_NO_ROW: ("events before the first row", "events before the word that gives their row or first column"),
+    C_BACK: (TIME_BACK, "the time of an event lies before that of its predecessor"),
+    C_OUTSIDE: (OUTSIDE, "an event outside the sensor"),
+    C_POLARITY: (BAD_POLARITY, "an event of a polarity other than 0 and 1"),
+}
+_MAX_HEADER = 2**16  # bytes; a header is a dozen short lines
+
+
+@numba.njit(cache=True, inline="always")
+def reason(blocked: int) -> int:
+    """The slot of the counts for a set of reasons: the first that applies."""
+    if blocked & NO_TIME:
+        return C_NO_TIME
+    if blocked & NO_ROW:
+        return C_NO_ROW
+    if blocked & BACK:
+        return C_BACK
+    return C_OUTSIDE
+
+
+@dataclass(frozen=True)
+class Words:
+    """A format: its words, how many events one may hold, and its kernels.
+
+    `decode(words, state, counts, width, height, strict, t, x, y, p, triggers)` returns the number of events written;
+    with `strict` it stops at the first fault, described in state[FAULT] (a slot of the counts) and state[FAULT_WORD].
+    `bound(words)` is the number of events the words can hold at most.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    events_per_word: int
+    start: int  # state[BLOCKED] at the start of a file
+    decode: Callable[..., int]
+    bound: Callable[[NDArray[Any]], int]
+    swap: bool = False  # the halves of a word stand in the file in the order opposite to the kernel's
+
+
+def parse_header(path: str | os.PathLike[str], file: BinaryIO) -> tuple[dict[str, str], int]:
+    """The `% key value` lines at the start of a file and the offset of the first byte behind them.
+
+    The header ends at `% end`, or where a line does not start with `% `. Raises EventFileError where it never ends.
+    """
+    start = file.read(_MAX_HEADER)
+    if not start:
+        raise EventFileError(path, "the file is empty", "Copy it again.", 0)
+    header: dict[str, str] = {}
+    offset = 0
+    while start.startswith(b"% ", offset):
+        end = start.find(b"\n", offset)
+        if end < 0:
+            raise EventFileError(path, "the header does not end", "The file is truncated or damaged.", offset)
+        try:
+            key, _, value = start[offset + 2 : end].decode("utf-8").strip().partition(" ")
+        except UnicodeDecodeError:
+            raise EventFileError(path, "the header is not text", "The file is damaged.", offset) from None
+        offset = end + 1
+        if key == "end":
+            break
+        header[key] = value.strip()
+    return header, offset
+
+
+def header_number(reader: EventReader, key: str) -> int | None:
+    """A header's whole number, or None where the key is absent. Raises EventFileError for anything else."""
+    if key not in reader.header:
+        return None
+    if not reader.header[key].isdecimal():
+        found = f"header field {key!r} is {reader.header[key]!r}, a whole number was expected"
+        raise EventFileError(reader.path, found, "The header is damaged.")
+    return int(reader.header[key])
+
+
+class WordReader(EventReader):
+    """Reads a file of `words` behind a header."""
+
+    def __init__(
+        self, path: Any, size: tuple[int, int] | None, strict: bool, header: dict[str, str], offset: int
+    ) -> None:
+        super().__init__(path, size, strict)
+        self.header, self.offset = header, offset
+        self.words: Words
+        self._triggers: list[NDArray[np.int64]] = []
+
+    def _count_stated(self) -> int | None:
+        return header_number(self, "event_count")
+
+    @property
+    def triggers(self) -> NDArray[np.int64]:
+        """[N, 3] time in us, channel and level of the external triggers met by the last complete pass."""
+        return np.concatenate([np.empty((0, 3), np.int64), *self._triggers])
+
+    def _word_blocks(self) -> Iterator[tuple[NDArray[Any], int]]:
+        """Whole words with the offset of their first byte; a rest shorter than a word is a fault."""
+        width = self.words.dtype.itemsize
+        buffer = bytearray(BLOCK * width)
+        with open(self.path, "rb", buffering=0) as file:
+            offset = file.seek(self.offset)
+            while filled := _fill(file, buffer):
+                whole = filled // width
+                words = np.frombuffer(buffer, self.words.dtype, whole)
+                yield np.ascontiguousarray(words[:, ::-1]) if self.words.swap else words, offset
+                if filled % width:
+                    rest = filled % width
+                    found = f"the file ends inside a word ({rest} of {width} bytes)"
+                    self.fault(TRUNCATED, found, offset + whole * width, rest)
+                offset += filled
+
+    def _decode(self, out: Columns | None) -> Iterator[tuple[int, Columns]]:
+        """Decode block by block into `out` one after the other, or into one buffer over and over."""
+        self.report, self._triggers = ReadReport(), []
+        state, counts = np.zeros(STATE_LENGTH, np.int64), np.zeros(C_LENGTH, np.int64)
+        state[LAST] = -(2**62)  # far before any time
+        state[BLOCKED] = self.words.start
+        triggers = np.empty((BLOCK, 3), np.int64)
+        buffer = out or _columns(BLOCK * self.words.events_per_word)
+        for words, offset in self._word_blocks():
+            before = counts.copy()
+            state[TRIGGERS] = 0
+            if out and self.words.bound(words) + self.words.events_per_word > len(buffer[0]):
+                raise EventFileError(self.path, "the file grew while it was read", "Read it again.", offset)
+            n = self.words.decode(words, state, counts, *self.size, self.strict, *buffer, triggers)
+            self.report.events += n
+            if state[TRIGGERS]:
+                self._triggers.append(triggers[: state[TRIGGERS]].copy())
+                self.report.triggers += int(state[TRIGGERS])
+            if state[FAULT] >= 0:
+                self._account(state, counts - before, words, offset)
+            if counts[C_VENDOR]:
+                self.report.skipped["vendor words"] = int(counts[C_VENDOR])
+            yield n, buffer
+            if out:
+                t, x, y, p = buffer
+                buffer = (t[n:], x[n:], y[n:], p[n:])
+        self.check_count(self._count_stated())
+
+    def _account(self, state: NDArray[np.int64], counts: NDArray[np.int64], words: NDArray[Any], offset: int) -> None:
+        """Turn what the kernel met in one block into faults, the first one first."""
+        slots = sorted((slot for slot in _FAULTS if counts[slot]), key=lambda slot: slot != state[FAULT])
+        for slot in slots:
+            kind, found = _FAULTS[slot]
+            place = None
+            if slot == state[FAULT]:
+                word = np.atleast_1d(words[state[FAULT_WORD]])
+                place = offset + int(state[FAULT_WORD]) * word.nbytes
+                found += f" (word 0x{''.join(f'{part:0{2 * word.itemsize}x}' for part in word)})"
+            self.fault(kind, found, place, int(counts[slot]), _REMEDIES.get(slot, ""))
+
+    def blocks(self) -> Iterator[EventStream]:
+        for n, buffer in self._decode(None):
+            if n:
+                t, x, y, p = buffer
+                yield EventStream._trusted(t[:n].copy(), x[:n].copy(), y[:n].copy(), p[:n].copy(), self.size)
+
+    def read(self) -> EventStream:
+        bound = 0
+        strict, self.strict = self.strict, False  # the first pass only counts
+        try:
+            for words, _ in self._word_blocks():
+                bound += self.words.bound(words)
+        finally:
+            self.strict = strict
+        columns = _columns(bound + self.words.events_per_word)
+        n = sum(count for count, _ in self._decode(columns))
+        return EventStream._trusted(*columns, self.size)[:n]
+
+
+_REMEDIES = {
+    C_NO_TIME: "The recording starts in the middle of a stream: read with strict=False to leave these events out.",
+    C_NO_ROW: "The recording starts in the middle of a stream: read with strict=False to leave these events out.",
+    C_OUTSIDE: "Give the true size=(width, height), or read with strict=False to leave such events out.",
+}
+
+
+def _columns(count: int) -> Columns:
+    return np.empty(count, np.int64), np.empty(count, np.uint16), np.empty(count, np.uint16), np.empty(count, np.uint8)
+
+
+def _fill(file: Any, buffer: bytearray) -> int:
+    """Bytes read into `buffer`: all of it but at the end of the file."""
+    view, filled = memoryview(buffer), 0
+    while filled < len(buffer) and (got := file.readinto(view[filled:])):
+        filled += got
+    return filled

@@ -1,0 +1,108 @@
+"""Readers of files that hold plain columns: HDF5 (ours, v2e's, DSEC's) and .npz."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin  # noqa: F401  (registers the compression filters that DSEC's and our files use)
+import numpy as np
+
+from spikeva.events.errors import EventFileError
+from spikeva.events.reader import BLOCK, EventReader, ReadReport
+from spikeva.events.store import FORMAT, EventClip
+from spikeva.events.stream import COLUMNS, EventStream
+
+_ROWS = 8 * BLOCK  # rows of a block
+
+
+class Hdf5Reader(EventReader):
+    """Reads HDF5: a spikeva clip, v2e's `events` [N, 4] (t us, x, y, p), DSEC's `events/{t,x,y,p}` with `t_offset`."""
+
+    def __init__(self, path: Any, size: tuple[int, int] | None, strict: bool) -> None:
+        super().__init__(path, size, strict)
+        with self._open() as file:
+            events = file.get("events")
+            if file.attrs.get("format") == FORMAT:
+                self.format, stated = "clip", (int(file.attrs["width"]), int(file.attrs["height"]))
+            elif isinstance(events, h5py.Dataset) and events.ndim == 2 and events.shape[1] == 4:
+                self.format, stated = "v2e", None
+            elif isinstance(events, h5py.Group) and all(isinstance(events.get(n), h5py.Dataset) for n in COLUMNS):
+                self.format, stated = "dsec", None
+            else:
+                found = f"HDF5 with {sorted(file)}, without events in a known layout"
+                raise EventFileError(
+                    path, found, "Known are spikeva clips, v2e's `events` [N, 4] and DSEC's `events/`."
+                )
+        self.size = self._decide_size(stated)
+
+    def _open(self) -> "_OpenHdf5":
+        return _OpenHdf5(self.path)
+
+    def blocks(self) -> Iterator[EventStream]:
+        self.report = ReadReport()
+        if self.format == "clip":
+            with EventClip(self.path) as clip:
+                self.report.events = clip.event_count
+                for first in range(0, clip.event_count, _ROWS):
+                    yield clip.rows(first, first + _ROWS)
+            return
+        with self._open() as file:
+            events, last = file["events"], None
+            count = len(events) if self.format == "v2e" else len(events["t"])
+            if self.format == "dsec" and any(events[name].shape != (count,) for name in COLUMNS):
+                raise EventFileError(self.path, "columns of unequal length", "The file is damaged.")
+            shift = int(file["t_offset"][()]) if self.format == "dsec" and "t_offset" in file else 0
+            for first in range(0, count, _ROWS):
+                rows = slice(first, first + _ROWS)
+                columns = events[rows].T if self.format == "v2e" else [events[name][rows] for name in COLUMNS]
+                t, x, y, p = columns
+                block = self.sound((t.astype(np.int64) + shift, x, y, p), last, None, f"after row {first}")
+                last = int(block.t[-1]) if len(block) else last
+                yield block
+
+
+class _OpenHdf5:
+    """An open HDF5 file whose damage, wherever it shows, is an EventFileError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Any:
+        try:
+            self._file = h5py.File(self.path, "r")
+        except (OSError, RuntimeError, ValueError) as error:
+            raise EventFileError(self.path, f"not a readable HDF5 file ({error})", "Copy the file again.") from error
+        return self._file
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: Any) -> None:
+        self._file.close()
+        if isinstance(error, Exception) and not isinstance(error, EventFileError):
+            raise EventFileError(self.path, f"damaged ({error!r})", "Copy the file again.") from error
+
+
+class NpzReader(EventReader):
+    """Reads .npz with arrays t (us), x, y, p and, where it is there, size; or one structured array `events`."""
+
+    format = "npz"
+
+    def __init__(self, path: Any, size: tuple[int, int] | None, strict: bool) -> None:
+        super().__init__(path, size, strict)
+        try:
+            with open(self.path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in (*COLUMNS, "size", "events") if name in file}
+                names = list(file)
+        except Exception as error:  # a damaged archive fails in whatever layer meets the damage first
+            raise EventFileError(path, f"not a readable .npz file ({error!r})", "Copy the file again.") from error
+        if "events" in arrays and arrays["events"].dtype.names:
+            arrays |= {name: arrays["events"][name] for name in COLUMNS if name in arrays["events"].dtype.names}
+        if any(name not in arrays for name in COLUMNS):
+            found = f"arrays {names}; t, x, y, p or a structured `events` were expected"
+            raise EventFileError(path, found, "Save the events with write_events.")
+        self._arrays = [arrays[name] for name in COLUMNS]
+        stated = arrays.get("size")
+        self.size = self._decide_size(None if stated is None else tuple(np.ravel(stated).tolist()))  # type: ignore[arg-type]
+
+    def blocks(self) -> Iterator[EventStream]:
+        self.report = ReadReport()
+        yield self.sound(self._arrays, None, None, "of the file")

@@ -1,0 +1,411 @@
+"""Event files: every writable format gives back what was written, and says what is wrong with what it cannot read."""
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spikeva.errors import UserError
+from spikeva.events import EventFileError, EventFileWarning, EventStream, open_events, read_events, write_events
+
+SIZE = (640, 480)
+FORMATS = [("raw", "evt2"), ("raw", "evt3"), ("dat", "dat"), ("h5", "clip"), ("npz", "npz"), ("txt", "txt")]
+# around every carry of a time counter: 6, 12, 24, 28 + 6 bits
+GAPS = [0, 1, 63, 64, 4095, 4096, 2**24 - 4097, 2**24 - 1, 2**24, 2**25 + 1, 2**33, 2**34 - 1, 2**34, 3 * 2**34 + 7]
+DAT_GAPS = [0, 1, 2**20, 2**31 - 1, 2**31]
+
+
+def random_stream(count: int, seed: int = 0, span_us: int = 100_000) -> EventStream:
+    rng = np.random.default_rng(seed)
+    t = np.sort(rng.integers(0, span_us, count))
+    return EventStream(t, rng.integers(0, 640, count), rng.integers(0, 480, count), rng.integers(0, 2, count), SIZE)
+
+
+@st.composite
+def streams(draw: st.DrawFn, gaps: list[int]) -> EventStream:
+    """Few times, rows and columns, so that vectors, repeats and overflows all occur."""
+    n = draw(st.integers(0, 40))
+    t = np.cumsum([0, *draw(st.lists(st.sampled_from([0, 0, *gaps]), min_size=n, max_size=n))], dtype=np.int64)[1:]
+    column = st.one_of(st.integers(0, 30), st.integers(620, 639))
+    x, y, p = (
+        draw(st.lists(values, min_size=n, max_size=n))
+        for values in (column, st.sampled_from([0, 479]), st.integers(0, 1))
+    )
+    if draw(st.booleans()):
+        x = sorted(x)
+    return EventStream(t, *(np.array(c, np.int64) for c in (x, y, p)), size=SIZE)  # type: ignore[arg-type,misc]
+
+
+@pytest.mark.parametrize(("suffix", "name"), FORMATS)
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_reading_gives_back_what_was_written(tmp_path: Path, suffix: str, name: str, data: st.DataObject) -> None:
+    events = data.draw(streams(DAT_GAPS if name == "dat" else GAPS))
+    path = tmp_path / f"a.{suffix}"
+    cut = data.draw(st.integers(0, len(events)))
+    write_events(path, [events[:cut], events[cut:]], format=name)
+    assert read_events(path) == events
+    reader = open_events(path)
+    assert EventStream.merge(EventStream.empty(SIZE), *reader.blocks()) == events
+    assert reader.format == name
+    assert reader.report.events == len(events)
+
+
+@pytest.mark.parametrize(("suffix", "name"), FORMATS)
+def test_many_blocks_of_a_file_make_one_stream(tmp_path: Path, suffix: str, name: str) -> None:
+    events = random_stream(300_000)
+    write_events(tmp_path / f"a.{suffix}", events, format=name)
+    assert read_events(tmp_path / f"a.{suffix}") == events
+
+
+@pytest.mark.parametrize(
+    ("name", "events", "message"),
+    [
+        ("a.raw", EventStream.empty((2049, 10)), "up to 2048 x 2048"),
+        ("a.raw", EventStream(*np.array([[-1], [0], [0], [0]]), size=SIZE), "from 0 to 2\\^44"),  # type: ignore[arg-type,misc]
+        ("a.dat", EventStream(*np.array([[2**32], [0], [0], [0]]), size=SIZE), "start below 2\\^32"),  # type: ignore[arg-type,misc]
+        ("a.dat", EventStream(*np.array([[5, 2**31 + 2**32]] + 3 * [[0, 0]]), size=SIZE), "event 1"),  # type: ignore[arg-type,misc]
+        ("a.dat", EventStream(*np.array([[-1], [0], [0], [0]]), size=SIZE), "event 0"),  # type: ignore[arg-type,misc]
+        ("a.bin", EventStream.empty(SIZE), r"choose \.raw, \.dat"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_refused(tmp_path: Path, name: str, events: EventStream, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        write_events(tmp_path / name, events)
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_formats_and_paths_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="allowed: evt3, evt2"):
+        write_events(tmp_path / "a.raw", EventStream.empty(SIZE), format="evt4")
+    with pytest.raises(EventFileError, match="no such file"):
+        read_events(tmp_path / "a.raw")
+    (tmp_path / "folder.raw").mkdir()
+    with pytest.raises(EventFileError, match="it is a folder"):
+        read_events(tmp_path / "folder.raw")
+    with pytest.raises(EventFileError, match=r"Known are \.raw"):
+        read_events(tmp_path / "a.es")
+
+
+# ---------------------------------------------------------------- hand-made words
+
+EVT3_HEADER = b"% evt 3.0\n% geometry 640x480\n% end\n"
+
+
+def evt3(*words: tuple[int, int]) -> bytes:
+    """A file of (type, payload) words."""
+    return EVT3_HEADER + np.array([kind << 12 | payload for kind, payload in words], "<u2").tobytes()
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def rows(events: EventStream) -> list[tuple[int, ...]]:
+    return list(zip(*(getattr(events, c).tolist() for c in "txyp"), strict=True))
+
+
+def test_evt3_words_by_hand(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.raw",
+        evt3(
+            *[(0x8, 5), (0x6, 7), (0x0, 0x800 | 100), (0x2, 0x800 | 12)],  # an event; bit 11 of a row is the system
+            *[(0x8, 5), (0x2, 13)],  # a repeated upper half leaves the lower
+            *[(0x3, 0x800 | 30), (0x4, 0b100000000011), (0x5, 0b10000001)],  # vectors of 12, then 8
+            *[(0xA, 0x301), (0xE, 1), (0x7, 2), (0xF, 3)],  # a trigger, vendor words
+            *[(0x8, 0xFFF), (0x6, 1), (0x2, 1), (0x8, 0), (0x2, 2), (0x6, 9), (0x2, 3)],  # an overflow
+        ),
+    )
+    reader = open_events(path)
+    base, top, over = 5 * 4096 + 7, 0xFFF * 4096 + 1, 2**24
+    assert rows(reader.read()) == [
+        (base, 12, 100, 1),
+        (base, 13, 100, 0),
+        *[(base, x, 100, 1) for x in (30, 31, 41, 42, 49)],
+        (top, 1, 100, 0),
+        (over, 2, 100, 0),
+        (over + 9, 3, 100, 0),
+    ]
+    assert reader.triggers.tolist() == [[base, 3, 1]]  # type: ignore[attr-defined]
+    assert (reader.report.triggers, reader.report.skipped) == (1, {"vendor words": 3})
+
+
+START = [(0x8, 1), (0x6, 5), (0x0, 4)]
+
+
+@pytest.mark.parametrize(
+    ("words", "bad_word", "message", "sound", "kind"),
+    [
+        ([*START, (0x9, 0), (0x2, 1)], 3, "type that the format does not know", 1, "words of unknown type"),
+        ([(0x0, 4), (0x2, 1), *START, (0x2, 1)], 1, "before the first time", 1, "events before the first time"),
+        ([(0x8, 1), (0x2, 1), *START, (0x2, 1)], 1, "row or first column", 1, "events before the first row"),
+        ([*START, (0x4, 1), (0x2, 1)], 3, "row or first column", 1, "events before the first row"),
+        ([*START, (0x2, 640), (0x2, 1)], 3, "outside the sensor", 1, "events outside the sensor"),
+        ([*START, (0x0, 480), (0x2, 1), (0x0, 479), (0x2, 1)], 4, "outside", 1, "events outside the sensor"),
+        ([*START, (0x3, 639), (0x4, 3), (0x2, 1)], 4, "outside", 2, "events outside the sensor"),
+        (
+            [*START, (0x2, 1), (0x6, 4), (0x2, 2), (0x6, 5), (0x2, 3)],
+            5,
+            "lies before",
+            2,
+            "events whose time steps back",
+        ),
+        (
+            [*START, (0x2, 1), (0x8, 0), (0x2, 2), (0x8, 1), (0x6, 5), (0x2, 3)],
+            5,
+            "lies before",
+            2,
+            "events whose time",
+        ),
+    ],
+)
+def test_evt3_faults(
+    tmp_path: Path, words: list[tuple[int, int]], bad_word: int, message: str, sound: int, kind: str
+) -> None:
+    path = write(tmp_path / "a.raw", evt3(*words))
+    with pytest.raises(EventFileError, match=message) as error:
+        read_events(path)
+    assert error.value.offset == len(EVT3_HEADER) + 2 * bad_word
+    reader = open_events(path, strict=False)
+    assert len(reader.read()) == sound
+    assert len(reader.report.faults) == 1
+    assert next(iter(reader.report.faults.items()))[0].startswith(kind)
+    with pytest.warns(EventFileWarning, match=f"{sound} events, 1 .* left out"):
+        read_events(path, strict=False)
+
+
+def evt2_word(kind: int, t: int = 0, x: int = 0, y: int = 0) -> int:
+    return kind << 28 | t << 22 | x << 11 | y
+
+
+def test_evt2_words_by_hand(tmp_path: Path) -> None:
+    words = [0x8 << 28 | 3, evt2_word(1, 5, 639, 479), 0xA << 28 | 6 << 22 | 2 << 8 | 1, 0xE << 28, evt2_word(0, 6)]
+    words += [0x8 << 28 | 0xFFFFFFF, 0x8 << 28, evt2_word(0, 1)]
+    path = write(tmp_path / "a.raw", b"% evt 2.0\n" + np.array(words, "<u4").tobytes())
+    reader = open_events(path, SIZE)
+    assert rows(reader.read()) == [(3 * 64 + 5, 639, 479, 1), (3 * 64 + 6, 0, 0, 0), (2**34 + 1, 0, 0, 0)]
+    assert reader.triggers.tolist() == [[3 * 64 + 6, 2, 1]]  # type: ignore[attr-defined]
+    for bad, message in (
+        (evt2_word(0, 4), "lies before"),
+        (evt2_word(0, 9, 640), "outside"),
+        (evt2_word(0, 9, 0, 480), "outside"),
+        (5 << 28, "does not know"),
+    ):
+        content = b"% evt 2.0\n" + np.array([*words[:2], bad, evt2_word(1, 9)], "<u4").tobytes()
+        with pytest.raises(EventFileError, match=message) as error:
+            read_events(write(path, content), SIZE)
+        assert error.value.offset == 10 + 8
+        reader = open_events(path, SIZE, strict=False)
+        assert len(reader.read()) == 2
+        assert list(reader.report.faults.values()) == [1]
+
+
+@pytest.mark.parametrize("order", ["little", "legacy"])
+@pytest.mark.parametrize("stated", [True, False])
+def test_evt21_in_both_word_orders(tmp_path: Path, order: str, stated: bool) -> None:
+    words = [(0x8 << 28 | 3, 0), (evt2_word(1, 5, 600, 479), 0x50000001), (evt2_word(0, 6, 32, 1), 0xFFFFFFFF)]
+    halves = np.array(words, "<u4")
+    header = "% evt 2.1\n% geometry 640x480\n"
+    header += f"% format EVT21;endianness={order};height=480;width=640\n" * stated
+    path = write(tmp_path / "a.raw", header.encode() + (halves if order == "legacy" else halves[:, ::-1]).tobytes())
+    assert rows(read_events(path)) == [
+        *[(197, x, 479, 1) for x in (600, 628, 630)],
+        *[(198, x, 1, 0) for x in range(32, 64)],
+    ]
+
+
+def test_evt21_faults(tmp_path: Path) -> None:
+    header = b"% evt 2.1\n% geometry 640x480\n% format EVT21;endianness=legacy\n"
+    good = [(0x8 << 28 | 3, 0), (evt2_word(1, 5, 10, 7), 3)]
+    for bad, message, left in (
+        ((evt2_word(1, 4, 10, 7), 7), "lies before", 3),
+        ((evt2_word(1, 5, 639, 7), 7), "outside", 2),
+        ((3 << 28, 7), "does not know", 1),
+    ):
+        path = write(tmp_path / "a.raw", header + np.array([*good, bad], "<u4").tobytes())
+        with pytest.raises(EventFileError, match=message):
+            read_events(path)
+        reader = open_events(path, strict=False)
+        assert len(reader.read()) == 2 + (bad[1] == 7 and message == "outside")
+        assert list(reader.report.faults.values()) == [left]
+    with pytest.raises(EventFileError, match="endianness=little"):
+        read_events(write(path, b"% evt 2.1\n% geometry 640x480\n" + bytes(16)))
+
+
+def test_dat_by_hand(tmp_path: Path) -> None:
+    body = struct.pack("<IIII", 7, 1 << 28 | 479 << 14 | 639, 9, 0)
+    header = b"% Version 2\n% Width 640\n% Height 480\n"
+    path = write(tmp_path / "a.dat", header + b"\x0c\x08" + body)
+    assert rows(read_events(path)) == [(7, 639, 479, 1), (9, 0, 0, 0)]
+    for bad, message in (
+        ((8, 0), "lies before"),
+        ((9, 2 << 28), "polarity"),
+        ((9, 640), "outside"),
+    ):
+        with pytest.raises(EventFileError, match=message):
+            read_events(write(path, header + b"\x00\x08" + body + struct.pack("<II", *bad)))
+    with pytest.raises(EventFileError, match="type 0x0e"):
+        read_events(write(path, header + b"\x0e\x08" + body))
+    with pytest.raises(EventFileError, match="version 1"):
+        read_events(write(path, b"% Version 1\n\x00\x08" + body), SIZE)
+    with pytest.raises(EventFileError, match="does not state the sensor's size"):
+        read_events(write(path, b"% Version 2\n\x00\x08" + body))
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"\x00\x01", "does not start with a Prophesee header"),
+        (b"% Date 2020", "the header does not end"),
+        (b"% Date \xff\xfe\n", "not text"),
+        (b"% Date 2020\n% end\n", "names no EVT format"),
+        (b"% evt 4.0\n% end\n", r"names no EVT format that is known \(4.0\)"),
+        (b"% evt 3.0\n% format EVT2;width=3;height=4\n", "both EVT2 and EVT 3.0"),
+        (b"% evt 3.0\n% plugin_name hal_plugin_gen4\n", r"hal_plugin_gen4 has 1280 x 720"),
+        (b"% evt 3.0\n% geometry 640\n", "states a sensor of"),
+        (b"% evt 3.0\n% geometry 0x5\n", "impossible sensor size"),
+        (b"% format EVT3;width=3;height=4\n% geometry 5x4\n", "several sensor sizes"),
+        (b"% evt 3.0\n% geometry 5x4\n% event_count x\n", "'event_count' is 'x'"),
+    ],
+)
+def test_headers_that_do_not_do(tmp_path: Path, header: bytes, message: str) -> None:
+    with pytest.raises(EventFileError, match=message):
+        read_events(write(tmp_path / "a.raw", header))
+
+
+def test_a_size_that_contradicts_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.raw", evt3(*START, (0x2, 5)))
+    assert read_events(path, SIZE).size == SIZE
+    with pytest.raises(EventFileError, match=r"states a sensor of \(640, 480\), size=\(320, 240\)"):
+        read_events(path, (320, 240))
+    assert read_events(path, (320, 240), strict=False).size == (320, 240)
+
+
+@pytest.mark.parametrize(("suffix", "name"), FORMATS)
+def test_truncated_files_never_pass_as_whole(tmp_path: Path, suffix: str, name: str) -> None:
+    write_events(tmp_path / f"whole.{suffix}", random_stream(2_000), format=name)
+    whole = (tmp_path / f"whole.{suffix}").read_bytes()
+    path = tmp_path / f"a.{suffix}"
+    for length in np.random.default_rng(0).integers(0, len(whole), 40):
+        with pytest.raises(EventFileError):
+            read_events(write(path, whole[:length]))
+    if name in ("evt2", "evt3", "dat", "txt"):
+        reader = open_events(write(path, whole[:-3]), strict=False)
+        assert len(reader.read()) == reader.report.events >= 1_998
+        assert reader.report.faults["events missing or too many"] == 2_000 - reader.report.events
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_v2e_hdf5(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["events"] = np.array([[5, 639, 0, 1], [5, 0, 479, 0]], np.uint32)
+    assert rows(read_events(tmp_path / "a.h5", SIZE)) == [(5, 639, 0, 1), (5, 0, 479, 0)]
+    with pytest.raises(EventFileError, match="does not state"):
+        read_events(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["events"] = np.array(
+            [[5, 640, 0, 1], [4, 0, 479, 0], [3, 0, 479, 0], [6, 1, 1, 3], [7, 1, 1, 1]], np.uint32
+        )
+    with pytest.raises(EventFileError, match="time steps back: event 1"):
+        read_events(tmp_path / "a.h5", SIZE)
+    reader = open_events(tmp_path / "a.h5", SIZE, strict=False)
+    assert rows(reader.read()) == [(7, 1, 1, 1)]
+    assert list(reader.report.faults.values()) == [2, 1, 1]
+
+
+def test_dsec_hdf5(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, values in (("t", [1, 2]), ("x", [3, 4]), ("y", [5, 6]), ("p", [0, 1])):
+            file[f"events/{name}"] = np.array(values, np.uint32 if name == "t" else np.uint16)
+        file["ms_to_idx"] = np.array([0], np.uint64)
+        file["t_offset"] = np.int64(10**12)
+    assert rows(read_events(tmp_path / "a.h5", SIZE)) == [(10**12 + 1, 3, 5, 0), (10**12 + 2, 4, 6, 1)]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["frames"] = np.zeros(3)
+    with pytest.raises(EventFileError, match=r"HDF5 with \['frames'\]"):
+        read_events(tmp_path / "a.h5", SIZE)
+
+
+def test_npz_of_others(tmp_path: Path) -> None:
+    s = random_stream(50)
+    np.savez(tmp_path / "a.npz", events=s.to_structured())
+    assert read_events(tmp_path / "a.npz", SIZE) == s
+    np.savez(tmp_path / "a.npz", t=s.t, x=s.x.astype(np.float32), y=s.y, p=s.p)
+    with pytest.raises(EventFileError, match="column x is float32"):
+        read_events(tmp_path / "a.npz", SIZE)
+    np.savez(tmp_path / "a.npz", frames=s.t)
+    with pytest.raises(EventFileError, match=r"arrays \['frames'\]"):
+        read_events(tmp_path / "a.npz", SIZE)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.003811000 96 133 0\n0.003820001 127 171 1\n", [(3811, 96, 133, 0), (3820, 127, 171, 1)]),
+        ("# comment\n\n12,3,4,-1\r\n13,3,4,1\r\n", [(12, 3, 4, 0), (13, 3, 4, 1)]),
+        ("640 480\n1 2 3 1", [(1, 2, 3, 1)]),
+        ("1e-3 2 3 1\n2 5 6 1\n", [(1000, 2, 3, 1), (2_000_000, 5, 6, 1)]),
+    ],
+)
+def test_text_dialects(tmp_path: Path, text: str, expected: list[tuple[int, ...]]) -> None:
+    assert rows(read_events(write(tmp_path / "a.txt", text.encode()), SIZE)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "offset", "message"),
+    [
+        ("1 2 3 1\n2 3 1\n3 4 5 0\n", 8, "a line that is no event"),
+        ("1 2 3 1\n2.5 2 3 1\n3 4 5 0\n", 8, "t in us"),
+        ("1 2 3 1\n2 2 3 7\n3 4 5 0\n", 0, "polarity"),
+        ("1 2 3 1\n0 2 3 1\n3 4 5 0\n", 0, "time steps back: event 1"),
+        ("1 2 3 1\n2 2 3 1 9\n3 4 5 0\n", 8, "no event"),
+    ],
+)
+def test_text_faults(tmp_path: Path, text: str, offset: int, message: str) -> None:
+    path = write(tmp_path / "a.txt", text.encode())
+    with pytest.raises(EventFileError, match=message) as error:
+        read_events(path, SIZE)
+    assert error.value.offset == offset
+    reader = open_events(path, SIZE, strict=False)
+    assert rows(reader.read()) == [(1, 2, 3, 1), (3, 4, 5, 0)]
+    assert list(reader.report.faults.values()) == [1]
+
+
+def test_text_that_is_none(tmp_path: Path) -> None:
+    for content in (b"", b"  \n"):
+        with pytest.raises(EventFileError, match="empty"):
+            read_events(write(tmp_path / "a.txt", content), SIZE)
+    with pytest.raises(EventFileError, match=r"first line is b'<html>'"):
+        read_events(write(tmp_path / "a.txt", b"<html>\n"), SIZE)
+
+
+# ---------------------------------------------------------------- parity
+
+
+@pytest.mark.parametrize(("suffix", "name"), [("raw", "evt2"), ("raw", "evt3"), ("dat", "dat")])
+def test_faery_reads_and_writes_the_same_events(tmp_path: Path, suffix: str, name: str) -> None:
+    faery = pytest.importorskip("faery")
+    events = random_stream(20_000, span_us=40_000_000)
+
+    def theirs(path: Path) -> list[Any]:
+        array = faery.events_stream_from_file(path).to_array()
+        return [array[c].astype(np.int64).tolist() for c in ("t", "x", "y", "on")]
+
+    ours = [getattr(events, c).tolist() for c in "txyp"]
+    path = tmp_path / f"ours.{suffix}"
+    write_events(path, events, format=name)
+    assert theirs(path) == ours
+    back = tmp_path / f"theirs.{suffix}"
+    version = "dat2" if name == "dat" else name
+    faery.events_stream_from_file(path).to_file(back, version=version, zero_t0=False)
+    again = read_events(back)
+    assert [getattr(again, c).tolist() for c in "txyp"] == ours
