@@ -184,7 +184,9 @@ def rate(exact: Array, rng: np.random.Generator) -> Float:
 
 def _pose(moments: Moments, scale: float, centre: Array) -> Pose:
     size = scale * moments.zoom
-    return Pose(moments.angles, centre + moments.shift * scale, size, moments.light, moments.pan + 4.0)
+    return Pose(
+        moments.angles, centre + moments.shift * scale, size, moments.light, 6.0 + 5.0 * np.tanh(moments.pan / 5.0)
+    )
 
 
 def _landmarks(rig: Rig, renderer: Renderer, moments: Moments, pose: Pose) -> Array:

@@ -83,14 +83,16 @@ def vertex_attributes(points, chart, aux, turn, grids, rotation, out):  # type: 
 
 
 @njit(cache=True)
-def rasterize(screen, triangles, material, attributes, fringe, depth, face, bary):  # type: ignore[no-untyped-def]
+def rasterize(screen, triangles, material, attributes, fringe, box, depth, face, bary):  # type: ignore[no-untyped-def]
     """Fill face [h, w] (-1 = nothing) and bary [h, w, 2] with the nearest triangle at each pixel centre.
+
+    Only the `box` (x0, y0, x1, y1) is cleared before; it holds all of the geometry.
 
     Hair is two-sided and drawn only where its mask plus the noise `fringe` [256, 256] (azimuth, height) is positive.
     """
     h, w = depth.shape
-    depth[:] = -1e9
-    face[:] = -1
+    depth[box[1] : box[3], box[0] : box[2]] = -1e9
+    face[box[1] : box[3], box[0] : box[2]] = -1
     for t in range(triangles.shape[0]):
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         x0, y0, x1, y1, x2, y2 = screen[i, 0], screen[i, 1], screen[j, 0], screen[j, 1], screen[k, 0], screen[k, 1]

@@ -1,6 +1,6 @@
 """Geometry -> luminance: one person under one light and camera, frame after frame."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -73,7 +73,7 @@ class Renderer:
     rig: Rig
     size: tuple[int, int]
     scene: Scene
-    density: float = field(default=60.0)
+    density: float | None = None  # of the painted skin, texels per unit; None: right for a face that fills a square
 
     def __post_init__(self) -> None:
         w, h = self.size
@@ -86,8 +86,9 @@ class Renderer:
         self._bary = np.empty((2 * h, 2 * w, 2), np.float32)
         self._linear = np.empty((2 * h, 2 * w, 3), np.float32)
         self._rows = np.empty((2 * h, w, 3), np.float32)
+        self._kept: tuple[tuple[float, ...], NDArray[np.float32], NDArray[np.float32]] | None = None
         self._kernel = lens_kernel(self.scene.lens)
-        self._texture = self.rig.texture(self.density)
+        self._texture = self.rig.texture(0.6 * h if self.density is None else self.density)
 
     def project(self, points: Array, pose: Pose, t: int) -> Array:
         """[n, 2] output pixels (centres at .5) of head-frame `points` [n, 3] in frame `t`."""
@@ -103,23 +104,25 @@ class Renderer:
         """Fill `rgb` [H, W, 3] and `luma` [H, W] (display scale 0..255) with frame `t` of action units [T, A, 2]."""
         rig, mesh, scene = self.rig, self.rig.mesh, self.scene
         turn = rotation(pose.angles[t])
-        weights = units[t].ravel()
-        raster.deform(mesh.vertices, rig.basis, rig.front, weights, self._points)
+        raster.deform(mesh.vertices, rig.basis, rig.front, units[t].ravel(), self._points)
         scale = 2.0 * float(pose.scale[t])
         raster.project(self._points, mesh.turn, turn, PIVOT, scale, 2.0 * pose.centre[t], DISTANCE, self._screen)
         raster.vertex_attributes(self._points, mesh.chart, mesh.aux, mesh.turn, mesh.grids, turn, self._attributes)
+        shaded, developed = self._boxes()
         raster.rasterize(
             self._screen,
             mesh.triangles,
             mesh.material,
             self._attributes,
             rig.fringe,
+            shaded,
             self._depth,
             self._face,
             self._bary,
         )
-        wrinkle = rig.wrinkles(self._texture, units[t])
-        step = min((n - 2) / m for n, m in zip(scene.background.shape[:2], self._depth.shape, strict=True)) * 0.8
+        spread = min((n - 12) / m for n, m in zip(scene.background.shape[:2], self._depth.shape, strict=True))
+        behind = np.array([pose.pan[t, 0], pose.pan[t, 1], spread])
+        gain = scene.exposure * float(pose.gain[t])
         shader.shade(
             self._face,
             self._bary,
@@ -127,7 +130,7 @@ class Renderer:
             mesh.material,
             self._attributes,
             self._texture.albedo,
-            wrinkle,
+            rig.wrinkles(self._texture, units[t]),
             self._texture.density,
             features.eyes[t],
             features.mouth[t],
@@ -142,8 +145,31 @@ class Renderer:
             rig.strands,
             0.5 / scale,
             scene.background,
-            np.array([pose.pan[t, 0], pose.pan[t, 1], step]),
-            scene.exposure * float(pose.gain[t]),
+            behind,
+            gain,
+            shaded,
             self._linear,
         )
-        shader.develop(self._linear, self._kernel, _srgb_table(), self._rows, rgb, luma)
+        if developed[2] - developed[0] < self.size[0] or developed[3] - developed[1] < self.size[1]:
+            self._draw_backdrop(behind, gain, rgb, luma)
+        shader.develop(self._linear, self._kernel, _srgb_table(), developed, self._rows, rgb, luma)
+
+    def _boxes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What is drawn (x0, y0, x1, y1): the box of supersampled pixels to shade, and that of output pixels to
+        develop from them."""
+        reach = len(self._kernel) // 2
+        low = np.floor((self._screen[:, :2].min(0) - reach) / 2)
+        high = np.ceil((self._screen[:, :2].max(0) + reach) / 2)
+        size = np.array(self.size)
+        developed = np.concatenate([np.clip(low, 0, size), np.clip(high, 0, size)]).astype(np.int64)
+        shaded = 2 * developed + reach * np.array([-1, -1, 1, 1])
+        return np.clip(shaded, 0, np.tile(2 * size, 2)), developed
+
+    def _draw_backdrop(self, behind: Array, gain: float, rgb: NDArray[np.float32], luma: NDArray[np.float32]) -> None:
+        """Fill both pictures with the background; one that stands still is kept."""
+        key = (*behind, gain)
+        if self._kept is None or self._kept[0] != key:
+            kept = np.empty_like(rgb), np.empty_like(luma)
+            shader.backdrop(self.scene.background, behind, gain, _srgb_table(), *kept)
+            self._kept = (key, *kept)
+        rgb[:], luma[:] = self._kept[1], self._kept[2]
