@@ -1,0 +1,246 @@
+"""Costs against counts made by hand, a brute-force reference, and NeuroBench where it is installed."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from spikeva.errors import UserError
+from spikeva.evaluation.cost import ENERGY_MODELS, Layer, measure, peak_memory
+
+
+class Threshold(nn.Module):
+    """Spikes where the input is above `level`; no state of its own, which makes counts easy to check by hand."""
+
+    spiking = True
+
+    def __init__(self, level=0.0):
+        super().__init__()
+        self.level = level
+
+    def forward(self, x):
+        return (x > self.level).to(x.dtype)
+
+
+class OverFrames(nn.Module):
+    """A network over single frames as a model `[B, T, C, H, W]` -> `[B, 2]`."""
+
+    def __init__(self, *layers):
+        super().__init__()
+        self.net = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.net(x.flatten(0, 1)).unflatten(0, x.shape[:2]).mean(1)
+
+
+def ones(layer):
+    nn.init.ones_(layer.weight)
+    return layer
+
+
+def test_ann_by_hand():
+    """3 x 3 convolution with padding on 4 x 4: 4 inner taps of 9, 8 of 6, 4 corners of 4 = 100 a filter pair."""
+    model = OverFrames(nn.Conv2d(2, 3, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2))
+    batch = torch.rand(5, 2, 2, 4, 4) + 0.1
+    batch[:, :, 1] = 0  # half of the inputs
+    cost = measure(model, batch, "ann", repeats=1)
+    conv, linear = cost["layers"]
+    assert conv["macs"] == conv["dense"] == 2 * 2 * 3 * 100
+    assert conv["effective_macs"] == 2 * 1 * 3 * 100
+    assert conv["memory_accesses"] == 2 * 1200 + 2 * 48
+    assert linear["macs"] == 2 * 48 * 2
+    assert cost["macs"] == 1200 + 192
+    assert (cost["acs"], cost["spike_rate"], cost["state_updates"]) == (0, None, 0)
+    assert cost["parameters"] == 54 + 3 + 96 + 2
+    assert cost["energy_pj"] == pytest.approx(4.6 * 1392)
+    assert cost["energy_models_pj"]["45nm-memory"] == pytest.approx(4.6 * 1392 + 5 * (2496 + 2 * 192 + 4))
+
+
+def test_snn_by_hand():
+    """One event at a corner and one inside; every neuron above threshold spikes, and each spike is followed on."""
+    model = OverFrames(
+        ones(nn.Conv2d(1, 2, 3, padding=1, bias=False)), Threshold(0.5), nn.Flatten(), nn.Linear(2 * 25, 2, bias=False)
+    )
+    batch = torch.zeros(1, 3, 1, 5, 5)
+    batch[0, 0, 0, 0, 0] = 1  # 4 neighbours with itself, in each of 2 maps
+    batch[0, 2, 0, 2, 2] = 1  # 9
+    cost = measure(model, batch, "snn", repeats=1)
+    conv, spikes, linear = cost["layers"]
+    assert conv["acs"] == 2 * (4 + 9)
+    assert spikes["spikes"] == 2 * (4 + 9)
+    assert spikes["spike_rate"] == cost["spike_rate"] == 26 / (3 * 50)
+    assert spikes["state_updates"] == cost["state_updates"] == 150
+    assert linear["acs"] == 26 * 2
+    assert cost["macs"] == 0
+    assert cost["acs"] == 78
+    assert cost["memory_accesses"] == (3 * 26 + 2) + (2 * 150 + 26) + (3 * 52 + 26)
+    assert cost["energy_pj"] == pytest.approx(0.9 * 78)
+    assert cost["energy_models_pj"]["45nm-memory"] == pytest.approx(0.9 * 78 + 4.6 * 150 + 5 * cost["memory_accesses"])
+
+
+def test_stride_groups_counts_and_missing_weights_by_hand():
+    """Grouped convolution by stride 2 without padding on 5 x 5: 4 positions of 9 taps, one of two channels each."""
+    conv = ones(nn.Conv2d(2, 4, 3, stride=2, groups=2, bias=False))
+    model = OverFrames(conv, Threshold(), nn.Flatten(), nn.Linear(16, 2))
+    batch = torch.ones(2, 1, 2, 5, 5)
+    assert measure(model, batch, "snn", repeats=1)["layers"][0]["acs"] == 4 * 4 * 9
+    with torch.no_grad():
+        conv.weight[0] = 0  # a pruned filter
+    assert measure(model, batch, "snn", repeats=1)["layers"][0]["acs"] == 3 * 4 * 9
+    batch[:, :, :, 0, 0] = 3  # an event count is not a spike: the layer has to multiply
+    layer = measure(model, batch, "snn", repeats=1)["layers"][0]
+    assert (layer["acs"], layer["macs"], layer["effective_macs"]) == (0, 144, 108)
+
+
+@pytest.mark.parametrize(
+    ("stride", "padding", "dilation", "groups"), list(itertools.product([1, 2], [0, 2], [1, 2], [1, 2]))
+)
+def test_convolutions_count_as_brute_force_does(stride, padding, dilation, groups):
+    conv = nn.Conv2d(2, 4, 3, stride, padding, dilation, groups)
+    batch = (torch.rand(2, 3, 2, 9, 7, generator=torch.Generator().manual_seed(0)) < 0.3).float()
+    layer = measure(OverFrames(conv, Threshold(), nn.Flatten(), nn.LazyLinear(2)), batch, "snn", repeats=1)["layers"][0]
+    x = batch.flatten(0, 1).double()
+    weight = torch.ones_like(conv.weight, dtype=torch.float64)
+
+    def products(inputs):
+        return functional.conv2d(inputs, weight, None, stride, padding, dilation, groups).sum().item() / 2
+
+    assert (layer["acs"], layer["dense"]) == (products(x), products(torch.ones_like(x)))
+
+
+def test_spike_rate_one_costs_more_than_the_ann():
+    """Eight steps of accumulates outweigh one frame of multiply-accumulates: 8 x 0.9 > 4.6."""
+
+    def net(activation):
+        return OverFrames(
+            nn.Conv2d(2, 8, 3, 2, 1),
+            activation(),
+            nn.Conv2d(8, 16, 3, 2, 1),
+            activation(),
+            nn.Flatten(),
+            nn.Linear(256, 2),
+        )
+
+    ann = measure(net(nn.ReLU), torch.rand(1, 1, 2, 16, 16), "ann", repeats=1)
+    snn = measure(net(lambda: Threshold(-1e9)), torch.ones(1, 8, 2, 16, 16), "snn", repeats=1)
+    assert snn["spike_rate"] == 1
+    assert snn["acs"] == 8 * ann["macs"]
+    for name in ENERGY_MODELS:
+        if name != "45nm-zero-skipping":
+            assert snn["energy_models_pj"][name] > ann["energy_models_pj"][name]
+    sparse = measure(net(lambda: Threshold(1e9)), torch.ones(1, 8, 2, 16, 16), "snn", repeats=1)
+    assert sparse["spike_rate"] == 0
+
+
+class Sequence(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(5, 7, 2, batch_first=True)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.out = nn.Parameter(torch.ones(8, 2))
+
+    def forward(self, x):
+        states, _ = self.lstm(x)
+        states = torch.cat([states, states[..., :1]], -1)
+        return self.attention(states, states, states)[0][:, -1] @ self.out
+
+
+def test_sequences_by_hand_and_what_no_layer_accounts_for_is_said():
+    cost = measure(Sequence(), torch.randn(3, 4, 5), "ann", repeats=1)
+    lstm, attention = cost["layers"]
+    assert lstm["macs"] == 4 * 4 * (7 * (5 + 7) + 7 * (7 + 7))
+    assert attention["macs"] == 4 * 4 * 8 * 8 + 2 * 4 * 4 * 8
+    assert cost["uncounted"] == {"mm": 1}
+
+
+def test_the_same_at_every_run_and_the_model_is_left_as_it_was():
+    model = OverFrames(
+        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), Threshold(), nn.Flatten(), nn.Dropout(), nn.Linear(144, 2)
+    )
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    batch = torch.rand(3, 2, 2, 8, 8)
+    first, second = (measure(model, batch, "snn", repeats=2) for _ in range(2))
+    assert first.pop("latency_ms") > 0
+    second.pop("latency_ms")
+    assert first == second
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_peak_memory_by_hand():
+    """1000 -> 500 -> 250 floats: the fullest moment is the first layer's output beside its input and the parameters."""
+    chain = nn.Sequential(nn.Linear(1000, 500, bias=False), nn.Linear(500, 250, bias=False))
+    x = torch.zeros(3, 1000)
+    parameters = 4 * (1000 * 500 + 500 * 250)
+    assert peak_memory(chain, x) == parameters + 4 * 3 * (1000 + 500 + 250)
+    in_place = nn.Sequential(nn.Linear(1000, 500, bias=False), nn.ReLU(inplace=True), nn.Flatten())
+    assert peak_memory(in_place, x) == 4 * 1000 * 500 + 4 * 3 * (1000 + 500)
+
+
+def test_intermediate_tensors_are_counted_only_while_they_live():
+    class Steps(nn.Module):
+        def __init__(self, keep):
+            super().__init__()
+            self.keep = keep
+
+        def forward(self, x):
+            kept = []
+            for _ in range(10):
+                x = x + 1
+                if self.keep:
+                    kept.append(x)
+            return x
+
+    x = torch.zeros(1000)
+    assert peak_memory(Steps(False), x) == 3 * 4000  # the input, one step and the next
+    assert peak_memory(Steps(True), x) == 11 * 4000
+
+
+def test_wrong_calls_say_what_to_do():
+    model = OverFrames(nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(UserError, match="'ann' or 'snn'"):
+        measure(model, torch.rand(1, 1, 1, 2, 2), "cnn")
+    with pytest.raises(UserError, match="no layer with the attribute `spiking = True`"):
+        measure(model, torch.rand(1, 1, 1, 2, 2), "snn")
+    with pytest.raises(UserError, match="at least one window"):
+        measure(model, torch.rand(0, 1, 1, 2, 2), "ann")
+    assert model.training
+
+
+def test_energy_charges_what_the_model_names():
+    count = Layer("x", "y", macs=10, effective_macs=4, acs=20, state_updates=5, memory_accesses=7)
+    energy = {name: model.picojoules(count) for name, model in ENERGY_MODELS.items()}
+    assert energy == pytest.approx({
+        "45nm-arithmetic": 46 + 18,
+        "45nm-zero-skipping": 18.4 + 18,
+        "45nm-memory": 46 + 18 + 23 + 35,
+    })  # fmt: skip
+
+
+def test_neurobench_counts_the_same():
+    """Seen with neurobench 2.3.0, which is no dependency (it brings a GPL-3 library)."""
+    workload = pytest.importorskip("neurobench.metrics.workload")
+    from neurobench.models import TorchModel
+
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(2, 6, 3, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(6, 8, 3, padding=1, bias=False),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(128, 2),
+    )
+    for batch in (torch.rand(4, 2, 8, 8), (torch.rand(4, 2, 8, 8) < 0.2).float()):
+        model = TorchModel(net)
+        model.register_hooks()
+        metric = workload.SynapticOperations()
+        with torch.no_grad():
+            theirs = metric(model, model(batch), (batch, torch.zeros(4, 2)))
+        ours = measure(OverFrames(net), batch[:, None], "ann", repeats=1)
+        assert theirs["Effective_MACs"] == ours["effective_macs"]
+        assert theirs["Effective_ACs"] == ours["acs"]
+        assert theirs["Dense"] == ours["dense"]
