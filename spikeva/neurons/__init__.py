@@ -41,21 +41,31 @@ _EXPORTS = {
     "make_neuron": "factory",
     "Surrogate": "surrogates",
     "make_surrogate": "surrogates",
+    "Support": "backends",
+    "support": "backends",
+    "table": "backends",
+    "Health": "firing",
+    "health": "firing",
 }
 
 __all__ = [
     "NEURONS",
     "SURROGATES",
+    "Health",
     "Neuron",
     "Rule",
     "Run",
+    "Support",
     "Surrogate",
+    "health",
     "list_neurons",
     "list_surrogates",
     "make_neuron",
     "make_surrogate",
     "register_neuron",
     "register_surrogate",
+    "support",
+    "table",
 ]
 
 
@@ -66,6 +76,8 @@ def __getattr__(name: str) -> Any:
 
 
 if TYPE_CHECKING:
+    from spikeva.neurons.backends import Support, support, table
     from spikeva.neurons.base import Neuron, Rule, Run
     from spikeva.neurons.factory import make_neuron
+    from spikeva.neurons.firing import Health, health
     from spikeva.neurons.surrogates import Surrogate, make_surrogate

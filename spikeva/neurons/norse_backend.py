@@ -64,8 +64,8 @@ def why_not(neuron: "Neuron") -> str | None:
     mapping = map_surrogate(rule.surrogate)
     if mapping is None:
         return (
-            f"norse chooses surrogates by name and has none equal to {rule.surrogate}; "
-            "use fast_sigmoid, superspike, triangle or sigmoid, or backend 'fused' or 'snntorch'"
+            "norse chooses surrogates by name and has none equal to this one; use fast_sigmoid, superspike, triangle or "
+            "sigmoid, or backend 'fused' or 'snntorch'"
         )
     if step is cuba_step and (rule.reset != "zero" or rule.detach or mapping.gradient != 1):
         return (

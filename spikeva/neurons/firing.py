@@ -1,0 +1,73 @@
+"""Whether the neurons of a network are alive: firing rates per layer, silent and saturated neurons."""
+
+import warnings
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from spikeva.neurons.base import Neuron
+
+SILENT, SATURATED = (
+    0.001,
+    0.9,
+)  # spikes per neuron and step below or above which a layer passes nothing on (chosen here)
+
+
+class Health(NamedTuple):
+    """Firing of one layer on one batch."""
+
+    layer: str  # its name in the model
+    rate: float  # spikes per neuron and time step
+    never: float  # share of neurons (channels where there are any) that never fired
+    always: float  # share of those that fired at every step
+
+    @property
+    def state(self) -> str:
+        """ "silent", "saturated" or "alive"."""
+        return "silent" if self.rate < SILENT else "saturated" if self.rate > SATURATED else "alive"
+
+
+def health(model: nn.Module, batch: Tensor) -> list[Health]:
+    """Firing of every spiking layer of `model` on `batch`, in the order in which the layers run.
+
+    The model runs once, without gradients, in eval mode; its mode is put back. A layer that is called several times
+    counts once, with its last call.
+    """
+    found: dict[str, Health] = {}
+    hooks = []
+    for name, module in model.named_modules():
+        if isinstance(module, Neuron) and module.spiking:
+            hooks.append(module.register_forward_hook(lambda _m, _i, out, name=name: _note(found, name, out[0])))
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.eval()
+        with torch.no_grad():
+            model(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, mode in modes.items():
+            module.training = mode
+    return list(found.values())
+
+
+def warn_unhealthy(layers: list[Health]) -> None:
+    """Warn, with the layer's name and what to do, for every layer that is silent or saturated."""
+    for layer in layers:
+        if layer.state == "alive":
+            continue
+        remedy = "lower theta or raise beta" if layer.state == "silent" else "raise theta or lower beta"
+        warnings.warn(
+            f"spiking layer {layer.layer!r} is {layer.state}: {layer.rate:.4f} spikes per neuron and step; {remedy}, "
+            "or use norm='bn'",
+            stacklevel=2,
+        )
+
+
+def _note(found: dict[str, Health], name: str, spikes: Tensor) -> None:
+    over = [0, 1, *range(3, spikes.ndim)]  # all but channels
+    rates = spikes.float().mean(dim=over)
+    found[name] = Health(
+        name, float(rates.mean()), float((rates == 0).float().mean()), float((rates == 1).float().mean())
+    )

@@ -1,0 +1,54 @@
+"""What backends say they can do, and the choice between them."""
+
+import pytest
+
+from spikeva.errors import UserError
+from spikeva.neurons import list_neurons, make_neuron, support, table
+from spikeva.neurons.options import BACKENDS
+
+
+def test_the_fused_backend_runs_everything() -> None:
+    assert {support(name, "fused").share for name in list_neurons()} == {"all"}
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "share"),
+    [("lif", "snntorch", "some"), ("li", "norse", "all"), ("psn", "snntorch", "none"), ("if", "norse", "none")],
+)
+def test_support_of_the_libraries(name: str, backend: str, share: str) -> None:
+    found = support(name, backend)
+    assert found.share == share
+    assert bool(found.reasons) == (share != "all")
+
+
+def test_table_lists_neurons_backends_and_reasons() -> None:
+    lines = table("[al]*").splitlines()
+    assert lines[0].split() == ["neuron", *BACKENDS, "definition"]
+    assert [line.split()[0] for line in lines[1:4]] == ["alif", "li", "lif"]
+    assert lines[4].startswith("(1) snntorch has no such dynamics")
+
+
+def test_auto_is_fused() -> None:
+    assert make_neuron("lif").backend == "fused"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bta": 0.5}, "neuron 'lif' has no option 'bta'; did you mean 'beta'"),
+        ({"beta": 1.0}, r"beta must lie inside \(0, 1\)"),
+        ({"beta": "high"}, "beta must be a number from 0 to 1, got 'high'"),
+        ({"theta": -1}, "theta must be a number from 0 to inf, got -1"),
+        ({"reset": "zro"}, "LIF has no reset 'zro'; did you mean 'zero'"),
+        ({"backend": "snntorc"}, "unknown backend 'snntorc'; did you mean 'snntorch'"),
+        ({"channels": 0}, "channels must be a whole number >= 1 or None, got 0"),
+    ],
+)
+def test_bad_options(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make_neuron("lif", **options)
+
+
+def test_unknown_neuron() -> None:
+    with pytest.raises(UserError, match=r"unknown neuron 'liff'; did you mean 'lif'\?"):
+        make_neuron("liff")

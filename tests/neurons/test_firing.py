@@ -1,0 +1,38 @@
+"""Firing rates per layer, and the warning with a layer's name."""
+
+import pytest
+import torch
+from torch import nn
+
+from spikeva.neurons import health, make_neuron
+from spikeva.neurons.firing import warn_unhealthy
+
+
+class Two(nn.Module):
+    """A layer that fires on every second input, then one of threshold 100."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy = make_neuron("lif", beta=0.5)
+        self.idle = make_neuron("lif", theta=100.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.idle(self.busy(x)[0])[0]
+
+
+def test_health_and_warning_name_the_silent_layer() -> None:
+    model = Two().train()
+    batch = torch.tensor([2.0, 0.0]).expand(4, 1, 2)  # first channel fires at each step, the second never
+    layers = health(model, batch)
+    assert [(h.layer, h.rate, h.never, h.always, h.state) for h in layers] == [
+        ("busy", 0.5, 0.5, 0.5, "alive"),
+        ("idle", 0.0, 1.0, 0.0, "silent"),
+    ]
+    assert model.training
+    with pytest.warns(UserWarning, match="spiking layer 'idle' is silent: 0.0000 .* lower theta"):
+        warn_unhealthy(layers)
+
+
+def test_saturated_layer() -> None:
+    layers = health(nn.Sequential(make_neuron("lif", theta=0.01)), torch.ones(3, 2, 4))
+    assert layers[0].state == "saturated"

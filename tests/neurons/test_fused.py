@@ -1,0 +1,193 @@
+"""The fused kernels against the eager reference: equal spikes, equal gradients, and PyTorch's machinery around them."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from spikeva.neurons import fused, fused_ops, make_neuron
+from spikeva.neurons.base import Neuron, Run, scan
+from spikeva.neurons.bnlif import BNLIF
+
+CASES = [
+    ("if", "zero"), ("lif", "subtract"), ("plif", "subtract_delayed"), ("plif", "zero"),
+    ("alif", "zero"), ("alif", "subtract"), ("cuba", "zero"), ("cuba", "subtract"), ("cuba", "subtract_delayed"),
+]  # fmt: skip
+SURROGATES = ["fast_sigmoid", "superspike", "atan", "sigmoid", "triangle", "straight_through"]
+LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "contiguous": lambda x: x,
+    "channels_last": lambda x: x.movedim(2, -1).contiguous().movedim(-1, 2) if x.ndim > 2 else x,
+    "batch_first": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
+    "every_other": lambda x: x.repeat_interleave(2, dim=-1)[..., ::2],
+}
+
+
+def run_and_differentiate(
+    neuron: Neuron, runner: Callable[[Run], Any], x: Tensor, state: list[Tensor], seed: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """(output and last state, gradients of input, first state and parameters) of a random loss over all outputs."""
+    x, state = x.detach().requires_grad_(), [s.clone().requires_grad_() for s in state]
+    out, last = runner(Run(type(neuron).step, x, tuple(state), neuron.parameters_of_step(x), neuron.rule))
+    generator = torch.Generator().manual_seed(seed)
+    loss = sum((o * torch.randn(o.shape, generator=generator, dtype=o.dtype)).sum() for o in (out, *last))
+    inputs = [x, *state, *neuron.parameters()]
+    grads = torch.autograd.grad(loss, inputs, allow_unused=True)
+    return [out, *last], [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, grads, strict=True)]
+
+
+def assert_close(found: list[Tensor], wanted: list[Tensor], tolerance: float) -> None:
+    for f, w in zip(found, wanted, strict=True):
+        assert f.shape == w.shape
+        if w.numel():
+            assert (f - w).abs().max() <= tolerance * max(float(w.abs().max()), 1.0)
+
+
+@pytest.mark.parametrize(("name", "reset"), CASES)
+@settings(max_examples=20, deadline=None)
+@given(
+    steps=st.integers(1, 64),
+    inner=st.lists(st.integers(0, 9), min_size=1, max_size=4),
+    layout=st.sampled_from(sorted(LAYOUTS)),
+    surrogate=st.sampled_from(SURROGATES),
+    detach=st.booleans(),
+    per_channel=st.booleans(),
+    theta=st.floats(0.3, 2.0),
+    beta=st.floats(0.05, 0.99),
+    seed=st.integers(0, 10**6),
+)
+def test_equals_the_eager_reference(
+    name: str, reset: str, steps: int, inner: list[int], layout: str, surrogate: str, detach: bool, per_channel: bool,
+    theta: float, beta: float, seed: int,
+) -> None:  # fmt: skip
+    generator = torch.Generator().manual_seed(seed)
+    x = LAYOUTS[layout](torch.randn(steps, *inner, generator=generator))
+    channels = inner[1] if per_channel and len(inner) > 1 and inner[1] else None
+    options = {} if name == "if" else {"beta": beta}
+    neuron = make_neuron(
+        name, reset=reset, detach_reset=detach, surrogate=surrogate, channels=channels, theta=theta, learn_theta=True,
+        **options,
+    )  # fmt: skip
+    state = [0.5 * torch.randn(inner, generator=generator) for _ in neuron.STATES]
+    run = Run(type(neuron).step, x, tuple(state), neuron.parameters_of_step(x), neuron.rule)
+    assert fused_ops.why_not(run) is None
+    found, grads = run_and_differentiate(neuron, fused_ops.execute, x, state, seed)
+    wanted, wanted_grads = run_and_differentiate(neuron, scan, x, state, seed)
+    for f, w in zip(found, wanted, strict=True):
+        assert torch.equal(f, w)
+    count = 1 + len(state)
+    assert_close(grads[:count], wanted_grads[:count], 2e-5)
+    # a parameter's gradient is a long float32 sum in the reference: the scale of its error is that of its summands
+    summands = wanted_grads[0].abs().sum()
+    for f, w in zip(grads[count:], wanted_grads[count:], strict=True):
+        assert (f - w).abs().max() <= 2e-5 * max(float(w.abs().max()), float(summands), 1.0)
+
+
+def test_threshold_is_crossed_strictly() -> None:
+    spikes, _ = make_neuron("lif", beta=0.5)(torch.tensor([[[1.0, 1.0000001]]]))
+    assert spikes.tolist() == [[[0.0, 1.0]]]
+
+
+def test_threads_do_not_change_a_bit() -> None:
+    x = torch.randn(4, 3, 5, 120, 90)
+    neuron = make_neuron("plif", channels=5)
+    results = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found, grads = run_and_differentiate(neuron, fused_ops.execute, x, [torch.zeros(x.shape[1:])], 0)
+            results.append([*found, *grads])
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_keeps_a_float32_state(dtype: torch.dtype) -> None:
+    x = torch.randn(12, 2, 7).to(dtype)
+    neuron = make_neuron("lif")
+    found, grads = run_and_differentiate(neuron, fused_ops.execute, x, [torch.zeros(2, 7)], 1)
+    wanted, wanted_grads = run_and_differentiate(neuron, scan, x, [torch.zeros(2, 7)], 1)
+    assert found[0].dtype == grads[0].dtype == dtype
+    assert found[1].dtype == torch.float32
+    assert torch.equal(found[0], wanted[0])
+    assert torch.equal(found[1], wanted[1])
+    torch.testing.assert_close(grads[0], wanted_grads[0])
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_operator_is_registered_as_pytorch_asks(norm: bool) -> None:
+    c = 4
+    table = torch.tensor([[0.9], [1.0], [0.5]]).expand(3, c if norm else 1).contiguous().requires_grad_()
+    ones = torch.ones(c, requires_grad=True) if norm else None
+    zeros = torch.zeros(c) if norm else None
+    state = torch.zeros(2, c, 5)
+    x = torch.randn(3, 2, c, 5, requires_grad=True)
+    moments = (torch.zeros(c), torch.ones(c)) if norm else (None, None)
+    torch.library.opcheck(
+        fused_ops.scan_op, (x, state, state, table, ones, zeros, *moments, norm, 2, 0, False, 0, 25.0, True)
+    )
+
+
+def test_compiles_as_one_graph() -> None:
+    layer = BNLIF(nn.BatchNorm2d(3), make_neuron("plif"))
+    twin = copy.deepcopy(layer)
+    x = torch.randn(4, 2, 3, 5, 5)
+    found, _ = torch.compile(layer, fullgraph=True, backend="aot_eager")(x)
+    wanted, _ = twin(x)
+    assert torch.equal(found, wanted)
+    found.sum().backward()
+    wanted.sum().backward()
+    assert torch.equal(layer.norm.weight.grad, twin.norm.weight.grad)
+    assert torch.equal(layer.norm.running_var, twin.norm.running_var)
+
+
+def test_checkpointing_gives_the_same_gradients() -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    layer = BNLIF(nn.BatchNorm2d(3).eval(), make_neuron("lif"))
+    x = torch.randn(4, 2, 3, 5, 5, requires_grad=True)
+    (wanted,) = torch.autograd.grad(layer(x)[0].square().sum(), x)
+    (found,) = torch.autograd.grad(checkpoint(lambda y: layer(y)[0], x, use_reentrant=False).square().sum(), x)
+    assert torch.equal(found, wanted)
+
+
+def test_foreign_dynamics_surrogates_and_float64_run_on_the_reference() -> None:
+    neuron = make_neuron("lif", surrogate=lambda u: (u > 0).to(u.dtype))
+    spikes, _ = neuron(torch.full((3, 1, 1), 2.0))
+    assert spikes.sum() == 3
+    assert make_neuron("lif")(torch.ones(3, 1, 1, dtype=torch.float64))[0].dtype == torch.float64
+    assert fused.providers() == [fused_ops]
+
+
+def test_a_net_trained_200_steps_ends_as_with_the_eager_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train() -> float:
+        torch.manual_seed(0)
+        first, lif, second, last = (
+            nn.Linear(6, 16),
+            make_neuron("plif", surrogate="atan"),
+            nn.Linear(16, 8),
+            nn.Linear(8, 2),
+        )
+        out = make_neuron("lif", surrogate="atan", theta=0.5)
+        modules = nn.ModuleList([first, lif, second, last])
+        optimiser = torch.optim.SGD(modules.parameters(), lr=0.02)
+        data, target = torch.randn(10, 32, 6), torch.randn(32, 2)
+        for _ in range(200):
+            spikes, _ = out(second(lif(first(data))[0]))
+            loss = (last(spikes.mean(0)) - target).square().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        return float(loss)
+
+    with_kernels = train()
+    monkeypatch.setattr(fused, "_loaded", [])
+    monkeypatch.setattr(fused, "PROVIDERS", ())
+    assert abs(with_kernels - train()) < 1e-4
