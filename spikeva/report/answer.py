@@ -132,7 +132,7 @@ def _encoding(run: Run, rows: Sequence[Row], snn: Row) -> list[str]:
 
 
 def _baselines(rows: Sequence[Row], snn: Row, ann: Row) -> list[str]:
-    trivial = [r for r in rows if r.kind == "baseline" and r.dataset == snn.dataset]
+    trivial = [r for r in rows if r.kind == "baseline" and r.dataset == snn.dataset and r.ccc]
     if not trivial:
         return []
     out = []

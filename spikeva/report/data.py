@@ -92,7 +92,7 @@ class Row:
     dataset: str
     synthetic: bool
     cells: tuple[Cell, ...]
-    ccc: dict[str, Score] = field(default_factory=dict)
+    ccc: dict[str, Score] = field(default_factory=dict)  # by axis; empty for what predicts an emotion only
 
     @property
     def name(self) -> str:
@@ -202,13 +202,13 @@ class Run:
     def rows(self) -> list[Row]:
         """One row for each model, encoding and dataset, in the order of the results; the baselines last."""
         groups: dict[tuple[str, ...], list[Cell]] = {}
-        for cell in [*self.cells, *({"kind": "baseline", **b} for b in self.baselines if "regression" in b)]:
+        for cell in [*self.cells, *({"kind": "baseline", **b} for b in self.baselines)]:
             key = tuple(str(cell.get(k) or "") for k in ("model", "kind", "encoding", "dataset"))
             groups.setdefault(key, []).append(cell)
         rows = []
         for (model, kind, encoding, dataset), cells in groups.items():
             synthetic = all(c.get("synthetic", dataset.endswith("-like")) for c in cells)
-            ccc = {axis: self._score(cells, axis) for axis in AXES}
+            ccc = {axis: self._score(cells, axis) for axis in AXES if all("regression" in c for c in cells)}
             rows.append(Row(self.name, model, kind, encoding, dataset, synthetic, tuple(cells), ccc))
         return rows
 
@@ -232,7 +232,7 @@ class Run:
         return Score(float(np.mean(values)), interval, (min(values), max(values)) if len(values) > 1 else None)
 
     def gallery(self) -> dict[str, dict[str, npt.NDArray[Any]]]:
-        """Example pictures by group (a clip's number, "compression", "raster"), then by name; empty where there are none."""
+        """The arrays of gallery.npz by group (a clip's number, "compression", "raster"), then by name; empty without the file."""
         path = self.directory / "gallery.npz"
         groups: dict[str, dict[str, npt.NDArray[Any]]] = {}
         if path.is_file():
@@ -241,3 +241,8 @@ class Run:
                     group, _, name = key.partition("/")
                     groups.setdefault(group, {})[name] = arrays[key]
         return groups
+
+    def examples(self) -> list[dict[str, npt.NDArray[Any]]]:
+        """The example clips of the gallery that have a video beside their events."""
+        numbered = sorted((int(key), group) for key, group in self.gallery().items() if key.isdigit())
+        return [group for _, group in numbered if "frames" in group and len(group["t_us"])]

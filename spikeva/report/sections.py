@@ -22,27 +22,33 @@ class Figures:
     def __init__(self, folder: Path, prefix: str = "") -> None:
         self._folder, self._prefix = folder, prefix
 
-    def add(self, name: str, figure: Figure, caption: str, wide: bool = True) -> dict[str, Any]:
-        """What the template shows: inline SVG, caption, width."""
+    def add(self, name: str, figure: Figure | Mapping[str, Figure], caption: str, wide: bool = False) -> dict[str, Any]:
+        """What the template shows: inline SVG, caption, width. Figures by name stand side by side where there is room.
+
+        `wide`: on a small screen the figure is scrolled rather than shrunk.
+        """
         from markupsafe import Markup
 
-        document = style.svg(figure)
-        write_text(self._folder / f"{self._prefix}{name}.svg", document)
-        body = style.inline(document, f"{self._prefix}{name}", caption)
-        pixels = round(115 * figure.get_figwidth())
-        return {"name": name, "svg": Markup(body), "caption": caption, "wide": wide, "pixels": pixels}
+        panels = {f"-{key}": one for key, one in figure.items()} if isinstance(figure, Mapping) else {"": figure}
+        shown = []
+        for key, one in panels.items():
+            document = style.svg(one)
+            write_text(self._folder / f"{self._prefix}{name}{key}.svg", document)
+            body = style.inline(document, f"{self._prefix}{name}{key}", f"{caption} {key[1:]}".strip())
+            shown.append({"svg": Markup(body), "pixels": round(115 * one.get_figwidth())})
+        return {"name": name, "panels": shown, "caption": caption, "wide": wide}
 
 
 def run_sections(run: Run, rows: Sequence[Row], best: Mapping[str, Row], figures: Figures) -> dict[str, list[Section]]:
     """Figures by section name; a section without data is an empty list."""
     predictions = {kind: p for kind, row in best.items() if (p := run.predictions(row)) is not None}
-    gallery = run.gallery()
+    gallery, examples = run.gallery(), run.examples()
     models = [row for row in rows if row.kind != "baseline"]
     return {
-        "strip": _strip(gallery, figures),
+        "strip": _strip(examples, figures),
         "plane": _plane(best, predictions, figures),
         "trajectories": _trajectories(predictions, best, figures),
-        "course": _course(predictions, best, figures) if not gallery else [],
+        "course": _course(predictions, best, figures) if not examples else [],
         "forest": _forest(run, models, figures),
         "confusion": _confusion(best, figures),
         "cost": _cost(models, figures),
@@ -62,35 +68,34 @@ def _title(kind: str, row: Row) -> str:
     return f"{kind.upper()}: {row.name}{data_word(row)}"
 
 
-def _strip(gallery: Mapping[str, Any], figures: Figures) -> list[Section]:
-    examples = []
-    for key, group in sorted(gallery.items()):
-        if key.isdigit():
-            busiest = (group["on"].astype(int) + group["off"]).sum((1, 2))
-            at = int(np.argsort(busiest, kind="stable")[int(0.8 * (len(busiest) - 1))])
-            word = "\nsynthetic" if str(group["domain"]).endswith("-like") else ""
-            title = f"{group['subject']}{word}"
-            examples.append(
-                {"frame": group["frames"][at], "title": title} | {k: group[k][at] for k in ("on", "off", "tbr")}
-            )
-    if not examples:
-        return []
-    shape = examples[0]["frame"].shape
-    examples = [e for e in examples if e["frame"].shape == shape][:8]
-    figure, (ax,) = style.panels(1, 0.8 + 1.15 * len(examples), 0.4 + 3.5 * shape[0] / shape[1])
-    draw.strip(examples, ax)
+def _strip(clips: Sequence[Mapping[str, Any]], figures: Figures) -> list[Section]:
+    domains: dict[str, list[dict[str, Any]]] = {}
+    for group in clips:
+        events = (group["on"].astype(int) + group["off"]).sum((1, 2))
+        at = int(np.argsort(events, kind="stable")[int(0.8 * (len(events) - 1))])  # a lively window, not the liveliest
+        title = str(group.get("emotion", "")) or str(group["subject"])
+        example = {"frame": group["frames"][at], "title": title} | {k: group[k][at] for k in ("on", "off", "tbr")}
+        domains.setdefault(str(group["domain"]), []).append(example)
+    figure = {}
+    for domain, examples in domains.items():
+        height, width = examples[0]["frame"].shape
+        examples = [e for e in examples if e["frame"].shape == (height, width)][:4]
+        figure[domain], (ax,) = style.panels(1, 0.8 + len(examples), 0.6 + 3.05 * height / width)
+        draw.strip(examples, ax)
+        figure[domain].suptitle(f"{domain} (synthetic)" if domain.endswith("-like") else domain, fontsize=10)
     caption = (
         "What the cameras and networks see: the face, the events of one window (bright: ON, dark: OFF), and the same "
         "window as a TBR picture (the newest events are brightest)."
     )
-    return [figures.add("faces", figure, caption)]
+    return [figures.add("faces", figure, caption)] if figure else []
 
 
 def _plane(best: Mapping[str, Row], found: Mapping[str, Predictions], figures: Figures) -> list[Section]:
     if not found:
         return []
-    figure, both = style.panels(len(found), 4.9 * len(found), 4.6)
-    for ax, (kind, part) in zip(both, found.items(), strict=True):
+    figure = {}
+    for kind, part in found.items():
+        figure[kind], (ax,) = style.panels(1, 4.8, 4.0)
         draw.plane(*part.clip_means(), kind, ax)
         ax.set_title(_title(kind, best[kind]), pad=14)
     caption = (
@@ -119,8 +124,9 @@ def _trajectories(found: Mapping[str, Predictions], best: Mapping[str, Row], fig
     if not found:
         return []
     clips = _varied(next(iter(found.values())), 3)
-    figure, all_axes = style.panels(len(clips), 3.9 * len(clips), 3.8)
-    for ax, clip in zip(all_axes, clips, strict=True):
+    figure = {}
+    for number, clip in enumerate(clips, 1):
+        figure[str(number)], (ax,) = style.panels(1, 4.0, 3.4)
         draw.trajectories(clip.label, {k: c.predicted for k, c in _same_clip(found, clip).items()}, ax)
         word = data_word(next(iter(best.values())))
         ax.set_title(f"{clip.subject[0]}, {clip.clip[0]}{word}", pad=14, fontsize=9)
@@ -138,9 +144,8 @@ def _course(found: Mapping[str, Predictions], best: Mapping[str, Row], figures: 
         draw.time_course(clip.t_us, clip.label[:, i], guesses, axis, ax)
     word = data_word(next(iter(best.values())))
     both[0].set(xlabel="", title=f"{clip.subject[0]}, {clip.clip[0]}{word}")
-    return [
-        figures.add("time-course", figure, "Label and predictions of both models along the clip that changes most.")
-    ]
+    caption = "Label and predictions of both models along the clip that changes most."
+    return [figures.add("time-course", figure, caption, wide=True)]
 
 
 def _forest(run: Run, models: Sequence[Row], figures: Figures) -> list[Section]:
@@ -153,15 +158,16 @@ def _forest(run: Run, models: Sequence[Row], figures: Figures) -> list[Section]:
         "Differences between two models on the same people, with 95 % intervals over people. A diamond marks an interval that "
         "leaves out 0, a grey circle one that does not: there the study cannot tell the two apart."
     )
-    return [figures.add("forest", figure, caption)]
+    return [figures.add("forest", figure, caption, wide=True)]
 
 
 def _confusion(best: Mapping[str, Row], figures: Figures) -> list[Section]:
     found = {kind: counts for kind, row in best.items() if (counts := row.confusion()) is not None}
     if not found:
         return []
-    figure, both = style.panels(len(found), 4.9 * len(found), 4.4)
-    for ax, (kind, (matrix, classes)) in zip(both, found.items(), strict=True):
+    figure = {}
+    for kind, (matrix, classes) in found.items():
+        figure[kind], (ax,) = style.panels(1, 4.6, 4.3)
         draw.confusion(matrix, classes, ax)
         to = str(best[kind].cells[0]["transfer"]["dataset"])
         word = " (synthetic)" if to.endswith("-like") else ""
@@ -177,8 +183,9 @@ def _cost(models: Sequence[Row], figures: Figures) -> list[Section]:
     rows = [row for row in models if row.mean("cost", "energy_pj")]
     if not rows:
         return []
-    figure, both = style.panels(2, 11.2, 3.7, sharey=True)
-    for axis, ax in zip(AXES, both, strict=True):
+    figure = {}
+    for axis in AXES:
+        figure[axis], (ax,) = style.panels(1, 4.8, 3.5 + 0.2 * ((len(rows) + 1) // 2))
         points = []
         for row in rows:
             score = row.ccc[axis]
@@ -189,7 +196,7 @@ def _cost(models: Sequence[Row], figures: Figures) -> list[Section]:
             )
         draw.cost(points, f"CCC {axis}", ax)
         ax.set_title(f"{axis}{data_word(rows[0])}")
-    both[1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), handletextpad=0.6, markerscale=0.8, labelspacing=0.8)
+        figure[axis].legend(loc="outside lower left", ncols=2, fontsize=7.5, markerscale=0.8, handletextpad=0.3)
     caption = (
         "Energy of one prediction under a model of 45 nm arithmetic (4.6 pJ a multiply-accumulate, 0.9 pJ an accumulate; memory "
         "not counted) against CCC with its 95 % interval. Up and left is better. Energy is never one number: see the table."
@@ -205,7 +212,7 @@ def _spikes(best: Mapping[str, Row], gallery: Mapping[str, Any], figures: Figure
             figure, (ax,) = style.panels(1, 6.4, 0.9 + 0.3 * len(layers))
             draw.layer_rates(layers, ax)
             ax.set_title(f"{snn.name}{data_word(snn)}")
-            out.append(figures.add("rates", figure, "Spike rate of each layer of the spiking network.", wide=False))
+            out.append(figures.add("rates", figure, "Spike rate of each layer of the spiking network."))
     if raster := gallery.get("raster"):
         figure, all_axes = style.panels(1, 6.4, 1.5 * len(raster), rows=len(raster), sharex=True)
         for ax, (name, spikes) in zip(all_axes, raster.items(), strict=True):
@@ -262,9 +269,10 @@ def _people(best: Mapping[str, Row], found: Mapping[str, Predictions], figures: 
         }
         for kind, p in found.items()
     }
-    figure, both = style.panels(2, 10.4, 1.0 + 0.21 * len(shared), sharey=True)
     order = np.argsort(error["snn"]["valence"] - error["ann"]["valence"], kind="stable")
-    for axis, ax in zip(AXES, both, strict=True):
+    figure = {}
+    for axis in AXES:
+        figure[axis], (ax,) = style.panels(1, 4.8, 1.0 + 0.21 * len(shared))
         draw.subjects([shared[i] for i in order], {k: e[axis][order] for k, e in error.items()}, f"RMSE {axis}", ax)
         ax.set_title(f"{axis}{data_word(best['snn'])}")
     caption = (

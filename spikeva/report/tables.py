@@ -26,7 +26,10 @@ class Column:
 
 
 def _ccc(axis: str) -> Column:
-    return Column(f"CCC {axis}", lambda row: score(row.ccc[axis]), lambda row: row.ccc[axis].value)
+    def value(row: Row) -> float | None:
+        return row.ccc[axis].value if axis in row.ccc else None
+
+    return Column(f"CCC {axis}", lambda row: score(row.ccc.get(axis)), value)
 
 
 def _mean(head: str, *path: str, show: Callable[[float | None], str] = number) -> Column:
@@ -51,7 +54,7 @@ def _accuracy(row: Row) -> str:
 
 
 def _spread(row: Row) -> str:
-    seeds = [row.ccc[axis].seeds for axis in AXES]
+    seeds = [found.seeds for found in row.ccc.values()]
     return "; ".join(f"{number(s[0])} to {number(s[1])}" for s in seeds if s) or "–"
 
 
@@ -163,7 +166,7 @@ def _csv(rows: Sequence[Row]) -> str:
     for row in rows:
         line: list[Any] = [row.run, row.model, row.kind, row.encoding, row.dataset, int(row.synthetic), len(row.cells)]
         for axis in AXES:
-            line += [*ends(row.ccc[axis]), *(row.mean("regression", axis, name) for name in names)]
+            line += [*ends(row.ccc.get(axis)), *(row.mean("regression", axis, name) for name in names)]
         line += [*ends(row.transfer()), row.mean("parameters"), *(row.mean("cost", name) for name in costs)]
         writer.writerow(line)
     return out.getvalue()

@@ -14,15 +14,14 @@ from spikeva.report.figures.style import panels
 from spikeva.report.sections import Figures
 
 FRAMES = 48  # of a clip, so that the page stays small
-CLIPS = 4
+CLIPS = 3  # of each domain
 
 
 def viewer(run: Run, best: Mapping[str, Row], figures: Figures) -> dict[str, Any] | None:
     """The clips of the run's gallery for the page, None where there is no gallery."""
     found = {kind: run.predictions(row) for kind, row in best.items()}
     clips, courses, names = [], [], []
-    numbered = [group for key, group in sorted(run.gallery().items()) if key.isdigit()]
-    for i, group in enumerate(numbered[:CLIPS]):
+    for i, group in enumerate(_chosen(run.examples())):
         pick = np.unique(np.linspace(0, len(group["t_us"]) - 1, FRAMES).round().astype(int))
         t_us = group["t_us"][pick]
         subject, clip = str(group["subject"]), str(group["clip"])
@@ -34,15 +33,28 @@ def viewer(run: Run, best: Mapping[str, Row], figures: Figures) -> dict[str, Any
             _strip(tbr(group["tbr"][pick])),
         ]
         values = [[who, np.round(v, 3).tolist()] for who, v in series.items()]
-        clips.append({"t_us": t_us.tolist(), "strips": strips, "values": values, "span": span})
+        aspect = f"{group['frames'].shape[2]} / {group['frames'].shape[1]}"
+        clips.append({"aspect": aspect, "t_us": t_us.tolist(), "strips": strips, "values": values, "span": span})
         courses.append(course)
-        synthetic = str(group["domain"]).endswith("-like")
-        names.append(f"{subject}, {clip} ({group['domain']}{', synthetic' if synthetic else ''})")
+        shown = str(group.get("emotion", ""))
+        synthetic = ", synthetic" if str(group["domain"]).endswith("-like") else ""
+        names.append(f"{subject}, {clip}{': ' + shown if shown else ''} ({group['domain']}{synthetic})")
     if not clips:
         return None
-    height, width = numbered[0]["frames"].shape[1:]
     text = json.dumps(clips, separators=(",", ":")).replace("<", "\\u003c")
-    return {"names": names, "courses": courses, "json": text, "aspect": f"{width} / {height}"}
+    return {"names": names, "courses": courses, "json": text}
+
+
+def _chosen(examples: list[dict[str, npt.NDArray[Any]]]) -> list[dict[str, npt.NDArray[Any]]]:
+    """The first clips of each domain."""
+    count: dict[str, int] = {}
+    out = []
+    for group in examples:
+        domain = str(group["domain"])
+        count[domain] = count.get(domain, 0) + 1
+        if count[domain] <= CLIPS:
+            out.append(group)
+    return out
 
 
 def _series(predictions: Mapping[str, Predictions], t_us: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float64]]:
@@ -67,7 +79,7 @@ def _course(
         guesses = {kind: values[:, i] for kind, values in series.items() if kind != "label"}
         time_course(t_us, series["label"][:, i], guesses, axis, ax)
     both[0].set_xlabel("")
-    shown = figures.add(name, figure, f"Time course of {title}: label and predictions of both models.")
+    shown = figures.add(name, figure, f"Time course of {title}: label and predictions of both models.", wide=True)
     place = both[0].get_position()
     return shown, [round(float(place.x0), 4), round(float(place.x1), 4)]
 

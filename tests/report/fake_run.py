@@ -58,6 +58,19 @@ def write_run(
         | {"regression": _regression(label, guess, who)}
         for name, guess in trivial.items()
     ]
+    baselines += [
+        {
+            "model": name,
+            "kind": "baseline",
+            "encoding": "",
+            "dataset": dataset,
+            "fold": None,
+            "seed": 0,
+            "parameters": 0,
+        }
+        | {"transfer": {"dataset": "nefer-like", "accuracy": 1 / 7}}
+        for name in ("chance", "majority")
+    ]
     comparisons = []
     if len(models) > 1:
         pairs = [((models[1], e), (models[0], e)) for e in encodings]

@@ -22,7 +22,17 @@ def test_parts_and_figures_are_there(run_dir: Path) -> None:
                  "Person by person", "Where the numbers come from"):  # fmt: skip
         assert f"<h2>{head}</h2>" in page or f'">{head}</h2>' in page, head
     figures = {p.stem for p in (run_dir / "figures").glob("*.svg")}
-    assert {"plane", "trajectories", "forest", "confusion", "cost", "faces", "people", "rates", "raster"} <= figures
+    assert {
+        "plane-snn",
+        "trajectories-1",
+        "forest",
+        "confusion-ann",
+        "cost-valence",
+        "faces-afew-va-like",
+        "people-arousal",
+        "rates",
+        "raster",
+    } <= figures
     assert not list(run_dir.rglob("*.writing"))
 
 
@@ -56,7 +66,16 @@ def test_every_row_and_figure_of_synthetic_data_says_so(run_dir: Path) -> None:
     for table in re.findall(r'<table class="sortable">.*?</table>', page, flags=re.DOTALL):
         for row in re.findall(r'<tr class="\w+">.*?</tr>', table):
             assert "synthetic" in row
-    for name in ("plane", "trajectories", "forest", "confusion", "cost", "faces", "people", "rates"):
+    for name in (
+        "plane-ann",
+        "trajectories-1",
+        "forest",
+        "confusion-snn",
+        "cost-valence",
+        "faces-afew-va-like",
+        "people-valence",
+        "rates",
+    ):
         assert "synthetic" in (run_dir / "figures" / f"{name}.svg").read_text(), name
     answer = re.search(r'<section class="answer".*?<p>(.*?)</p>', page, flags=re.DOTALL)
     assert answer
@@ -94,7 +113,7 @@ def test_runs_are_joined(run_dir: Path, tmp_path: Path) -> None:
     assert "invented and second" in page
     assert page.count('<section class="answer"') == 2
     assert "voxel" in page
-    assert (tmp_path / "figures" / "2-plane.svg").is_file()
+    assert (tmp_path / "figures" / "2-plane-ann.svg").is_file()
 
 
 def test_hundred_cells_are_small_enough(tmp_path: Path) -> None:

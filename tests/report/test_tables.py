@@ -45,7 +45,7 @@ def test_without_predictions_there_is_no_interval(tmp_path: Path) -> None:
 def test_csv_holds_every_digit(run_dir: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(table_text(run_dir, form="csv"))))
     cells = json.loads((run_dir / "results.json").read_text())["cells"]
-    assert len(rows) == len(cells) + 3
+    assert len(rows) == len(cells) + 5
     for row, cell in zip(rows, cells, strict=False):
         assert float(row["valence_ccc"]) == cell["regression"]["valence"]["ccc"]
         assert float(row["arousal_ccc_low"]) == cell["regression"]["arousal"]["ccc_ci95"][0]

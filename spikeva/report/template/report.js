@@ -43,6 +43,7 @@ for (const viewer of document.querySelectorAll(".viewer")) {
   };
   const choose = () => {
     clip = clips[Number(choice.value)];
+    viewer.querySelector(".pictures").style.setProperty("--aspect", clip.aspect);
     slider.max = clip.t_us.length - 1;
     slider.value = Math.floor(clip.t_us.length / 2);
     viewer.querySelectorAll(".pictures div").forEach((picture, i) => {
