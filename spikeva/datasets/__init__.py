@@ -17,11 +17,13 @@ _EXPORTS = {
     "Split": "clips",
     "standin": "standins",
     "AFEWVA": "afew_va",
+    "NEFER": "nefer",
     "Finding": "findings",
 }
 
 __all__ = [
     "AFEWVA",
+    "NEFER",
     "Account",
     "Clip",
     "ClipSet",
@@ -46,5 +48,6 @@ if TYPE_CHECKING:
     from spikeva.datasets.clips import Clip, ClipSet, Split
     from spikeva.datasets.findings import Finding
     from spikeva.datasets.mapping import Account, cluster, map_clips
+    from spikeva.datasets.nefer import NEFER
     from spikeva.datasets.pool import WorkerDied, WorkerPool
     from spikeva.datasets.standins import standin

@@ -1,0 +1,100 @@
+"""NEFER in the layouts it is met in, its real annotations, and what is said of a damaged tree."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from spikeva.datasets import NEFER
+from spikeva.datasets.nefer import EMOTIONS, TRAIN_USERS, VALIDATION_USERS, is_saturated, read_annotations
+from spikeva.errors import UserError
+
+LAYOUTS = ("official", "annotations gzipped", "deeper", "recordings in one folder", "dat")
+
+
+def test_layouts_are_all_tested(nefer_data):
+    assert tuple(nefer_data.LAYOUTS) == LAYOUTS
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("labels", ["expected", "reported"])
+def test_every_layout_gives_the_same_labels(layout, labels, nefer_data, tmp_path):
+    nefer_data.LAYOUTS[layout](tmp_path)
+    found = NEFER(tmp_path, labels=labels)
+    assert found.findings == []
+    rows = [(s, u, v, (e, r)[labels == "reported"].lower()) for s, u, v, e, r in nefer_data.videos()]
+    assert [(r.split, r.user, r.video, r.emotion) for r in found] == rows
+    assert set(found.split.test.subjects) == {"user_03"}
+    assert set(found.split.train.subjects) == {"user_01", "user_02"}
+    assert all(r.path.stem.removesuffix("_cd") == r.video for r in found)
+
+
+def test_every_planted_fault_is_one_named_finding(nefer_data, tmp_path):
+    planted = nefer_data.write_faulty(tmp_path)
+    found = NEFER(tmp_path)
+    assert sorted(f.kind for f in found.findings) == sorted(planted)
+    assert len(planted) >= 12
+    videos = {v for _, _, v, *_ in nefer_data.videos()}
+    where = {f.kind: f.where for f in found.findings}
+    lost = {where[kind] for kind in ("missing recording", "other user", "no expected label", "empty recording")}
+    assert {r.video for r in found} == videos - lost
+    assert (
+        "train 4 videos of 2 users, validation 1 videos of 1 users (not the official list of users)" in found.report()
+    )
+
+
+@pytest.mark.recordings
+def test_real_annotations(shared):
+    annotations, findings = read_annotations(shared / "nefer_annotations")
+    assert findings == []
+    by_split = {s: [a for a in annotations.values() if a.split == s] for s in ("train", "validation")}
+    assert {s: len(a) for s, a in by_split.items()} == {"train": 420, "validation": 125}
+    assert sorted({a.user for a in by_split["train"]}) == list(TRAIN_USERS)
+    assert sorted({a.user for a in by_split["validation"]}) == list(VALIDATION_USERS)
+    agree = np.mean([a.expected == a.reported for a in annotations.values()])
+    assert round(100 * agree, 1) == 65.1
+    for kind, majority in (("expected", 14.4), ("reported", 16.8)):
+        counts = Counter(getattr(a, kind) for a in by_split["validation"])
+        assert round(100 * counts.most_common(1)[0][1] / 125, 1) == majority
+        assert set(counts) == {*EMOTIONS, "none"} if kind == "reported" else set(counts) == set(EMOTIONS)
+
+
+def test_saturated_pictures_are_noticed(nefer_data, tmp_path):
+    for name, divisor in (("sound", 255), ("saturated", 128)):
+        nefer_data.write_annotations(tmp_path / name / "annotations")
+        nefer_data.write_frames(tmp_path / name, divisor)
+    sound = NEFER(tmp_path / "sound", source="frames")
+    assert sound.findings == []
+    assert sound.frames(sound[0]).shape == (51, 48, 64)
+    (finding,) = NEFER(tmp_path / "saturated", source="frames").findings
+    assert finding.kind == "saturated frames"
+    assert "source='raw'" in finding.effect
+
+
+@pytest.mark.parametrize("rounding", [np.floor, np.rint])
+def test_saturation_is_told_from_few_codes(rounding):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 256, 10_000)
+    cut = rounding(np.minimum(codes * 255 / 128, 255)).astype(int)
+    assert is_saturated(np.bincount(cut, minlength=256))
+    assert not is_saturated(np.bincount(codes, minlength=256))
+    assert not is_saturated(np.bincount(codes[codes < 128], minlength=256))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"labels": "felt"}, "unknown labels 'felt'"),
+        ({"source": "rgb"}, "unknown source 'rgb'"),
+        ({}, "9 videos are annotated and none of their recordings"),
+    ],
+)
+def test_what_cannot_be_used_is_said(arguments, message, nefer_data, tmp_path):
+    nefer_data.write_annotations(tmp_path / "tree" / "annotations")
+    with pytest.raises(UserError, match=message):
+        NEFER(tmp_path / "tree", **arguments)
+    with pytest.raises(UserError, match="no such folder"):
+        NEFER(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no annotations here"):
+        NEFER(tmp_path / "empty")
