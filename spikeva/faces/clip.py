@@ -28,6 +28,7 @@ PIXELS: dict[str, dict[str, float]] = {
         "cutoff_hz": 200.0,
         "leak_rate_hz": 0.1,
         "leak_jitter_fraction": 0.1,
+        "noise_rate_cov_decades": 0.6,  # its tail are the hot pixels
         "shot_noise_rate_hz": 0.5,
         "refractory_period_s": 0.0005,
     },

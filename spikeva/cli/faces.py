@@ -1,0 +1,142 @@
+"""``spikeva faces``: the stand-in on disk, or a contact sheet of it."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from spikeva.faces.layouts import Job
+
+SUMMARY = (
+    "Render stand-in faces with known valence and arousal, in the layout of AFEW-VA or NEFER. All of it is synthetic."
+)
+EXAMPLES = """  spikeva faces --sheet faces.png                              who there is and what they show
+  spikeva faces --domain nefer-like --sheet b.png --yaw 25     the other domain, turned by 25 degrees
+  spikeva faces --domain afew-va-like --identities 60 --clips 4 --out data/afew-va-like
+  spikeva faces --domain nefer-like --identities 8 --clips 7 --fps 200 --out data/nefer-like
+The same command goes on where a killed one stopped; a larger one keeps what is there if --clips is the same.
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--domain", default="afew-va-like", metavar="NAME", help="afew-va-like (default) or nefer-like")
+    parser.add_argument("--identities", type=int, help="number of people (default: 12; 8 on a sheet)")
+    parser.add_argument("--clips", type=int, help="clips of each (default: 4; nefer-like: 7, one an emotion)")
+    parser.add_argument("--fps", type=float, help="frames a second (default: 25; nefer-like: 200)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a clip (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, help="who the people are and what they do (default: 0)")
+    parser.add_argument("--preset", default="default", help="difficulty: easy, default or hard")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write the dataset to")
+    parser.add_argument("--workers", type=int, help="processes (default: one a core); the files do not depend on it")
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="write a contact sheet of people and emotions")
+    parser.add_argument("--side", type=int, default=160, help="size of a face on the sheet in pixels (default: 160)")
+    parser.add_argument("--yaw", type=float, default=0.0, help="turn of the heads on the sheet, degrees")
+    parser.add_argument("--pitch", type=float, default=0.0, help="nod of the heads on the sheet, degrees (down)")
+
+
+def run(args: Namespace) -> int:
+    from spikeva.errors import UserError
+    from spikeva.faces.clip import PRESETS
+    from spikeva.faces.identity import check_domain
+    from spikeva.registry import did_you_mean
+
+    check_domain(args.domain)
+    if args.preset not in PRESETS:
+        close = did_you_mean(args.preset, list(PRESETS))
+        raise UserError(f"unknown preset {args.preset!r}{close} (there are: {', '.join(PRESETS)})")
+    if (args.out is None) == (args.sheet is None):
+        raise UserError("give --out DIR for a dataset or --sheet PNG for a contact sheet")
+    for name in ("identities", "clips"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name} is at least 1, got {value}")
+    return _sheet(args) if args.sheet is not None else _dataset(args)
+
+
+def _sheet(args: Namespace) -> int:
+    import cv2
+    import numpy as np
+
+    from spikeva.errors import UserError
+    from spikeva.faces.sheet import contact_sheet
+
+    if args.sheet.suffix.lower() != ".png" or not args.sheet.parent.is_dir():
+        raise UserError(f"--sheet {args.sheet}: give a .png file in a folder that exists")
+    if not 32 <= args.side <= 1024:
+        raise UserError(f"--side lies in 32..1024, got {args.side}")
+    turn = np.deg2rad([args.yaw, args.pitch])
+    people = range(args.identities or 8)
+    sheet = contact_sheet(args.domain, people, args.seed, args.side, float(turn[0]), float(turn[1]))
+    _, png = cv2.imencode(".png", sheet[..., ::-1])
+    args.sheet.write_bytes(png.tobytes())
+    print(f"{args.sheet}: {len(people)} synthetic people of {args.domain}, {sheet.shape[1]} x {sheet.shape[0]} pixels")
+    return 0
+
+
+def _dataset(args: Namespace) -> int:
+    from spikeva.datasets.mapping import map_clips
+    from spikeva.faces import layouts
+    from spikeva.faces.clip import PRESETS
+
+    film = args.domain == "afew-va-like"
+    jobs = layouts.jobs(args.identities or 12, args.clips or (4 if film else 7))
+    make: dict[str, Any] = {**PRESETS[args.preset], "seconds": args.seconds, "seed": args.seed}
+    make["fps"] = args.fps or (25.0 if film else 200.0)
+    _check_same(args.out, {"domain": args.domain, "clips": args.clips or (4 if film else 7), **make})
+    layouts.start_tree(args.out, args.domain)
+    if film:
+        write, done = partial(layouts.write_film, root=args.out, **make), partial(layouts.film_done, root=args.out)
+    else:
+        write, done = partial(_write_video, root=args.out, make=make), partial(layouts.video_done, root=args.out)
+    account = map_clips(write, jobs, args.workers, name=f"render {args.domain}", finished=done)
+    account.check("render")
+    if not film:
+        layouts.write_annotations(jobs, args.out, args.seed)
+    print(f"{args.out}: {len(jobs)} synthetic {args.domain} clips, {len(account.skipped)} of them were there already")
+    return 0
+
+
+def _check_same(out: Path, settings: dict[str, Any]) -> None:
+    """Refuse to mix clips of different settings in one tree; remember the settings of a new one."""
+    import json
+
+    from spikeva.errors import UserError
+
+    file = out / "faces.json"
+    if file.exists():
+        found = json.loads(file.read_text())
+        other = [f"{k} {found.get(k)!r} (now {v!r})" for k, v in settings.items() if found.get(k) != v]
+        if other:
+            raise UserError(f"{out} holds clips made with other settings: {', '.join(other)}; choose another --out")
+        return
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty and was not made by this command; choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    part = out / ".faces.json.part"
+    part.write_text(json.dumps(settings, indent=1) + "\n")
+    part.replace(file)
+
+
+def _write_video(job: "Job", root: Path, make: dict[str, Any]) -> None:
+    from spikeva.faces import layouts
+
+    layouts.write_video(job, root, partial(_record, seed=job.index), **make)
+
+
+def _record(frames: "Iterator[NDArray[np.float32]]", times: "NDArray[np.float64]", path: Path, seed: int) -> None:
+    """Write what the nefer-like camera sees to an EVT3 file, a few frames in memory at a time."""
+    import numpy as np
+
+    from spikeva.events import write_events
+    from spikeva.faces import pixel
+    from spikeva.simulate import DVSPixel, Simulator
+
+    simulator = Simulator(DVSPixel(**pixel("nefer-like")), seed=seed)  # type: ignore[arg-type]
+    parts = (times[i : i + 16] for i in range(0, len(times), 16))
+    chunks = ((np.stack([next(frames) for _ in part]), part) for part in parts)
+    write_events(path, simulator.stream(chunks), format="evt3")
