@@ -8,7 +8,9 @@ from torch import nn
 from torch.nn import functional
 
 from spikeva.errors import UserError
-from spikeva.evaluation.cost import ENERGY_MODELS, Layer, measure, peak_memory
+from spikeva.evaluation.cost import ENERGY_MODELS, measure, peak_memory
+from spikeva.evaluation.operations import Layer
+from spikeva.models import create_model
 
 
 class Threshold(nn.Module):
@@ -132,6 +134,22 @@ def test_spike_rate_one_costs_more_than_the_ann():
             assert snn["energy_models_pj"][name] > ann["energy_models_pj"][name]
     sparse = measure(net(lambda: Threshold(1e9)), torch.ones(1, 8, 2, 16, 16), "snn", repeats=1)
     assert sparse["spike_rate"] == 0
+
+
+def test_the_shipped_twins_at_spike_rate_one():
+    """snn_convnet with every neuron firing, on 8 steps of the picture that ann_convnet sees as one frame."""
+    ann, snn = (create_model(f"{kind}_convnet", in_channels=2, width=4) for kind in ("ann", "snn"))
+    for module in snn.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.constant_(module.bias, 1e3)
+    of_ann = measure(ann, torch.rand(1, 1, 2, 32, 32), "ann", repeats=1)
+    of_snn = measure(snn, torch.ones(1, 8, 2, 32, 32), "snn", repeats=1)
+    assert of_snn["parameters"] == of_ann["parameters"]
+    assert of_snn["spike_rate"] == 1
+    assert of_snn["dense"] == 8 * of_ann["dense"]
+    assert of_snn["energy_pj"] > of_ann["energy_pj"]
+    assert not of_snn["uncounted"]
+    assert not of_ann["uncounted"]
 
 
 class Sequence(nn.Module):

@@ -5,7 +5,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from spikeva.models import register_model
-from spikeva.models.ann.resnet import check_input, positive
+from spikeva.models.ann.checks import check_input, positive
 
 
 class Block(nn.Module):

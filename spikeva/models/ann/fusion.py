@@ -7,7 +7,8 @@ arXiv 2401.16058): its code was not at hand.
 from torch import Tensor, nn
 
 from spikeva.models import register_model
-from spikeva.models.ann.resnet import ResNet18, check_input, one_of, positive
+from spikeva.models.ann.checks import check_input, one_of, positive
+from spikeva.models.ann.resnet import ResNet18
 
 
 class Fusion(nn.Module):

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from spikeva.errors import UserError
 from spikeva.models import register_model
-from spikeva.models.ann.resnet import check_input, load_exactly, positive, read_weights, spread_channels
+from spikeva.models.ann.checks import check_input, positive
+from spikeva.models.ann.weights import load_exactly, read_weights, spread_channels
 
 KINETICS_URL = "https://download.pytorch.org/models/r2plus1d_18-91a641e6.pth"  # torchvision's KINETICS400_V1
 

@@ -3,14 +3,13 @@
 Its state_dict has torchvision's names, so torchvision's ImageNet weights load; torchvision itself is not needed.
 """
 
-import urllib.error
 from collections.abc import Callable
-from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from spikeva.errors import UserError
+from spikeva.models.ann.checks import one_of, positive
+from spikeva.models.ann.weights import load_exactly, read_weights, spread_channels
 
 Activation = Callable[[int], nn.Module]
 IMAGENET_URL = (
@@ -100,69 +99,3 @@ class ResNet18(nn.Module):
         state = {name: value for name, value in state.items() if not name.startswith("fc.")}
         state["conv1.weight"] = spread_channels(state.get("conv1.weight"), self.conv1.in_channels)
         load_exactly(self, state, source)
-
-
-def positive(**values: int) -> None:
-    """Nothing; raises UserError for a value that is not a whole number above 0."""
-    for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise UserError(f"{name} must be a whole number above 0, not {value!r}")
-
-
-def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Nothing; raises UserError where `value` is not among `allowed`."""
-    if value not in allowed:
-        raise UserError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
-
-
-def check_input(x: Tensor) -> None:
-    """Nothing; raises ValueError where `x` is not `[B, T, C, H, W]`."""
-    if x.ndim != 5:
-        raise ValueError(f"a model takes [B, T, C, H, W], not {x.ndim} axes of sizes {tuple(x.shape)}")
-
-
-def read_weights(source: str, keyword: str, url: str) -> dict[str, Tensor]:
-    """The state_dict in the file `source`, or, where `source` is `keyword`, from torch's cache or `url`.
-
-    Raises UserError that says where it looked.
-    """
-    if source != keyword:
-        path = Path(source).expanduser()
-        if not path.is_file():
-            raise UserError(
-                f"pretrained: there is no file {path}; give a state_dict's path, or {keyword!r} to fetch {url}"
-            )
-        try:
-            if path.suffix == ".safetensors":
-                from safetensors.torch import load_file
-
-                return load_file(path)
-            return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
-        except Exception as error:  # of many types, according to where the file stops making sense
-            raise UserError(f"pretrained: {path} is not a file of weights ({type(error).__name__}: {error})") from error
-    try:
-        return torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
-    except (urllib.error.URLError, OSError, RuntimeError) as error:
-        cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-        raise UserError(
-            f"pretrained={keyword!r}: the weights are not at {cached} and could not be fetched from {url} ({error}); "
-            "put the file there, give its path as `pretrained`, or leave `pretrained` out"
-        ) from error
-
-
-def spread_channels(weight: Tensor | None, in_channels: int) -> Tensor:
-    """A colour convolution's weight `[O, 3, ...]` as `[O, in_channels, ...]`: summed over colour, shared evenly."""
-    if weight is None:
-        raise UserError(
-            "pretrained: the file has no weight of a first convolution; is it a state_dict of torchvision's?"
-        )
-    grey = weight.sum(1, keepdim=True) / in_channels
-    return grey.repeat(1, in_channels, *(1,) * (weight.ndim - 2))
-
-
-def load_exactly(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    """Nothing; loads `state`. Raises UserError where a name or a shape is not the network's."""
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(f"pretrained: {source} does not hold this network's weights: {error}") from error

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from spikeva.errors import UserError
 from spikeva.models import register_model
-from spikeva.models.ann.resnet import ResNet18, check_input, positive
+from spikeva.models.ann.checks import check_input, positive
+from spikeva.models.ann.resnet import ResNet18
 
 
 @register_model("ann_resnet18_lstm")

@@ -1,0 +1,24 @@
+"""What the ANNs ask of their arguments and inputs."""
+
+from torch import Tensor
+
+from spikeva.errors import UserError
+
+
+def positive(**values: int) -> None:
+    """Nothing; raises UserError for a value that is not a whole number above 0."""
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise UserError(f"{name} must be a whole number above 0, not {value!r}")
+
+
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Nothing; raises UserError where `value` is not among `allowed`."""
+    if value not in allowed:
+        raise UserError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
+
+
+def check_input(x: Tensor) -> None:
+    """Nothing; raises ValueError where `x` is not `[B, T, C, H, W]`."""
+    if x.ndim != 5:
+        raise ValueError(f"a model takes [B, T, C, H, W], not {x.ndim} axes of sizes {tuple(x.shape)}")
