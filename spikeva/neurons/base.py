@@ -119,6 +119,8 @@ class Neuron(nn.Module):
             close = did_you_mean(str(reset), list(self.RESETS))
             raise UserError(f"{type(self).__name__} has no reset {reset!r}{close} (it has: {known})")
         self.channels = options.get("channels")
+        if self.channels is not None and (type(self.channels) is not int or self.channels < 1):
+            raise UserError(f"channels must be a whole number >= 1 or None, got {self.channels!r}")
         surrogate = make_surrogate(options.get("surrogate", "fast_sigmoid"), options.get("slope"))
         self.rule = Rule(surrogate, reset, bool(options.get("detach_reset", True)))
         self.constants: list[str] = []
@@ -169,11 +171,19 @@ class Neuron(nn.Module):
         """Zeros for each of STATES, shaped as one step of `x`."""
         return tuple(torch.zeros(x.shape[1:], dtype=_wide(x), device=x.device) for _ in self.STATES)
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """(output [T, B, ...] in the dtype of `x`, state after the last step); starts from `state`, or from zeros."""
+    def forward(self, x: Tensor, state: State | None = None, norm: nn.Module | None = None) -> tuple[Tensor, State]:
+        """(output [T, B, ...] in the dtype of `x`, state after the last step); starts from `state`, or from zeros.
+
+        A `norm` that `bnlif.fuses` with this neuron is applied to `x` in the same pass.
+        """
         self.check(x)
         state = self.initial_state(x) if state is None else self._checked(state, x)
-        return self.runner(Run(type(self).step, x, state, self.parameters_of_step(x), self.rule))
+        run = Run(type(self).step, x, state, self.parameters_of_step(x), self.rule)
+        if norm is not None:
+            from spikeva.neurons.bnlif import execute
+
+            return execute(norm, run)
+        return self.runner(run)
 
     def check(self, x: Tensor) -> None:
         """Raise UserError where `x` is no floating tensor [T, B, ...] that fits `channels`."""

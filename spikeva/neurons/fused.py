@@ -20,7 +20,7 @@ from spikeva.neurons.base import Run, Runner, State, scan
 if TYPE_CHECKING:
     from spikeva.neurons.base import Neuron
 
-PROVIDERS: tuple[str, ...] = ()  # module names; the first that can execute a run does
+PROVIDERS: tuple[str, ...] = ("spikeva.neurons.fused_ops",)  # module names; the first that can execute a run does
 
 _loaded: list[ModuleType] = []
 

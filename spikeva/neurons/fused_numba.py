@@ -362,11 +362,21 @@ def _each(work: Callable[[int, int, int], None], n: int) -> None:
         other.result()
 
 
+def checkpoints(steps: int) -> int:
+    """How many states of a sequence are stored for the backward pass: none, a block's are computed again."""
+    return 0
+
+
 def forward(
     x: Tensor, v0: Tensor, w0: Tensor, p: Tensor, affine: Tensor, inner: int, dynamics: Dynamics, out: Tensor,
-    v_last: Tensor, w_last: Tensor,
+    v_last: Tensor, w_last: Tensor, stored: Tensor,
 ) -> None:  # fmt: skip
-    """Write spikes and last states of a run; all laid out alike, float32, `affine` [0 or 2, C] scale and shift of x."""
+    """Write spikes and last states of a run; all laid out alike; `affine` [0 or 3, C]: scale, shift and mean of x."""
+    if x.dtype != torch.float32:
+        wide = x.float()
+        forward(wide, v0, w0, p, affine, inner, dynamics, wide, v_last, w_last, stored)
+        out.copy_(wide)
+        return
     kernel = _forward_kernel(dynamics.kind, dynamics.reset)
     xs, outs = matrix(x).numpy(), matrix(out).numpy()
     v, w, v_end, w_end = (line(s).numpy() for s in (v0, w0, v_last, w_last))
@@ -376,12 +386,17 @@ def forward(
 
 def backward(
     gs: Tensor, gv_last: Tensor, gw_last: Tensor, x: Tensor, v0: Tensor, w0: Tensor, p: Tensor, affine: Tensor,
-    inner: int, dynamics: Dynamics, learn: bool, gx: Tensor, gv0: Tensor, gw0: Tensor,
+    inner: int, dynamics: Dynamics, learn: bool, stored: Tensor, gx: Tensor, gv0: Tensor, gw0: Tensor,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Write gradients of x (after `affine`) and of the first state; (float64 gradients of p, sums [2, C] for affine).
 
     The sums are of gx and of gx (x - mean) over each channel. Without `learn` the gradients of p are zeros.
     """
+    if x.dtype != torch.float32:
+        gs, x = gs.float(), x.float()
+        found = backward(gs, gv_last, gw_last, x, v0, w0, p, affine, inner, dynamics, learn, stored, gs, gv0, gw0)
+        gx.copy_(gs)
+        return found
     kernel = _backward_kernel(dynamics.kind, dynamics.reset, learn)
     g, xs, gxs = (matrix(m).numpy() for m in (gs, x, gx))
     v, w, gv, gw, gv_0, gw_0 = (line(s).numpy() for s in (v0, w0, gv_last, gw_last, gv0, gw0))
@@ -404,7 +419,7 @@ def backward(
 
 def moments(y: Tensor, inner: int, channels: int) -> Tensor:
     """Sum and sum of squares of each channel, float64 [2, C]."""
-    ys = matrix(y).numpy()
+    ys = matrix(y.float()).numpy()
     sums = np.zeros((len(_tasks(ys.shape[1])), 2, channels))
     _each(lambda i, lo, hi: _moments_kernel(ys, inner, sums[i], lo, hi), ys.shape[1])
     return torch.from_numpy(sums.sum(0))
@@ -412,5 +427,10 @@ def moments(y: Tensor, inner: int, channels: int) -> Tensor:
 
 def normalised_grad(g: Tensor, y: Tensor, table: Tensor, inner: int) -> None:
     """g = a (g - b - (y - mean) c) in place, with rows a, b, mean, c of `table` [4, C]."""
+    if g.dtype != torch.float32:
+        wide = g.float()
+        normalised_grad(wide, y.float(), table, inner)
+        g.copy_(wide)
+        return
     gs, ys, rows = matrix(g).numpy(), matrix(y).numpy(), table.numpy()
     _each(lambda _, lo, hi: _normalised_grad_kernel(gs, ys, rows, inner, lo, hi), gs.shape[1])

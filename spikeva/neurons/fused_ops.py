@@ -4,10 +4,11 @@
 same pass; its backward is written by hand. Saved for it: the input, and on a GPU the state every few steps.
 """
 
+from importlib import import_module
 from importlib.util import find_spec
 from math import prod
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -26,6 +27,209 @@ KINDS: dict[Step, tuple[int, tuple[str, ...], tuple[int, ...]]] = {
     cuba_step: (CUBA, ("beta", "theta", "alpha"), (1, 0)),
 }
 STEPS = frozenset(KINDS)
-SURROGATES: dict[type[Surrogate], int] = {
+SURROGATES: dict[type, int] = {
     FastSigmoid: 0, SuperSpike: 0, ATan: 1, Sigmoid: 2, Triangle: 3, StraightThrough: 4,
 }  # fmt: skip
+NAMES = {"cpu": "spikeva.neurons.fused_numba", "cuda": "spikeva.neurons.fused_triton"}
+_modules: dict[str, ModuleType | str] = {}
+
+
+def provider(device: str) -> ModuleType | str:
+    """The module with the kernels of a kind of device, or the reason why there is none."""
+    if device not in _modules:
+        needed = {"cpu": "numba", "cuda": "triton"}.get(device)
+        if needed is None:
+            _modules[device] = f"there are no kernels for device {device!r}"
+        elif find_spec(needed) is None:
+            _modules[device] = f"the kernels for {device} need {needed}: pip install {needed}"
+        else:
+            _modules[device] = import_module(NAMES[device])
+    return _modules[device]
+
+
+provider("cpu")  # imported with this module, so that nothing is imported inside a compiled graph
+if torch.cuda.is_available():
+    provider("cuda")
+
+
+def why_not(run: Run) -> str | None:
+    """What keeps the kernels from a run; None: nothing."""
+    if run.step not in KINDS:
+        return "there is no kernel for these dynamics"
+    if type(run.rule.surrogate) not in SURROGATES:
+        return "there is no kernel for this surrogate"
+    if run.x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        return f"there is no kernel for {run.x.dtype}"
+    if any(p.ndim and (run.x.ndim < 3 or p.numel() != run.x.shape[2]) for p in run.p.values()):
+        return "a parameter is neither a scalar nor one value per channel"
+    found = _modules.get(run.x.device.type, "its kernels are not loaded")
+    return found if isinstance(found, str) else None
+
+
+def execute(run: Run) -> tuple[Tensor, State]:
+    """(spikes, last state) of a run."""
+    return run_normalised(run, None, None, None, None, False)
+
+
+def run_normalised(
+    run: Run, weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, invstd: Tensor | None, training: bool
+) -> tuple[Tensor, State]:
+    """(spikes, last state) of a run whose input is normalised first, where there is a `mean` [C]."""
+    kind, names, (place_v, *place_w) = KINDS[run.step]
+    p = torch.stack([run.p[name].reshape(-1) for name in names])
+    v = run.state[place_v]
+    w = run.state[place_w[0]] if place_w else v.new_empty(0)
+    rule = run.rule
+    needs = (run.x, p, *run.state, *(t for t in (weight, bias) if t is not None))
+    keep = torch.is_grad_enabled() and any(t.requires_grad for t in needs)
+    surrogate = cast(Surrogate, rule.surrogate)
+    out, v_last, w_last, _ = scan_op(
+        run.x, v, w, p, weight, bias, mean, invstd, training, kind, RESETS[rule.reset], rule.detach,
+        SURROGATES[type(surrogate)], float(surrogate.slope), keep,
+    )  # fmt: skip
+    states = {place_v: v_last} | dict.fromkeys(place_w, w_last)
+    return out, tuple(states[i] for i in range(len(states)))
+
+
+def _affine(
+    weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, invstd: Tensor | None, p: Tensor
+) -> Tensor:
+    """Rows (scale, shift, mean) [3, C] of a BatchNorm, in the form and order of PyTorch's; [0, 1] without a mean."""
+    if mean is None or invstd is None:
+        return p.new_empty(0, 1)
+    scale = invstd if weight is None else invstd * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
+    return torch.stack([scale, shift, mean])
+
+
+def _inner(x: Tensor, strides: tuple[int, ...]) -> int:
+    return strides[2] if x.ndim > 2 else 1
+
+
+@torch.library.custom_op("spikeva::scan", mutates_args=())
+def scan_op(
+    x: Tensor, v: Tensor, w: Tensor, p: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor | None,
+    invstd: Tensor | None, training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, keep: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """(spikes, last v, last second state, stored states) of x [T, ...] from states v, w and parameters p [P, C or 1]."""
+    strides = strides_of(x)
+    out, v_last, w_last, stored = _outputs(x, kind, strides, keep)
+    if x.numel():
+        _kernels(x).forward(
+            laid_out(x, strides), laid_out(v, strides[1:]), _second(w, kind, strides), p.contiguous(),
+            _affine(weight, bias, mean, invstd, p), _inner(x, strides),
+            Dynamics(kind, reset, detach, surrogate, slope), out, v_last, w_last, stored,
+        )  # fmt: skip
+    return out, v_last, w_last, stored
+
+
+@scan_op.register_fake
+def _(
+    x: Tensor, v: Tensor, w: Tensor, p: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor | None,
+    invstd: Tensor | None, training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, keep: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    return _outputs(x, kind, strides_of(x), keep)
+
+
+def _kernels(x: Tensor) -> ModuleType:
+    found = provider(x.device.type)
+    if not isinstance(found, ModuleType):
+        raise RuntimeError(found)
+    return found
+
+
+def _second(w: Tensor, kind: int, strides: tuple[int, ...]) -> Tensor:
+    return w if kind == LIF else laid_out(w, strides[1:])
+
+
+def _outputs(x: Tensor, kind: int, strides: tuple[int, ...], keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    out = torch.empty_strided(x.shape, strides, dtype=x.dtype, device=x.device)
+    v_last = torch.empty_strided(x.shape[1:], strides[1:], dtype=torch.float32, device=x.device)
+    w_last = v_last.new_empty(0) if kind == LIF else torch.empty_like(v_last)
+    segments = _kernels(x).checkpoints(x.shape[0]) if keep else 0
+    return out, v_last, w_last, v_last.new_empty(segments, 1 if kind == LIF else 2, prod(x.shape[1:]))
+
+
+@torch.library.custom_op("spikeva::scan_backward", mutates_args=())
+def scan_backward_op(
+    gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, x: Tensor, v: Tensor, w: Tensor, p: Tensor,
+    weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, invstd: Tensor | None, stored: Tensor,
+    training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, learn: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Gradients of x, v, w, p and of (bias, weight) [2, C or 0] given those of the outputs of `spikeva::scan`."""
+    strides = strides_of(x)
+    gx, gv0, gw0, gp, g_affine = _gradients(x, kind, strides, p, mean)
+    if not x.numel():
+        return gx, gv0, gw0, gp.zero_(), g_affine.zero_()
+
+    def given(g: Tensor | None, like: Tensor, strides: tuple[int, ...]) -> Tensor:
+        return torch.zeros_like(like) if g is None else laid_out(g, strides, like.dtype)
+
+    x, inner, affine = laid_out(x, strides), _inner(x, strides), _affine(weight, bias, mean, invstd, p)
+    kernels = _kernels(x)
+    of_p, sums = kernels.backward(
+        given(gs, gx, strides), given(gv, gv0, strides[1:]), gw0 if kind == LIF else given(gw, gw0, strides[1:]), x,
+        laid_out(v, strides[1:]), _second(w, kind, strides), p.contiguous(), affine, inner,
+        Dynamics(kind, reset, detach, surrogate, slope), learn, stored, gx, gv0, gw0,
+    )  # fmt: skip
+    gp.copy_(of_p)
+    if invstd is not None:
+        g_affine.copy_(torch.stack([sums[0], sums[1] * invstd]))
+        means = sums / (x.numel() // x.shape[2]) * training
+        kernels.normalised_grad(
+            gx, x, torch.stack([affine[0], means[0].float(), affine[2], (means[1] * invstd**2).float()]), inner
+        )
+    return gx, gv0, gw0, gp, g_affine
+
+
+@scan_backward_op.register_fake
+def _(
+    gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, x: Tensor, v: Tensor, w: Tensor, p: Tensor,
+    weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, invstd: Tensor | None, stored: Tensor,
+    training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, learn: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    return _gradients(x, kind, strides_of(x), p, mean)
+
+
+def _gradients(
+    x: Tensor, kind: int, strides: tuple[int, ...], p: Tensor, mean: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    gx, gv0, gw0, _ = _outputs(x, kind, strides, keep=False)
+    return (
+        gx,
+        gv0,
+        gw0,
+        torch.empty_like(p, memory_format=torch.contiguous_format),
+        p.new_empty(2, 0 if mean is None else mean.numel()),
+    )
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    x, v, w, p, weight, bias, mean, invstd, *rest, _keep = inputs
+    ctx.save_for_backward(x, v, w, p, weight, bias, mean, invstd, output[3])
+    ctx.rest = rest
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx: Any, gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, _: Tensor | None) -> tuple[Any, ...]:
+    learn = ctx.needs_input_grad[3]
+    gx, gv0, gw0, gp, g_affine = scan_backward_op(gs, gv, gw, *ctx.saved_tensors, *ctx.rest, learn)
+    wanted = [*ctx.needs_input_grad[:6], *[False] * 9]
+    grads = (gx, gv0, gw0, gp, g_affine[1], g_affine[0], *[None] * 9)
+    return tuple(g if w else None for g, w in zip(grads, wanted, strict=True))
+
+
+scan_op.register_autograd(_backward, setup_context=_setup)
+
+
+@torch.library.custom_op("spikeva::moments", mutates_args=())
+def moments_op(x: Tensor) -> Tensor:
+    """Mean and biased variance of each channel of x [T, B, C, ...], float64 [2, C], summed in float64."""
+    strides = strides_of(x)
+    sums = _kernels(x).moments(laid_out(x, strides), _inner(x, strides), x.shape[2]) / (x.numel() // x.shape[2])
+    return torch.stack([sums[0], (sums[1] - sums[0] ** 2).clamp_min(0)])
+
+
+@moments_op.register_fake
+def _(x: Tensor) -> Tensor:
+    return x.new_empty(2, x.shape[2], dtype=torch.float64)

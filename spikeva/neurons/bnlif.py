@@ -1,0 +1,84 @@
+"""BatchNorm and neuron in one pass: the normalised input is never written to memory.
+
+Statistics are summed in float64: with float32 partial sums a few inputs fall on the other side of the threshold.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from spikeva.neurons import fused
+from spikeva.neurons.base import Neuron, Run, State
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def fuses(norm: nn.Module, neuron: nn.Module) -> bool:
+    """Whether `neuron` can take `norm` into its own pass; where not, call one after the other.
+
+    It can where the norm is a plain BatchNorm in float32 without hooks, and the neuron's backend is "fused".
+    """
+    watched = norm._forward_hooks or norm._forward_pre_hooks or norm._backward_hooks or norm._backward_pre_hooks
+    return (
+        type(norm) in NORMS
+        and not watched
+        and (norm.weight is None or norm.weight.dtype == torch.float32)
+        and type(neuron).forward is Neuron.forward
+        and neuron.backend == "fused"
+    )
+
+
+def execute(norm: nn.Module, run: Run) -> tuple[Tensor, State]:
+    """(spikes, last state) of a run whose input passes through BatchNorm `norm` over time and batch first.
+
+    Running statistics change as PyTorch's do. Raises ValueError for a single value per channel in training.
+    """
+    assert isinstance(norm, NORMS)
+    ops = next((p for p in fused.providers() if p.why_not(run) is None), None)
+    if ops is None or run.x.numel() == 0:
+        return fused.execute(run._replace(x=norm(run.x.flatten(0, 1)).unflatten(0, run.x.shape[:2])))
+    running = None if norm.running_mean is None or norm.running_var is None else (norm.running_mean, norm.running_var)
+    live = norm.training or running is None
+    x = run.x
+    if running is None or norm.training:
+        n = x.numel() // x.shape[2]
+        if n == 1:
+            raise ValueError(f"expected more than 1 value per channel when training, got input size {list(x.shape)}")
+        mean, var = ops.moments_op(x.detach())
+        if running is not None:
+            _follow(norm, running, (mean, var * (n / (n - 1))))
+    else:
+        mean, var = running[0], running[1].double()
+    invstd = (var + norm.eps).rsqrt().float()
+    found: tuple[Tensor, State] = ops.run_normalised(run, norm.weight, norm.bias, mean.float(), invstd, live)
+    return found
+
+
+def _follow(norm: _BatchNorm, running: tuple[Tensor, Tensor], seen: tuple[Tensor, Tensor]) -> None:
+    with torch.no_grad():
+        share: float | Tensor | None = norm.momentum
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.add_(1)
+            share = 1 / norm.num_batches_tracked if share is None else share
+        assert share is not None
+        for old, new in zip(running, seen, strict=True):
+            old.mul_(1 - share).add_(share * new.to(old.dtype))
+
+
+class BNLIF(nn.Module):
+    """BatchNorm, then a neuron: [T, B, C, ...] -> (spikes, state), in one pass where the neuron's backend is "fused".
+
+    `norm` is PyTorch's BatchNorm for T*B folded into one axis, `neuron` any neuron: both stay what they are, so
+    a state_dict fits whether or not they run fused.
+    """
+
+    def __init__(self, norm: nn.Module, neuron: Neuron) -> None:
+        super().__init__()
+        self.norm, self.neuron = norm, neuron
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        if fuses(self.norm, self.neuron):
+            found: tuple[Tensor, State] = self.neuron(x, state, norm=self.norm)
+        else:
+            found = self.neuron(self.norm(x.flatten(0, 1)).unflatten(0, x.shape[:2]), state)
+        return found

@@ -1,0 +1,96 @@
+"""BatchNorm inside the neuron's pass, against the two one after the other."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spikeva.neurons import make_neuron
+from spikeva.neurons.bnlif import BNLIF
+
+
+def reference(norm: nn.Module, neuron: nn.Module, x: Tensor) -> Tensor:
+    """Spikes with the normalised input written out in float32 and its statistics summed in float64."""
+    axes = [0, 1, *range(3, x.ndim)]
+    shape = [1, 1, -1, *[1] * (x.ndim - 3)]
+    if norm.training:
+        wide = x.double()
+        mean, var = wide.mean(axes), wide.var(axes, correction=0)
+    else:
+        mean, var = norm.running_mean.double(), norm.running_var.double()
+    invstd = (var + norm.eps).rsqrt()
+    scale = norm.weight * (invstd if x.requires_grad else invstd.detach()).float()
+    shift = norm.bias - mean.float() * scale
+    return neuron(x * scale.view(shape) + shift.view(shape))[0]
+
+
+def layer(neuron: str = "lif", channels: int = 6, **options: Any) -> BNLIF:
+    norm = nn.BatchNorm2d(channels)
+    nn.init.uniform_(norm.weight, 0.5, 2.0)
+    nn.init.uniform_(norm.bias, -0.5, 1.0)
+    return BNLIF(norm, make_neuron(neuron, surrogate="atan", **options))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("neuron", ["plif", "cuba"])
+def test_equals_one_after_the_other(training: bool, channels_last: bool, neuron: str) -> None:
+    torch.manual_seed(0)
+    fused = layer(neuron, detach_reset=False).train(training)
+    apart = copy.deepcopy(fused)
+    x = 3 * torch.randn(7, 4, 6, 9, 11) + 1
+    if channels_last:
+        x = x.movedim(2, -1).contiguous().movedim(-1, 2)
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    spikes, wanted = fused(ours)[0], reference(apart.norm, apart.neuron, theirs)
+    assert torch.equal(spikes, wanted)
+    assert 0.01 < spikes.mean() < 0.99
+    weights = torch.randn_like(x)
+    (spikes * weights).sum().backward()
+    (wanted * weights).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=2e-5, atol=2e-5 * float(theirs.grad.abs().max()))
+    for a, b in zip(fused.parameters(), apart.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=2e-4, atol=1e-4 * float(b.grad.abs().max()))
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_running_statistics_are_pytorchs(momentum: float | None) -> None:
+    torch.manual_seed(1)
+    fused, norm = layer(), nn.BatchNorm2d(6)
+    fused.norm.momentum = norm.momentum = momentum
+    for _ in range(3):
+        x = torch.randn(5, 3, 6, 4, 4) * 2 + 5
+        fused(x)
+        norm(x.flatten(0, 1))
+    torch.testing.assert_close(fused.norm.running_mean, norm.running_mean)
+    torch.testing.assert_close(fused.norm.running_var, norm.running_var)
+    assert fused.norm.num_batches_tracked == 3
+
+
+def test_statistics_hold_far_from_zero() -> None:
+    x = torch.randn(8, 2, 6, 10, 10) + 1000
+    spikes = layer()(x)[0]
+    assert 0.01 < spikes.mean() < 0.99
+
+
+def test_no_affine_and_no_running_statistics() -> None:
+    norm = nn.BatchNorm2d(3, affine=False, track_running_stats=False).eval()
+    x = torch.randn(5, 2, 3, 4, 4)
+    spikes = BNLIF(norm, make_neuron("lif"))(x)[0]
+    wanted = make_neuron("lif")(norm(x.flatten(0, 1)).unflatten(0, x.shape[:2]))[0]
+    assert (spikes != wanted).sum() <= 1
+
+
+def test_hooks_on_the_norm_still_see_it() -> None:
+    watched = layer()
+    seen = []
+    watched.norm.register_forward_hook(lambda *_: seen.append(1))
+    watched(torch.randn(2, 2, 6, 3, 3))
+    assert seen
+
+
+def test_one_value_per_channel_is_an_error_in_training() -> None:
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        layer()(torch.randn(1, 1, 6, 1, 1))
