@@ -99,9 +99,9 @@ def test_batch_entries_do_not_see_each_other():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("ann_resnet18_fusion", {"fusion": "sum"}, "'concat', 'mean', 'attention', not 'sum'"),
+        ("ann_resnet18_fusion", {"fusion": "sum"}, "'concat', 'mean', 'attention', got 'sum'"),
         ("ann_resnet18_fusion", {"frames": 0}, "frames must be a whole number above 0"),
-        ("ann_resnet18", {"stem": "big"}, "'imagenet', 'small', not 'big'"),
+        ("ann_resnet18", {"stem": "big"}, "'imagenet', 'small', got 'big'"),
         ("ann_convnet", {"width": 0}, "width must be"),
         ("ann_resnet18_transformer", {"width": 8, "heads": 3}, "heads must divide the 64 features"),
         ("ann_resnet18", {"pretrained": "/no/file.pth"}, "there is no file /no/file.pth"),

@@ -4,10 +4,13 @@ ResNet+Fusion is our reading of the baseline of Berlincioni et al., "Neuromorphi
 arXiv 2401.16058): its code was not at hand.
 """
 
+from typing import get_args
+
 from torch import Tensor, nn
 
 from spikeva.models import register_model
 from spikeva.models.ann.checks import check_input, one_of, positive
+from spikeva.models.ann.options import FusionKind, Stem
 from spikeva.models.ann.resnet import ResNet18
 
 
@@ -19,10 +22,10 @@ class Fusion(nn.Module):
     take any K.
     """
 
-    def __init__(self, features: int, frames: int, kind: str = "concat", dropout: float = 0.0) -> None:
+    def __init__(self, features: int, frames: int, kind: FusionKind = "concat", dropout: float = 0.0) -> None:
         super().__init__()
         positive(frames=frames)
-        one_of("fusion", kind, ("concat", "mean", "attention"))
+        one_of("fusion", kind, get_args(FusionKind))
         self.kind, self.frames = kind, frames
         self.dropout = nn.Dropout(dropout)
         if kind == "attention":
@@ -52,7 +55,7 @@ class ANNResNet18(nn.Module):
         self,
         in_channels: int,
         width: int = 64,
-        stem: str = "imagenet",
+        stem: Stem = "imagenet",
         dropout: float = 0.0,
         pretrained: str | None = None,
     ) -> None:
@@ -80,8 +83,8 @@ class ANNResNet18Fusion(nn.Module):
         in_channels: int,
         frames: int = 4,
         width: int = 64,
-        stem: str = "imagenet",
-        fusion: str = "concat",
+        stem: Stem = "imagenet",
+        fusion: FusionKind = "concat",
         dropout: float = 0.0,
         pretrained: str | None = None,
     ) -> None:

@@ -4,11 +4,13 @@ Its state_dict has torchvision's names, so torchvision's ImageNet weights load; 
 """
 
 from collections.abc import Callable
+from typing import get_args
 
 from torch import Tensor, nn
 
 from spikeva.errors import UserError
 from spikeva.models.ann.checks import one_of, positive
+from spikeva.models.ann.options import Stem
 from spikeva.models.ann.weights import load_exactly, read_weights, spread_channels
 
 Activation = Callable[[int], nn.Module]
@@ -53,11 +55,11 @@ class ResNet18(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, width: int = 64, stem: str = "imagenet", activation: Activation = relu
+        self, in_channels: int, width: int = 64, stem: Stem = "imagenet", activation: Activation = relu
     ) -> None:
         super().__init__()
         positive(in_channels=in_channels, width=width)
-        one_of("stem", stem, ("imagenet", "small"))
+        one_of("stem", stem, get_args(Stem))
         self.width, self.stem, self.features = width, stem, 8 * width
         if stem == "imagenet":
             self.conv1 = nn.Conv2d(in_channels, width, 7, 2, 3, bias=False)

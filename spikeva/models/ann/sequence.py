@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from spikeva.errors import UserError
 from spikeva.models import register_model
 from spikeva.models.ann.checks import check_input, positive
+from spikeva.models.ann.options import Stem
 from spikeva.models.ann.resnet import ResNet18
 
 
@@ -19,7 +20,7 @@ class ANNResNet18LSTM(nn.Module):
         self,
         in_channels: int,
         width: int = 64,
-        stem: str = "imagenet",
+        stem: Stem = "imagenet",
         hidden: int = 256,
         layers: int = 1,
         dropout: float = 0.0,
@@ -54,7 +55,7 @@ class ANNResNet18Transformer(nn.Module):
         self,
         in_channels: int,
         width: int = 64,
-        stem: str = "imagenet",
+        stem: Stem = "imagenet",
         heads: int = 4,
         layers: int = 2,
         dropout: float = 0.0,

@@ -1,0 +1,6 @@
+"""What the arguments of the ANNs may be, without torch, so that a config is checked in no time."""
+
+from typing import Literal
+
+Stem = Literal["imagenet", "small"]
+FusionKind = Literal["concat", "mean", "attention"]
