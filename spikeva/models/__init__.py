@@ -28,6 +28,10 @@ MODELS: Registry[Any] = Registry(
         "ann_resnet18_transformer": "spikeva.models.ann.sequence",
         "ann_r2plus1d_18": "spikeva.models.ann.r2plus1d",
         "snn_convnet": "spikeva.models.snn.convnet",
+        "snn_recurrent_convnet": "spikeva.models.snn.convnet",
+        "snn_resnet18_fusion": "spikeva.models.snn.resnet",
+        "snn_sew_resnet18": "spikeva.models.snn.resnet",
+        "snn_spiking_fer": "spikeva.models.snn.resnet",
     },
 )
 register_model = MODELS.register

@@ -46,6 +46,7 @@ _EXPORTS = {
     "table": "backends",
     "Health": "firing",
     "health": "firing",
+    "warn_unhealthy": "firing",
 }
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "register_surrogate",
     "support",
     "table",
+    "warn_unhealthy",
 ]
 
 
@@ -79,5 +81,5 @@ if TYPE_CHECKING:
     from spikeva.neurons.backends import Support, support, table
     from spikeva.neurons.base import Neuron, Rule, Run
     from spikeva.neurons.factory import make_neuron
-    from spikeva.neurons.firing import Health, health
+    from spikeva.neurons.firing import Health, health, warn_unhealthy
     from spikeva.neurons.surrogates import Surrogate, make_surrogate

@@ -31,24 +31,23 @@ class Health(NamedTuple):
 def health(model: nn.Module, batch: Tensor) -> list[Health]:
     """Firing of every spiking layer of `model` on `batch`, in the order in which the layers run.
 
-    The model runs once, without gradients, in eval mode; its mode is put back. A layer that is called several times
-    counts once, with its last call.
+    The model runs once, without gradients, in the mode it is in (a new model's BatchNorm knows its statistics in training
+    mode only); buffers and random state are put back. A layer that is called several times counts with its last call.
     """
     found: dict[str, Health] = {}
     hooks = []
     for name, module in model.named_modules():
         if isinstance(module, Neuron) and module.spiking:
             hooks.append(module.register_forward_hook(lambda _m, _i, out, name=name: _note(found, name, out[0])))
-    modes = {module: module.training for module in model.modules()}
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
-        model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng([batch.device] if batch.is_cuda else []):
             model(batch)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
+        for buffer, value in buffers:
+            buffer.copy_(value)
     return list(found.values())
 
 

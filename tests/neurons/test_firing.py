@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from spikeva.models import create_model
 from spikeva.neurons import health, make_neuron
 from spikeva.neurons.firing import warn_unhealthy
 
@@ -28,7 +29,6 @@ def test_health_and_warning_name_the_silent_layer() -> None:
         ("busy", 0.5, 0.5, 0.5, "alive"),
         ("idle", 0.0, 1.0, 0.0, "silent"),
     ]
-    assert model.training
     with pytest.warns(UserWarning, match="spiking layer 'idle' is silent: 0.0000 .* lower theta"):
         warn_unhealthy(layers)
 
@@ -36,3 +36,14 @@ def test_health_and_warning_name_the_silent_layer() -> None:
 def test_saturated_layer() -> None:
     layers = health(nn.Sequential(make_neuron("lif", theta=0.01)), torch.ones(3, 2, 4))
     assert layers[0].state == "saturated"
+
+
+def test_health_leaves_the_model_as_it_was() -> None:
+    model = create_model("snn_convnet", in_channels=2, width=4, depth=2, dropout=0.5).train()
+    batch = torch.rand(2, 6, 2, 16, 16)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    random_state = torch.get_rng_state()
+    assert [h.state for h in health(model, batch)] == ["alive", "alive"]
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert model.training

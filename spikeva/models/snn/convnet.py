@@ -1,7 +1,7 @@
-"""A plain convolutional spiking network, the first to try."""
+"""Plain convolutional spiking networks, the first to try: feed-forward, and recurrent in the deepest layers."""
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, Unpack
 
 from torch import nn
 
@@ -10,6 +10,7 @@ from spikeva.models import register_model
 from spikeva.models.snn.layers import Chain, Convolution, Folded, Spikes, SpikingModel
 from spikeva.models.snn.options import Norm, Pool, Readout
 from spikeva.models.snn.readout import LinearReadout
+from spikeva.neurons.options import NeuronOptions
 
 
 @register_model("snn_convnet")
@@ -34,12 +35,57 @@ def snn_convnet(
     read out. `pool`: "stride" (in the convolution), "avg" or "max" (of the spikes); `steps` only for norm="bntt";
     `per_channel`: one decay and threshold per channel. All else belongs to `neuron`. Topology chosen here.
     """
-    if width < 1 or depth < 1 or grid < 1:
-        raise UserError(f"width, depth and grid must be at least 1, got {width}, {depth}, {grid}")
     spikes = Spikes(neuron, norm, per_channel, steps, **options)
-    channels = [in_channels, *(width * 2**i for i in range(depth))]
+    return _convnet(in_channels, width, grid, pool, [spikes] * depth, dropout, readout, readout_beta)
+
+
+@register_model("snn_recurrent_convnet")
+def snn_recurrent_convnet(
+    in_channels: int,
+    width: int = 16,
+    depth: int = 4,
+    recurrent: int = 2,
+    grid: int = 3,
+    pool: Pool = "stride",
+    norm: Norm = "bn",
+    readout: Readout = "membrane_last",
+    readout_beta: float = 0.9,
+    dropout: float = 0.0,
+    steps: int | None = None,
+    beta: float = 0.9,
+    learn_beta: bool = False,
+    kernel: int = 3,
+    **options: Unpack[NeuronOptions],
+) -> nn.Module:
+    """`snn_convnet` of LIF neurons whose `recurrent` deepest layers hear their own spikes of the step before.
+
+    Through a `kernel` x `kernel` convolution each (neuron "rlif"); [B, T, C, H, W] -> [B, 2]. Topology chosen here.
+    """
+    if not 0 <= recurrent <= depth:
+        raise UserError(f"recurrent must be from 0 to depth={depth} layers, got {recurrent}")
+    plain = Spikes("lif", norm, False, steps, beta=beta, learn_beta=learn_beta, **options)
+    own = Spikes("rlif", norm, False, steps, beta=beta, learn_beta=learn_beta, kernel=kernel, **options)
+    layers = [plain] * (depth - recurrent) + [own] * recurrent
+    return _convnet(in_channels, width, grid, pool, layers, dropout, readout, readout_beta)
+
+
+def _convnet(
+    in_channels: int,
+    width: int,
+    grid: int,
+    pool: Pool,
+    spikes: list[Spikes],
+    dropout: float,
+    readout: Readout,
+    readout_beta: float,
+) -> SpikingModel:
+    if in_channels < 1 or width < 1 or not spikes or grid < 1:
+        raise UserError(
+            f"in_channels, width, depth and grid must be at least 1, got {in_channels}, {width}, {len(spikes)}, {grid}"
+        )
+    channels = [in_channels, *(width * 2**i for i in range(len(spikes)))]
     body = Chain(
-        *(Convolution(a, b, spikes, pool) for a, b in pairwise(channels)),
+        *(Convolution(a, b, s, pool) for (a, b), s in zip(pairwise(channels), spikes, strict=True)),
         Folded(nn.Sequential(nn.AdaptiveAvgPool2d(grid), nn.Flatten(), nn.Dropout(dropout))),
     )
     return SpikingModel(body, LinearReadout(channels[-1] * grid**2, readout, readout_beta))

@@ -14,6 +14,7 @@ from spikeva.errors import UserError
 from spikeva.models.snn.options import Norm, Pool
 from spikeva.neurons import NEURONS, make_neuron
 from spikeva.neurons.base import Neuron
+from spikeva.neurons.bnlif import fuses
 
 
 class Folded(nn.Module):
@@ -47,6 +48,9 @@ class NormNeuron(nn.Module):
 
     def forward(self, x: Tensor, state: tuple[Any, Any] | None = None) -> tuple[Tensor, tuple[Any, Any]]:
         of_norm, of_neuron = state or (None, None)
+        if isinstance(self.norm, Folded) and fuses(self.norm.module, self.neuron):
+            x, of_neuron = self.neuron(x, of_neuron, norm=self.norm.module)
+            return x, (None, of_neuron)
         x, of_norm = self.norm(x, of_norm)
         x, of_neuron = self.neuron(x, of_neuron)
         return x, (of_norm, of_neuron)
@@ -123,11 +127,19 @@ class Spikes:
 
     def __call__(self, channels: int) -> NormNeuron:
         """Norm and neuron for `channels` channels."""
-        if self.neuron in NEURONS and not NEURONS.get(self.neuron).spiking:
+        return NormNeuron(self.norm_layer(channels), self.neuron_layer(channels))
+
+    def norm_layer(self, channels: int) -> nn.Module:
+        """The norm alone."""
+        return make_norm(self.norm, channels, theta=self.theta, steps=self.steps)
+
+    def neuron_layer(self, channels: int) -> Neuron:
+        """The neuron alone. Raises UserError for one that does not spike."""
+        kind = NEURONS.get(self.neuron) if self.neuron in NEURONS else Neuron
+        if not kind.spiking:
             raise UserError(f"neuron {self.neuron!r} does not spike: it is a readout, not a layer of a spiking model")
-        own = self.per_channel or (self.neuron in NEURONS and NEURONS.get(self.neuron).needs_channels)
-        neuron = make_neuron(self.neuron, channels=channels if own else None, **self.options)
-        return NormNeuron(make_norm(self.norm, channels, theta=self.theta, steps=self.steps), neuron)
+        own = self.per_channel or kind.needs_channels
+        return make_neuron(self.neuron, channels=channels if own else None, **self.options)
 
     def convolution(self, in_channels: int, channels: int, kernel: int = 3, stride: int = 1) -> Folded:
         """A convolution without a bias where a norm follows, which has one.
@@ -172,6 +184,11 @@ class SpikingModel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(valence, arousal) [B, 2] after the last step of `x` [B, T, C, H, W]."""
-        if x.ndim != 5:
-            raise UserError(f"a model takes [B, T, C, H, W], got a tensor {list(x.shape)}")
+        check_input(x)
         return self.steps(x.transpose(0, 1))[0][-1]
+
+
+def check_input(x: Tensor) -> None:
+    """Raise UserError where `x` is not [B, T, C, H, W] with at least one time step."""
+    if x.ndim != 5 or x.shape[1] == 0:
+        raise UserError(f"a model takes [B, T, C, H, W] with T >= 1, got a tensor {list(x.shape)}")

@@ -5,3 +5,6 @@ from typing import Literal
 Norm = Literal["bn", "tdbn", "bntt", "none"]
 Pool = Literal["stride", "avg", "max"]
 Readout = Literal["membrane_last", "membrane_mean", "count", "weighted"]
+Stem = Literal["imagenet", "small"]
+Connect = Literal["add", "iand"]
+FusionKind = Literal["concat", "mean", "attention"]

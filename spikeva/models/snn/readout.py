@@ -2,8 +2,9 @@
 
 Every readout is a linear layer per step, and a way to gather its currents c_1 ... c_t into the prediction after step t:
 
-    membrane_last   v_t = beta v_(t-1) + (1 - beta) c_t, a leaky integrator that does not spike
-    membrane_mean   mean of v_1 ... v_t
+    membrane_last   v_t / (1 - beta^t) of a leaky integrator v_t = beta v_(t-1) + (1 - beta) c_t: a mean that forgets,
+                    freed of its start from 0 so that its scale does not depend on the length
+    membrane_mean   mean of these up to t
     count           mean of c_1 ... c_t: the linear layer of the spike rates
     weighted        sum of softmax(a)_i c_i over i <= t, a_i a score that a second linear layer gives to step i
 """
@@ -37,20 +38,15 @@ class LinearReadout(nn.Module):
         currents = self.linear(x)
         if self.score is not None:
             return _softmax_mean(currents, self.score(x), state)
-        of_membrane, of_mean = state or (None, None)
+        of_membrane, of_mean, seen = state or (None, None, 0)
+        counts = torch.arange(seen + 1, seen + len(x) + 1, device=x.device, dtype=currents.dtype)
         if self.membrane is not None:
-            currents, of_membrane = self.membrane(currents * (1 - self.beta), of_membrane)
+            v, of_membrane = self.membrane(currents * (1 - self.beta), of_membrane)
+            currents = v / (1 - self.beta**counts)[:, None, None]
         if self.how != "membrane_last":
-            currents, of_mean = _running_mean(currents, of_mean)
-        return currents, (of_membrane, of_mean)
-
-
-def _running_mean(x: Tensor, state: tuple[Tensor, int] | None) -> tuple[Tensor, tuple[Tensor, int]]:
-    """(mean of all steps so far [T, B, ...], (sum, number of steps))."""
-    before, seen = state or (torch.zeros_like(x[0]), 0)
-    sums = before + x.cumsum(0)
-    counts = torch.arange(seen + 1, seen + len(x) + 1, device=x.device, dtype=x.dtype)
-    return sums / counts.view(-1, *[1] * (x.ndim - 1)), (sums[-1], seen + len(x))
+            sums = currents.cumsum(0) if of_mean is None else of_mean + currents.cumsum(0)
+            currents, of_mean = sums / counts[:, None, None], sums[-1]
+        return currents, (of_membrane, of_mean, seen + len(x))
 
 
 def _softmax_mean(

@@ -1,0 +1,39 @@
+"""Every registered model keeps the contract."""
+
+from typing import Any
+
+import pytest
+
+from spikeva.models import list_models
+from spikeva.testing import check_model
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "snn_resnet18_fusion": {"frames": 2},
+    "ann_resnet18_fusion": {"frames": 4},
+}
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_model(name: str) -> None:
+    check_model(name, width=4, **ARGUMENTS.get(name, {}))
+
+
+@pytest.mark.parametrize("norm", ["tdbn", "bntt", "none"])
+@pytest.mark.parametrize("readout", ["membrane_last", "weighted"])
+def test_norms_and_readouts(norm: str, readout: str) -> None:
+    check_model("snn_convnet", width=4, depth=2, norm=norm, readout=readout, steps=4)
+
+
+@pytest.mark.parametrize("pool", ["avg", "max"])
+@pytest.mark.parametrize("backend", ["snntorch", "norse"])
+def test_pools_and_libraries(pool: str, backend: str) -> None:
+    check_model("snn_convnet", width=4, depth=2, pool=pool, backend=backend, readout="count")
+
+
+@pytest.mark.parametrize("neuron", ["if", "plif", "alif", "cuba", "rlif", "glif", "psn"])
+def test_neurons(neuron: str) -> None:
+    check_model("snn_convnet", width=4, depth=2, neuron=neuron, per_channel=True)
+
+
+def test_connection_iand() -> None:
+    check_model("snn_sew_resnet18", width=4, connect="iand")
