@@ -32,7 +32,7 @@ class Difference:
         return (low > 0 or high < 0) and (self.p is None or self.p < 0.05)
 
     def __str__(self) -> str:
-        p = "" if self.p is None else f", p = {number(self.p, 3)}{' after Holm' if self.holm else ''}"
+        p = "" if self.p is None else f", p = {self.p:.2g}{' after Holm' if self.holm else ''}"
         return f"difference {signed(self.value)} {interval(self.interval)}{p}"
 
 
@@ -138,13 +138,16 @@ def _baselines(rows: Sequence[Row], snn: Row, ann: Row) -> list[str]:
     out = []
     for axis in AXES:
         best = max(trivial, key=lambda r: r.ccc[axis].value)
-        for row in (snn, ann):
-            ends = row.ccc[axis].interval
-            if row.ccc[axis].value <= best.ccc[axis].value or (ends and ends[0] <= 0):
-                out.append(
-                    f"{_who(row)} is not shown to predict {axis}: CCC {score(row.ccc[axis])} ({_word(row)}data), "
-                    f"where the baseline “{best.model}” has {number(best.ccc[axis].value)}."
-                )
+        weak = [
+            f"{_who(row)}, {score(row.ccc[axis])}"
+            for row in (snn, ann)
+            if row.ccc[axis].value <= best.ccc[axis].value or (row.ccc[axis].interval or (1,))[0] <= 0
+        ]
+        if weak:
+            out.append(
+                f"Not shown to predict {axis} ({_word(snn)}data): {'; '.join(weak)}. The baseline “{best.model}” has a CCC "
+                f"of {number(best.ccc[axis].value)}."
+            )
     return out
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikeva.errors import UserError
 from spikeva.report.data import AXES, Row, Score
-from spikeva.report.text import count, joules, number, score
+from spikeva.report.text import count, interval, joules, number, score
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -79,7 +79,7 @@ METRICS = (
     *(_mean(f"PCC {axis}", "regression", axis, "pcc") for axis in AXES),
     *(_mean(f"SAGR {axis}", "regression", axis, "sagr") for axis in AXES),
     _mean("balanced accuracy", "transfer", "balanced_accuracy", show=_percent),
-    Column("CCC over seeds (valence; arousal)", _spread, _spread),
+    Column("CCC from seed to seed (valence; arousal)", _spread, _spread),
     Column("cells", lambda row: str(len(row.cells)), lambda row: len(row.cells)),
 )
 COST = (
@@ -107,16 +107,28 @@ def html(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, Any]:
 
 
 def terminal(rows: Sequence[Row]) -> "Table":
-    """The main table for the terminal; "synthetic" stands in every row to which it applies."""
+    """A table that fits 80 columns; "synthetic" stands in every row to which it applies."""
+    from rich import box
     from rich.table import Table
 
-    table = Table(title="held-out people, 95 % intervals over people", title_justify="left")
-    for column in MAIN:
-        table.add_column(column.head, no_wrap=column.head.startswith("CCC"))
+    def two_lines(found: Score | None, digits: int = 2, scale: float = 1, unit: str = "") -> str:
+        return (
+            f"{number(found.value * scale, digits)}{unit}\n{interval(found.interval, digits, scale)}" if found else "–"
+        )
+
+    table = Table(title="Held-out people; 95 % intervals over people", title_justify="left", box=box.SIMPLE_HEAD)
+    for head in ("model", "data", *(f"CCC {axis}" for axis in AXES), "zero-shot"):
+        table.add_column(head, no_wrap=head != "data")
     for i, row in enumerate(rows):
         last_model = row.kind != "baseline" and i + 1 < len(rows) and rows[i + 1].kind == "baseline"
-        style = "dim" if row.kind == "baseline" else None
-        table.add_row(*(column.text(row) for column in MAIN), style=style, end_section=last_model)
+        table.add_row(
+            f"{row.model}\n{row.encoding}".strip(),
+            "synthetic" if row.synthetic else "recorded",
+            *(two_lines(row.ccc.get(axis)) for axis in AXES),
+            two_lines(row.transfer(), 0, 100, " %"),
+            style="dim" if row.kind == "baseline" else None,
+            end_section=last_model,
+        )
     return table
 
 

@@ -1,5 +1,6 @@
 """Example clips for the report: the video, the events and the TBR picture at each label's time."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,19 @@ from spikeva import encode
 from spikeva.datasets import ClipSet
 from spikeva.events import EventClip
 from spikeva.events._atomic import whole_file
+from spikeva.simulate import DVSPixel
+from spikeva.study import panels
 from spikeva.study.config import Study
 
 COUNT = 6  # clips of each set that are shown
 
 
-def write_gallery(path: Path, study: Study, *sets: ClipSet) -> None:
-    """`<i>/{frames, on, off, tbr, t_us, subject, clip, domain}` of a few clips of each set, of different people."""
-    arrays: dict[str, NDArray[np.generic]] = {}
+def write_gallery(path: Path, study: Study, *sets: ClipSet, raster: panels.Arrays | None = None) -> None:
+    """`<i>/{frames, on, off, tbr, t_us, subject, clip, domain}` of a few clips of each set, of different people.
+
+    Also `<i>/enc/<encoding>` and `compression/...` of the first clip that has a video, and `raster/<layer>` as given.
+    """
+    arrays: dict[str, NDArray[np.generic]] = {f"raster/{layer}": spikes for layer, spikes in (raster or {}).items()}
     chosen = [clip for clips in sets for clip in _spread(clips)]
     tbr = next((e for e in study.grid.encodings if e["encoding"] == "tbr"), {"encoding": "tbr"})
     options = {k: v for k, v in tbr.items() if k != "encoding"}
@@ -27,6 +33,7 @@ def write_gallery(path: Path, study: Study, *sets: ClipSet) -> None:
             times = times[times >= span]
             events = clip.events()
             source = str(clip.attributes.get("frames", ""))
+            simulator = json.loads(str(clip.attributes.get("simulator", "{}")))
             labels = {k: v for k, v in clip.labels.items() if k in ("valence", "arousal")}
             keep = np.isin(clip.labels["t_us"], times)
         counts = encode.encode(events, "counts", ends=times, dt=span)
@@ -46,6 +53,13 @@ def write_gallery(path: Path, study: Study, *sets: ClipSet) -> None:
             with np.load(video) as rendered:
                 nearest = np.searchsorted(rendered["times"], times / 1e6).clip(0, len(rendered["times"]) - 1)
                 arrays[f"{i}/frames"] = rendered["frames"][nearest]
+                if "compression/note" not in arrays:
+                    lively = int(times[np.argsort(counts.sum(axis=(1, 2, 3, 4)), kind="stable")[len(times) * 4 // 5]])
+                    arrays |= {f"{i}/enc/{name}": a for name, a in panels.every_encoding(events, lively).items()}
+                    sides = panels.compression(
+                        rendered["frames"], rendered["times"], lively, span, DVSPixel(**simulator)
+                    )
+                    arrays |= {f"compression/{name}": a for name, a in sides.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part, part.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spikeva import encode, models
 from spikeva.datasets import ClipSet, Split
 from spikeva.evaluation import cost, emotion, metrics, statistics
+from spikeva.study import panels
 from spikeva.study.cells import Cell, encoding_label, model_label
 from spikeva.study.files import read_csv, read_json, write_csv, write_json, write_yaml
 from spikeva.training.augment import Augmentation
@@ -140,6 +141,16 @@ def _evaluate(
     batch = torch.stack([samples[i][0] for i in _spread(len(samples), cell.study.evaluation.cost_samples)])
     measured = cost.measure(model.to("cpu"), batch, cell.kind)
     return {**result, "parameters": measured["parameters"], "cost": measured}
+
+
+def spikes(cell: Cell, material: Material, out: Path) -> dict[str, NDArray[Any]]:
+    """Spikes of the finished cell's layers for one sample of a held-out person (see `panels.raster`)."""
+    from safetensors.torch import load_file
+
+    model = _create(cell)
+    model.load_state_dict(load_file(cell.folder(out) / "model.safetensors"))
+    samples = windows(cell, material.folds[cell.fold].test)
+    return panels.raster(model, samples[len(samples) // 2][0][None])
 
 
 def _device(cell: Cell) -> str:

@@ -15,7 +15,7 @@ from spikeva.study.config import DataSource, StandIn, Study
 from spikeva.study.environment import environment
 from spikeva.study.files import read_csv, write_json
 from spikeva.study.gallery import write_gallery
-from spikeva.study.run_cell import Material, run_cell
+from spikeva.study.run_cell import Material, run_cell, spikes
 
 
 def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int | None = None) -> dict[str, Any]:
@@ -47,7 +47,10 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
             "comparisons": compare(entries, rows, study.seed),
         }
     if not (out / "gallery.npz").exists():
-        write_gallery(out / "gallery.npz", study, material.folds[study.grid.folds[0]].test, *_transfer(material))
+        spiking = next((cell for cell in todo if cell.kind == "snn"), None)
+        raster = spikes(spiking, material, out) if spiking else {}
+        test = material.folds[study.grid.folds[0]].test
+        write_gallery(out / "gallery.npz", study, test, *_transfer(material), raster=raster)
     write_json(out / "results.json", {**results, "environment": {**environment(), "seconds": seconds}})
     with _timed(seconds, "report"):
         write_report(out)

@@ -49,6 +49,6 @@ def layer_rates(layers: Sequence[Mapping[str, Any]], ax: Axes | None = None) -> 
     bars = ax.barh(range(len(spiking)), rates, color=COLOURS["snn"], height=0.62)
     ax.bar_label(bars, fmt="%.1f %%", padding=3, fontsize=8)
     ax.set_yticks(range(len(spiking)), [str(layer["name"]) for layer in spiking])
-    ax.set(xlabel="neurons that spike in a time step (%)", xlim=(0, 1.15 * max([*rates, 1e-9])))
+    ax.set(xlabel="neurons that spike in a time step (%)", xlim=(0, 1.15 * max([*rates, 1])))
     ax.invert_yaxis()
     return ax
