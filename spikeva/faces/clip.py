@@ -96,6 +96,7 @@ def make_clip(
     nuisance: float = 0.6,
     style: float = 0.7,
     arousal_motion: float = 0.0,
+    flicker: float = 0.0,
     emotion: str | None = None,
     colour: bool = False,
 ) -> FaceClip:
@@ -103,8 +104,10 @@ def make_clip(
     order and process.
 
     `size` is the side of a square face crop or (width, height) of a wide shot. `nuisance` scales head motion, speech,
-    noise and light, `style` how variously an emotion is shown (`faces.PRESETS`). A nefer-like clip poses `emotion`,
-    by default the seven emotions in turn over the clips. Labels at `label_fps` start at 0 s. Raises UserError."""
+    noise and light, `style` how variously an emotion is shown (`faces.PRESETS`); `arousal_motion` lets the head move
+    more in aroused moments (a leak, kept for showing it); `flicker` is the depth of a 100 Hz lamp's flicker. A
+    nefer-like clip poses `emotion`, by default the seven emotions in turn over the clips. Labels at `label_fps` start
+    at 0 s. Raises UserError."""
     check_domain(domain)
     if clip < 0:
         raise UserError(f"clip counts from 0, got {clip}")
@@ -112,6 +115,8 @@ def make_clip(
         raise UserError(
             f"fps, label_fps and seconds are positive and give at least one frame, got {fps}, {label_fps}, {seconds}"
         )
+    if not 0 <= flicker < 1 or (flicker and fps < 400):
+        raise UserError(f"flicker lies in 0..1 and needs at least 400 frames a second, got {flicker} at {fps}")
     posed = None
     if domain == "nefer-like":
         posed = EMOTIONS[clip % len(EMOTIONS)] if emotion is None else emotion.lower()
@@ -135,6 +140,7 @@ def make_clip(
 
     times = np.arange(round(seconds * fps)) / fps
     moments = script.at(times)
+    moments.light[:] *= 1 + flicker * np.cos(2 * np.pi * 100 * times)
     pose = _pose(moments, scale, anchor * [width, height])
     features = rig.features(moments.units, moments.gaze)
     frames = np.empty((len(times), height, width), np.float32)
@@ -191,9 +197,18 @@ def _pose(moments: Moments, scale: float, centre: Array) -> Pose:
 
 
 def _landmarks(rig: Rig, renderer: Renderer, moments: Moments, pose: Pose) -> Array:
-    """[L, 68, 2] in pixels."""
+    """[L, 68, 2] in pixels; 0-16 lie on the outline as it is seen, like iBUG's."""
     features = rig.features(moments.units, moments.gaze)
-    return np.stack([renderer.project(features.landmarks[t], pose, t) for t in range(len(moments.valence))])
+    marks = np.empty((len(moments.valence), 68, 2))
+    for t in range(len(marks)):
+        marks[t] = renderer.project(features.landmarks[t], pose, t)
+        places = renderer.project(features.contour[t].reshape(-1, 3), pose, t).reshape(17, -1, 2)
+        across = places @ (
+            marks[t, 45] - marks[t, 36]
+        )  # from the left eye's outer corner in the picture to the right one's
+        best = np.where(np.arange(17) < 8, across.argmin(1), across.argmax(1))
+        marks[t, :17] = places[np.arange(17), best]
+    return marks
 
 
 def describe(clip: FaceClip) -> dict[str, Any]:

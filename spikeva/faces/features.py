@@ -25,13 +25,15 @@ _MOUTH_JAW = np.array([0.42, 0.12, 0, 0, 0, 0.12, 0.42, 0.85, 1, 1, 1, 0.85, 0.4
 class Features:
     """`eyes` [T, 2, 11] (columns above), `mouth` [T, 4, 33] heights of outer/inner upper, inner/outer lower lip
     between the corners `corners` [T, 2], `teeth` [T, 2] edges of upper and lower teeth, `landmarks` [T, 68, 3] in the
-    head frame."""
+    head frame. `contour` [T, 17, 6, 3]: places
+    that landmarks 0-16 may take, since the outline of a face depends on the view."""
 
     eyes: Array
     mouth: Array
     corners: Array
     teeth: Array
     landmarks: Array
+    contour: Array
 
 
 @njit(cache=True)
@@ -86,6 +88,15 @@ def canonical_landmarks(who: Identity) -> Array:
     return p
 
 
+def _contour(who: Identity) -> Array:
+    """[17 * 6, 2] canonical points at the heights of landmarks 0-16, from the cheek to the side: the outline runs
+    through one of each six."""
+    jaw = canonical_landmarks(who)[:17]
+    w = np.maximum(half_width(who, jaw[:, 1]), 1e-6)
+    share = np.clip(jaw[:, :1] / w[:, None] * np.linspace(0.75, 1.25, 6), -0.995, 0.995)
+    return np.stack([share * w[:, None], np.repeat(jaw[:, 1:], 6, 1)], -1).reshape(-1, 2)
+
+
 @njit(cache=True)
 def _curve(xs, ys, x):  # type: ignore[no-untyped-def]
     """Value at x of the C1 cubic through rising knots, slopes by finite differences."""
@@ -133,12 +144,12 @@ class FeatureRig:
 
     def __init__(self, who: Identity, lobes: dict[int, Array], scale_y: tuple[Array, Array]) -> None:
         self.who = who
-        plane = canonical_landmarks(who)
+        plane = np.concatenate([canonical_landmarks(who), _contour(who)])
         self._base = surface(who, plane[:, 0], plane[:, 1])
         move = displacements(lobes, plane, scale_y)
         jaw = 1 / (1 + np.exp(-np.clip((who.mouth_y - plane[:, 1]) / 0.12, -40, 40)))
         jaw[17:48] = 0
-        jaw[48:] = _MOUTH_JAW
+        jaw[48:68] = _MOUTH_JAW
         for side in range(2):
             move[INDEX[26], side, :, 1] += 0.5 * jaw * JAW_DROP[0]
             move[INDEX[26], side, :, 2] += 0.5 * jaw * JAW_DROP[1]
@@ -153,6 +164,7 @@ class FeatureRig:
             return np.asarray(units[:, INDEX[unit]].mean(1)[:, None])
 
         marks = self._base + np.einsum("tas,asnk->tnk", units, self._move)
+        contour = marks[:, 68:].reshape(len(units), 17, -1, 3)
         mouth = marks[:, 48:68]
         my = who.mouth_y
         # thinning acts about the line between the lips
@@ -180,7 +192,7 @@ class FeatureRig:
             at = slice(36 + 6 * side, 42 + 6 * side)
             marks[:, at, 0], marks[:, at, 1] = x, e[:, EYE_Y] + y
             marks[:, at, 2] = surface(who, x[0], np.zeros(6))[:, 2]
-        return Features(eyes, curves, mouth[:, [0, 6], 0].copy(), teeth, marks)
+        return Features(eyes, curves, mouth[:, [0, 6], 0].copy(), teeth, marks[:, :68], contour)
 
     def _eyes(self, units: Array, gaze: Array) -> Array:
         who = self.who

@@ -268,7 +268,7 @@ def shade(  # type: ignore[no-untyped-def]
                     if abs(dx) < 1.3 * e[EYE_WIDTH]:
                         er, eg, eb, cover, dark = _eye(dx, y - e[EYE_Y], e, edge, colours, lights, lash)
                         dim *= 1.0 - dark
-                dr, dg, db, sr, sg, sb = _light(nx, ny, nz, lights, ambient, 0.18)
+                dr, dg, db, sr, sg, sb = _light(nx, ny, nz, lights, ambient, 0.32)
                 rim = 1.0 - max(nz, 0.0)
                 rim = 0.10 * rim * rim * rim * dg
                 r = r * dim * dr + shine * sr + rim * r

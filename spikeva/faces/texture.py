@@ -119,7 +119,9 @@ def _scalp(who: Identity, rng: np.random.Generator, rgb: Array, x: Array, y: Arr
     """Roots below the hairline, so that hair does not end like a cap."""
     share = np.clip(np.abs(x) / np.maximum(half_width(who, y), 0.05), 0, 1)
     low, high = hairline(who, np.arcsin(share ** (EXPONENT / 2)))
-    grain = 1 + 0.12 * value_noise(rng, low.shape, (8, 2))
+    grain = 1 + 0.12 * value_noise(rng, low.shape, (8, 2)) * smooth(
+        0.95, 0.7, share
+    )  # the chart is squeezed at the side
     alpha = np.clip(0.62 * smooth(-0.13, 0.05, np.minimum(y - low, high - y)) * grain, 0, 0.9)[..., None]
     return np.asarray(rgb * (1 - alpha) + alpha * 0.8 * who.hair)
 
@@ -198,7 +200,7 @@ def _wrinkles(who: Identity, x: Array, y: Array) -> list[tuple[Array, Array, flo
         -0.5 * ((y - my + 0.15) / 0.09) ** 2
     )
     add(marionette, {15: 0.50, 20: 0.10}, 0.12 * who.age)
-    cobbles = (0.5 + 0.5 * np.sin(60 * x + 9 * np.sin(20 * y))) * (0.5 + 0.5 * np.sin(55 * y + 5 * np.sin(23 * x)))
+    cobbles = (0.5 + 0.5 * np.sin(60 * ax + 9 * np.sin(20 * y))) * (0.5 + 0.5 * np.sin(55 * y + 5 * np.sin(23 * ax)))
     chin = cobbles * _bump(x, y, 0.0, who.chin + 0.20, 0.17, 0.09) + 0.6 * _bump(x, y, 0, my - 0.24, 0.16, 0.03)
     add(chin, {17: 0.26}, halves=False)
     stretch = np.exp(-0.5 * ((ax - who.mouth_width - 0.10 - 0.05 * (my - y)) / 0.03) ** 2) * np.exp(
