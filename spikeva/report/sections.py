@@ -214,7 +214,7 @@ def _spikes(best: Mapping[str, Row], gallery: Mapping[str, Any], figures: Figure
             ax.set_title(f"{snn.name}{data_word(snn)}")
             out.append(figures.add("rates", figure, "Spike rate of each layer of the spiking network."))
     if raster := gallery.get("raster"):
-        figure, all_axes = style.panels(1, 6.4, 1.5 * len(raster), rows=len(raster), sharex=True)
+        figure, all_axes = style.panels(1, 6.4, 0.5 + 1.0 * len(raster), rows=len(raster), sharex=True)
         for ax, (name, spikes) in zip(all_axes, raster.items(), strict=True):
             draw.raster(spikes, name, ax)
             ax.set_xlabel("")

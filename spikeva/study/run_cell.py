@@ -150,7 +150,8 @@ def spikes(cell: Cell, material: Material, out: Path) -> dict[str, NDArray[Any]]
     model = _create(cell)
     model.load_state_dict(load_file(cell.folder(out) / "model.safetensors"))
     samples = windows(cell, material.folds[cell.fold].test)
-    return panels.raster(model, samples[len(samples) // 2][0][None])
+    found = panels.raster(model, samples[len(samples) // 2][0][None])
+    return {f"{cell.label}: {layer}": fired for layer, fired in found.items()}
 
 
 def _device(cell: Cell) -> str:

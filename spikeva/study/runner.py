@@ -47,8 +47,8 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
             "comparisons": compare(entries, rows, study.seed),
         }
     if not (out / "gallery.npz").exists():
-        spiking = next((cell for cell in todo if cell.kind == "snn"), None)
-        raster = spikes(spiking, material, out) if spiking else {}
+        spiking = [cell for cell in todo if cell.kind == "snn"]
+        raster = spikes(spiking[-1], material, out) if spiking else {}
         test = material.folds[study.grid.folds[0]].test
         write_gallery(out / "gallery.npz", study, test, *_transfer(material), raster=raster)
     write_json(out / "results.json", {**results, "environment": {**environment(), "seconds": seconds}})
