@@ -131,9 +131,9 @@ def make_clip(
     scene = draw_scene(rig.who, domain, rng)
     crop = width == height
     film = domain == "afew-va-like"
-    low, high = ((0.205, 0.255) if film else (0.185, 0.215)) if crop else ((0.11, 0.17) if film else (0.128, 0.142))
+    low, high = ((0.205, 0.245) if film else (0.185, 0.215)) if crop else ((0.11, 0.17) if film else (0.128, 0.142))
     scale = height * rng.uniform(low, high)
-    anchor = np.array([0.5, 0.5 + 0.12 * scale / height if crop else 0.42]) + rng.uniform(-1, 1, 2) * (
+    anchor = np.array([0.5, 0.5 - 0.10 * scale / height if crop else 0.42]) + rng.uniform(-1, 1, 2) * (
         [0.02, 0.015] if crop else [0.08, 0.03]
     )
     renderer = Renderer(rig, (width, height), scene, density=2.6 * scale)

@@ -25,7 +25,7 @@ def portrait(rig: Rig, emotion: str, side: int, yaw: float = 0.0, pitch: float =
     scale = 0.245 * side
     pose = Pose(
         np.array([[yaw, pitch, 0.0]]),
-        np.array([[side / 2, side / 2 + 0.12 * scale]]),
+        np.array([[side / 2, side / 2]]),
         np.array([scale]),
         np.ones(1),
         np.ones((1, 2)),
