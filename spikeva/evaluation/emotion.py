@@ -137,7 +137,8 @@ def transfer(
     valence_sign_*, ..._ci95}`. `confusion[i][j]` counts recordings of labels[i] predicted as labels[j]; labels are
     the anchor set's, in alphabetical order, then "None" where it occurs. Balanced accuracy is the mean recall over
     the labels that occur. chance: 1 / number of labels that occur; majority: the share of the most frequent one,
-    which "always the same" reaches. Intervals are cut to [0, 1] and None for a single subject.
+    which "always the same" reaches. Intervals are cut to [0, 1], and None where all subjects score alike: differences
+    between them are what an interval is made of.
     """
     names = [*anchor_points(anchors)[0], NONE]
     true, predicted, subjects = (np.asarray(a).astype(str) for a in (true, predicted, subjects))
@@ -186,8 +187,9 @@ def _scores(
         scores[name] = float(statistic(parts.sum(0)))
         scores[f"{name}_ci95"] = None
         if len(who) > 1:
-            low, high = jackknife_t(statistic, parts, level)
-            scores[f"{name}_ci95"] = [max(0.0, float(low)), min(1.0, float(high))]
+            low, high = (float(end) for end in jackknife_t(statistic, parts, level))
+            if high - low > 1e-9:
+                scores[f"{name}_ci95"] = [max(0.0, low), min(1.0, high)]
     return scores
 
 

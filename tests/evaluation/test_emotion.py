@@ -66,8 +66,9 @@ def test_none_is_a_label_where_it_occurs():
     assert scores["chance"] == 0.5
 
 
-def test_one_subject_has_no_interval():
-    assert transfer(["fear"], ["fear"], ["a"])["accuracy_ci95"] is None
+@pytest.mark.parametrize("subjects", [["a", "a"], ["a", "b"]])
+def test_one_subject_or_equal_subjects_have_no_interval(subjects):
+    assert transfer(["fear", "fear"], ["fear", "fear"], subjects)["accuracy_ci95"] is None
 
 
 def test_coarse_classes_are_the_anchors_quadrants():
