@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 
+from spikeva.evaluation.emotion import anchor_points, transfer
 from spikeva.evaluation.metrics import METRICS
 from spikeva.evaluation.statistics import (
     jackknife_difference,
@@ -62,6 +63,17 @@ def frame_interval(y: np.ndarray, p: np.ndarray) -> tuple[float, float]:
     return float(np.tanh(low)), float(np.tanh(high))
 
 
+def zero_shot_covers(rng: np.random.Generator, subjects: int) -> bool:
+    """Whether the interval holds the accuracy 0.35 of people who differ (Beta), seven recordings each."""
+    own = rng.beta(0.35 * 6, 0.65 * 6, subjects)
+    shown = np.tile(np.arange(7), subjects)
+    right = rng.random(7 * subjects) < np.repeat(own, 7)
+    seen = np.where(right, shown, (shown + rng.integers(1, 7, 7 * subjects)) % 7)
+    names = np.array(anchor_points("face-like")[0])
+    interval = transfer(names[shown], names[seen], np.repeat(np.arange(subjects), 7))["accuracy_ci95"]
+    return interval is not None and interval[0] <= 0.35 <= interval[1]
+
+
 def coverage(kind: str, subjects: int, simulations: int) -> list[tuple[str, float, float]]:
     """(row, rate, its standard error) of one kind of study with so many subjects."""
     true = truth(kind)
@@ -76,6 +88,7 @@ def coverage(kind: str, subjects: int, simulations: int) -> list[tuple[str, floa
             rows[f"interval of {metric.upper()}"] = low <= true[metric] <= high
             low, high = jackknife_difference(metric, *flat, groups)
             rows[f"interval of a difference of {metric.upper()}"] = low <= 0 <= high
+        rows["interval of a zero-shot accuracy"] = zero_shot_covers(np.random.default_rng([3, subjects, i]), subjects)
         low, high = frame_interval(y, a)
         rows["frames as units (refused), CCC"] = low <= true["ccc"] <= high
         n = 4999 if subjects < 13 else 999
