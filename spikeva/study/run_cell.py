@@ -18,8 +18,8 @@ from spikeva.study.cells import Cell, encoding_label, model_label
 from spikeva.study.files import read_csv, read_json, write_csv, write_json, write_yaml
 from spikeva.training.augment import Augmentation
 from spikeva.training.data import Windows
-from spikeva.training.fit import fit
-from spikeva.training.predict import predict
+from spikeva.training.fitting import fit
+from spikeva.training.prediction import predict
 
 AXES = ("valence", "arousal")
 PREDICTIONS = ("subject", "clip", "frame", "t_us", "valence", "arousal", "valence_pred", "arousal_pred")

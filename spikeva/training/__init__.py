@@ -7,8 +7,8 @@ _EXPORTS = {
     "Augmentation": "spikeva.training.augment",
     "EpochSampler": "spikeva.training.data",
     "Windows": "spikeva.training.data",
-    "fit": "spikeva.training.fit",
-    "predict": "spikeva.training.predict",
+    "fit": "spikeva.training.fitting",
+    "predict": "spikeva.training.prediction",
 }
 
 __all__ = list(_EXPORTS)

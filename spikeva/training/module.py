@@ -23,8 +23,11 @@ class Regression(lightning.LightningModule):
         self.total_steps, self.seed = total_steps, seed
         self.history: list[float] = []
 
-    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: object, batch_idx: int) -> int | None:
+        if self.global_step >= self.total_steps:
+            return -1  # leaves the epoch
         torch.manual_seed((self.seed << 32) + self.global_step)
+        return None
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
         inputs, targets = batch
@@ -47,6 +50,10 @@ class Regression(lightning.LightningModule):
             optimizer, max_lr=self.learning_rate, total_steps=self.total_steps, pct_start=0.25
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def lr_scheduler_step(self, scheduler: torch.optim.lr_scheduler.LRScheduler, metric: object) -> None:
+        if scheduler.last_epoch < self.total_steps:  # Lightning steps once more where an epoch is left early
+            scheduler.step()
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         checkpoint["history"] = list(self.history)

@@ -1,6 +1,7 @@
 """Training that can be killed at any time and ends with the same bits."""
 
 import logging
+import math
 import os
 import warnings
 from collections.abc import Mapping
@@ -95,8 +96,8 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoding takes microseconds
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning on recent torch
         engine = lightning.Trainer(
-            max_epochs=training["epochs"],
-            max_steps=steps,
+            # Without Lightning's max_steps, under which it takes a checkpoint of an epoch's end for one inside an epoch.
+            max_epochs=math.ceil(steps / len(loader)),
             callbacks=[_Bar(bar), _Checkpoint(checkpoint)],
             logger=False,
             enable_checkpointing=False,

@@ -1,0 +1,81 @@
+"""The shape of the package: what imports what, and what a light command may cost."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import spikeva
+from spikeva.cli import COMMANDS
+
+ROOT = Path(spikeva.__file__).parent
+ORDER = ["events", "neurons", "simulate", "encode", "faces", "models", "datasets", "training", "evaluation", "study"]
+ORDER += ["report", "live", "cli"]
+MAY_IMPORT = {
+    "events": set(),
+    "neurons": set(),
+    "simulate": {"events"},
+    "encode": {"events"},
+    "faces": set(),
+    "models": {"neurons"},
+    "datasets": {"events", "simulate", "encode", "faces"},
+    "training": {"datasets", "models", "encode", "events"},
+    "evaluation": set(),
+    "report": {"evaluation"},
+    "live": {"events", "encode", "models"},
+}
+
+
+def imported_folders(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        found |= {n.split(".")[1] for n in names if n.startswith("spikeva.") and n.count(".") >= 1}
+    return found & set(ORDER)
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_a_folder_imports_only_what_stands_before_it(folder):
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        beyond = imported_folders(file) - MAY_IMPORT[folder] - {folder}
+        assert not beyond, f"{file.relative_to(ROOT)} imports {beyond}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import spikeva",
+        "import spikeva.encode, spikeva.models, spikeva.neurons, spikeva.datasets, spikeva.training",
+        "from spikeva.study.config import load; load('configs/quick.yaml')",
+        "from spikeva.cli import main; main(['--help'])",
+        "from spikeva.cli import main; main(['compare', '--help'])",
+        "from spikeva.cli import main; main(['validate', 'configs/quick.yaml'])",
+    ],
+)
+def test_light_things_do_not_import_torch(code):
+    check = "; import sys; heavy = {'torch', 'lightning', 'matplotlib', 'numba'} & set(sys.modules); assert not heavy, heavy"
+    done = subprocess.run([sys.executable, "-c", code + check], cwd=ROOT.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", [n for n in COMMANDS if (ROOT / "cli" / f"{n}.py").exists()])
+def test_every_command_explains_itself_with_an_example(name, capsys):
+    assert spikeva.cli.main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"spikeva {name}" in shown.split("examples:")[1]
+
+
+def test_what_is_exported_is_there():
+    for name in spikeva.__all__:
+        assert getattr(spikeva, name) is not None
+
+
+def test_unknown_command_is_the_users_mistake(capsys):
+    assert spikeva.cli.main(["compair"]) == 2
+    assert "did you mean 'compare'?" in capsys.readouterr().err

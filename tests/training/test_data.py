@@ -1,0 +1,90 @@
+"""A sample ends at its label, is the same for every model, and an epoch's order follows from (seed, epoch)."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from spikeva.errors import UserError
+from spikeva.events import EventClip, EventStream, write_clip
+from spikeva.training import Augmentation, EpochSampler, Windows
+
+TBR = {"encoding": "tbr", "bits": 4, "dt": 5000}
+SPIKES = {"encoding": "spikes", "steps": 4, "dt": 5000}
+
+
+def test_shapes_follow_the_kind_of_model(clip_files):
+    for encoding, kind, shape in [
+        (TBR, "ann", (3, 1, 12, 16)),
+        (TBR, "snn", (3, 1, 12, 16)),
+        (SPIKES, "ann", (3, 8, 12, 16)),
+        (SPIKES, "snn", (12, 2, 12, 16)),
+    ]:
+        inputs, target = Windows(clip_files, encoding, kind, 3)[0]
+        assert inputs.shape == shape
+        assert inputs.dtype == target.dtype == torch.float32
+
+
+def test_a_sample_sees_its_past_and_nothing_else(clip_files, tmp_path):
+    data = Windows(clip_files[:1], SPIKES, "snn", 3)
+    sample = data.samples[2]
+    end = int(data.times[0][sample.label])
+    start = end - 3 * 20_000
+    with EventClip(clip_files[0]) as clip:
+        events, labels, attributes = clip.events(), clip.labels, clip.attributes
+    inside = (events.t >= start) & (events.t < end)
+    other = EventStream(
+        events.t, np.where(inside, events.x, 15 - events.x).astype(np.uint16), events.y, events.p, events.size
+    )
+    path = tmp_path / "changed.h5"
+    write_clip(path, other, labels=labels, attributes={k: attributes[k] for k in ("subject", "clip", "domain")})
+    changed = Windows([path], SPIKES, "snn", 3)
+    assert torch.equal(data[2][0], changed[2][0])
+    assert not torch.equal(data[3][0], changed[3][0])
+
+
+def test_labels_without_enough_past_have_no_sample(clip_files):
+    assert min(s.label for s in Windows(clip_files, TBR, "ann", 3).samples) == 1  # 60 ms of 80
+    assert min(s.label for s in Windows(clip_files, TBR, "ann", 3, history_us=100_000).samples) == 2
+    with pytest.raises(UserError, match="no label has 800 ms of the clip before it"):
+        Windows(clip_files, TBR, "ann", 40)
+
+
+def test_an_epoch_is_a_function_of_seed_and_epoch(clip_files):
+    orders = {}
+    for encoding, kind in ((TBR, "ann"), (SPIKES, "snn")):
+        sampler = EpochSampler(Windows(clip_files, encoding, kind, 3), per_clip=4, seed=5)
+        for epoch in (0, 1):
+            sampler.set_epoch(epoch)
+            orders[kind, epoch] = list(sampler)
+    assert orders["ann", 0] == orders["snn", 0]
+    assert orders["ann", 0] != [s._replace(epoch=0) for s in orders["ann", 1]]
+    assert sorted(s.clip for s in orders["ann", 1]) == [c for c in range(4) for _ in range(4)]
+    assert len(sampler) == 16
+
+
+def test_augmentation_is_the_same_faces_for_every_encoding(clip_files):
+    """The bits of augmented TBR frames are the augmented bits: the map is the same and no code is averaged."""
+    planes = {"encoding": "bitplanes", "bits": 4, "dt": 5000}
+    tbr = Windows(clip_files, TBR, "ann", 3, augmentation=Augmentation(), seed=3)
+    bits = Windows(clip_files, planes, "snn", 3, augmentation=Augmentation(), seed=3)
+    sample = tbr.samples[4]._replace(epoch=2)
+    codes = tbr[sample][0] * 15
+    steps = bits[sample][0].reshape(3, 4, 12, 16)
+    weights = torch.tensor([1.0, 2.0, 4.0, 8.0])[:, None, None]
+    assert torch.equal(codes[:, 0].round(), (steps * weights).sum(1))
+    assert not torch.equal(codes, tbr[4][0] * 15)
+    assert torch.equal(tbr[sample][0], tbr[sample][0])
+
+
+def test_without_change_augmentation_is_the_identity():
+    frames = np.random.default_rng(0).integers(0, 255, (2, 1, 9, 7), dtype=np.uint8)
+    still = Augmentation(rotation=0, scale=0, shift=0, flip=False)
+    assert np.array_equal(still(frames, np.random.default_rng(1)), frames)
+
+
+def test_samples_travel_to_loader_workers(clip_files):
+    data = Windows(clip_files, TBR, "ann", 3)
+    first = data[0][0]
+    assert torch.equal(pickle.loads(pickle.dumps(data))[0][0], first)

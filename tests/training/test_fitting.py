@@ -1,0 +1,84 @@
+"""Training ends with the same bits whether or not it was interrupted."""
+
+import pytest
+import torch
+from torch import nn
+
+from spikeva.training import Windows, fit, predict
+
+TRAINING = {
+    "epochs": 3, "max_steps": None, "samples_per_clip": 4, "batch_size": 8,
+    "learning_rate": 0.01, "weight_decay": 0.01, "loss": "emonet",
+}  # fmt: skip
+TRAINER = {"accelerator": "cpu", "gradient_clip_val": 1.0}
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(3 * 12 * 16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 2)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture
+def data(clip_files):
+    return Windows(clip_files, {"encoding": "tbr", "bits": 4, "dt": 5000}, "ann", 3)
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(data, tmp_path):
+    whole, broken = Net(), Net()
+    losses = fit(whole, data, TRAINING, checkpoint=tmp_path / "whole.ckpt", seed=1, trainer=TRAINER)
+    assert len(losses) == 6
+
+    def stop_in_epoch_2(*_: object) -> None:
+        calls.append(1)
+        if len(calls) == 4:  # the second batch of the second epoch
+            raise Killed
+
+    calls: list[int] = []
+    hook = broken.register_forward_pre_hook(stop_in_epoch_2)
+    with pytest.raises(Killed):
+        fit(broken, data, TRAINING, checkpoint=tmp_path / "broken.ckpt", seed=1, trainer=TRAINER)
+    hook.remove()
+    resumed = Net()
+    assert fit(resumed, data, TRAINING, checkpoint=tmp_path / "broken.ckpt", seed=1, trainer=TRAINER) == losses
+    for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert not list(tmp_path.glob("*.writing"))
+
+
+def test_another_seed_gives_another_run(data, tmp_path):
+    runs = [fit(Net(), data, TRAINING, checkpoint=tmp_path / f"{s}.ckpt", seed=s, trainer=TRAINER) for s in (1, 2)]
+    assert runs[0] != runs[1]
+
+
+def test_steps_can_be_limited(data, tmp_path):
+    losses = fit(Net(), data, TRAINING | {"max_steps": 3}, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)
+    assert len(losses) == 3
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path):
+    net = Net()
+    with torch.no_grad():
+        net.layers[1].weight.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="learning_rate"):
+        fit(net, data, TRAINING, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)
+
+
+def test_predictions_stand_in_the_order_of_the_samples(data):
+    net = Net()
+    found = predict(net, data, batch_size=5)
+    assert found.shape == (len(data), 2)
+    net.eval()
+    with torch.no_grad():
+        one = net(data[7][0][None])[0].numpy()
+    assert found[7] == pytest.approx(one, abs=1e-6)
