@@ -1,9 +1,8 @@
-"""ResNet-18 (He et al., 2016) in any width, for any number of input channels, with any activation.
+"""ResNet-18 (He et al., 2016) in any width, for any number of input channels.
 
 Its state_dict has torchvision's names, so torchvision's ImageNet weights load; torchvision itself is not needed.
 """
 
-from collections.abc import Callable
 from typing import get_args
 
 from torch import Tensor, nn
@@ -13,25 +12,19 @@ from spikeva.models.ann.checks import one_of, positive
 from spikeva.models.ann.options import Stem
 from spikeva.models.ann.weights import load_exactly, read_weights, spread_channels
 
-Activation = Callable[[int], nn.Module]
 IMAGENET_URL = (
     "https://download.pytorch.org/models/resnet18-f37072fd.pth"  # torchvision's ResNet18_Weights.IMAGENET1K_V1
 )
 
 
-def relu(channels: int) -> nn.Module:
-    """A ReLU; the default activation of every network here."""
-    return nn.ReLU(inplace=True)
-
-
 class BasicBlock(nn.Module):
     """Two 3 x 3 convolutions and the way around them."""
 
-    def __init__(self, in_channels: int, channels: int, stride: int, activation: Activation) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
-        self.act1 = activation(channels)
+        self.act1 = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.downsample: nn.Module = nn.Identity()
@@ -39,7 +32,7 @@ class BasicBlock(nn.Module):
             self.downsample = nn.Sequential(
                 nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
             )
-        self.act2 = activation(channels)
+        self.act2 = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.bn2(self.conv2(self.act1(self.bn1(self.conv1(x)))))
@@ -50,13 +43,10 @@ class ResNet18(nn.Module):
     """`[N, C, H, W]` -> `[N, features]`, `features = 8 * width`: ResNet-18 up to its global average pooling.
 
     stem "imagenet" is the original's (7 x 7 by stride 2, then max pooling: pictures of 100 pixels and more), "small"
-    the CIFAR form (3 x 3, no stride, no pooling: sixteen times the positions). `activation(channels)` makes each
-    activation.
+    the CIFAR form (3 x 3, no stride, no pooling: sixteen times the positions).
     """
 
-    def __init__(
-        self, in_channels: int, width: int = 64, stem: Stem = "imagenet", activation: Activation = relu
-    ) -> None:
+    def __init__(self, in_channels: int, width: int = 64, stem: Stem = "imagenet") -> None:
         super().__init__()
         positive(in_channels=in_channels, width=width)
         one_of("stem", stem, get_args(Stem))
@@ -68,18 +58,18 @@ class ResNet18(nn.Module):
             self.conv1 = nn.Conv2d(in_channels, width, 3, 1, 1, bias=False)
             self.maxpool = nn.Identity()
         self.bn1 = nn.BatchNorm2d(width)
-        self.act1 = activation(width)
-        self.layer1 = nn.Sequential(*self._stage(width, width, 1, activation))
-        self.layer2 = nn.Sequential(*self._stage(width, 2 * width, 2, activation))
-        self.layer3 = nn.Sequential(*self._stage(2 * width, 4 * width, 2, activation))
-        self.layer4 = nn.Sequential(*self._stage(4 * width, 8 * width, 2, activation))
+        self.act1 = nn.ReLU(inplace=True)
+        self.layer1 = nn.Sequential(*self._stage(width, width, 1))
+        self.layer2 = nn.Sequential(*self._stage(width, 2 * width, 2))
+        self.layer3 = nn.Sequential(*self._stage(2 * width, 4 * width, 2))
+        self.layer4 = nn.Sequential(*self._stage(4 * width, 8 * width, 2))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     @staticmethod
-    def _stage(in_channels: int, channels: int, stride: int, activation: Activation) -> tuple[nn.Module, nn.Module]:
-        return BasicBlock(in_channels, channels, stride, activation), BasicBlock(channels, channels, 1, activation)
+    def _stage(in_channels: int, channels: int, stride: int) -> tuple[nn.Module, nn.Module]:
+        return BasicBlock(in_channels, channels, stride), BasicBlock(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.act1(self.bn1(self.conv1(x))))
