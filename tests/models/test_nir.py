@@ -1,0 +1,147 @@
+"""NIR: what is written is read back with the same spikes, here and by snntorch."""
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from spikeva.cli import main
+from spikeva.errors import UserError
+from spikeva.models import create_model
+from spikeva.models.snn.nir_graph import export_nir, fold_norms, import_nir
+from spikeva.neurons.base import Neuron
+
+nir = pytest.importorskip("nir")
+T, SIZE = 1000, (8, 8)
+
+EXPORTABLE: dict[str, dict[str, Any]] = {
+    "lif": {},
+    "plif per channel": {"neuron": "plif", "per_channel": True},
+    "cuba": {"neuron": "cuba"},
+    "if": {"neuron": "if"},
+    "average pooling, tdbn, last": {"pool": "avg", "norm": "tdbn", "readout": "membrane_last", "theta": 0.7},
+    "no norm, count": {"norm": "none", "readout": "count", "beta": 0.5},
+}
+
+
+def trained(**options: Any) -> nn.Module:
+    """A small model whose norms have seen data and whose parameters are not those of the start."""
+    torch.manual_seed(0)
+    model = create_model("snn_convnet", in_channels=2, width=3, depth=2, grid=2, **options)
+    for _ in range(20):
+        model(events(16))
+    for parameter in model.parameters():
+        parameter.data += 0.05 * torch.randn(parameter.shape)
+    return model.eval()
+
+
+def events(steps: int = T) -> Tensor:
+    return (torch.rand(1, steps, 2, *SIZE, generator=torch.Generator().manual_seed(1)) < 0.1).float()
+
+
+def spikes(model: nn.Module, x: Tensor) -> tuple[list[Tensor], Tensor]:
+    """(spikes of every layer, prediction)."""
+    found: list[Tensor] = []
+    hooks = [
+        m.register_forward_hook(lambda _m, _i, out: found.append(out[0]))
+        for m in model.modules()
+        if isinstance(m, Neuron) and m.spiking
+    ]
+    with torch.no_grad():
+        prediction = model(x)
+    for hook in hooks:
+        hook.remove()
+    return found, prediction
+
+
+@pytest.mark.parametrize("case", EXPORTABLE)
+def test_round_trip_gives_the_same_spikes(case: str, tmp_path: Path) -> None:
+    model = trained(**EXPORTABLE[case])
+    made = import_nir(export_nir(model, tmp_path / "model.nir", SIZE))
+    before, prediction = spikes(fold_norms(model), events())
+    after, imported = spikes(made, events())
+    assert all(0 < float(s.mean()) < 1 for s in before)
+    assert [int((a != b).sum()) for a, b in zip(before, after, strict=True)] == [0, 0]
+    assert torch.equal(prediction, imported)
+    unfolded, _ = spikes(model, events())
+    assert [int((a != b).sum()) for a, b in zip(before, unfolded, strict=True)] == [0, 0]
+
+
+@pytest.mark.parametrize("case", [case for case in EXPORTABLE if case != "if"])
+def test_snntorch_reads_the_same_spikes(case: str, tmp_path: Path) -> None:
+    import_from_nir = pytest.importorskip("snntorch.import_nir").import_from_nir
+    import snntorch
+
+    model = trained(**EXPORTABLE[case])
+    ours, _ = spikes(fold_norms(model), events())
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+        net = import_from_nir(nir.read(export_nir(model, tmp_path / "model.nir", SIZE)))
+    theirs: dict[str, list[Tensor]] = {}
+    for name, module in net.named_modules():
+        if isinstance(module, (snntorch.Leaky, snntorch.Synaptic)):
+            theirs[name] = []
+            module.register_forward_hook(
+                lambda _m, _i, out, name=name: theirs[name].append(out[0] if isinstance(out, tuple) else out)
+            )
+    state = None
+    with torch.no_grad():
+        for step in events()[0]:
+            out = net(step, state)
+            state = out[1] if isinstance(out, tuple) else None
+    assert [int((torch.stack(b) != a[:, 0]).sum()) for a, b in zip(ours, theirs.values(), strict=True)] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"reset": "subtract"}, "reset 'subtract' cannot be exported: NIR's LIF resets to a value"),
+        ({"neuron": "alif"}, "ALIF cannot be exported"),
+        ({"pool": "max"}, "pool='max' cannot be exported"),
+        ({"norm": "bntt", "steps": 16}, "norm PerStepBatchNorm2d cannot be exported"),
+        ({"readout": "weighted"}, "readout 'weighted' cannot be exported"),
+    ],
+)
+def test_what_nir_has_no_node_for_is_refused(options: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=reason):
+        export_nir(trained(**options), tmp_path / "model.nir", SIZE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_refusals(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="takes a chain of layers"):
+        export_nir(create_model("snn_sew_resnet18", in_channels=2, width=4), tmp_path / "model.nir", (32, 32))
+    with pytest.raises(UserError, match="comes to 3 x 3 before the grid of 2 x 2"):
+        export_nir(trained(), tmp_path / "model.nir", (12, 12))
+    (tmp_path / "text.nir").write_text("nothing")
+    with pytest.raises(UserError, match="is not a NIR graph"):
+        import_nir(tmp_path / "text.nir")
+    with pytest.raises(UserError, match="there is no file"):
+        import_nir(tmp_path / "none.nir")
+
+
+def test_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = tmp_path / "cell"
+    cell.mkdir()
+    options = {"width": 3, "depth": 2, "grid": 2}
+    model = create_model("snn_convnet", in_channels=2, **options).eval()
+    save_file(model.state_dict(), cell / "model.safetensors")
+    config = {
+        "model": {"model": "snn_convnet", **options},
+        "encoding": {"encoding": "spikes", "steps": 8},
+        "window": {"frames": 4},
+        "regression": {"size": 8},
+    }
+    (cell / "config.yaml").write_text(yaml.safe_dump(config))
+    assert main(["export", str(cell), "--out", str(tmp_path / "m.nir")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "m.nir")
+    made = import_nir(tmp_path / "m.nir")
+    assert torch.equal(made(events(8)), fold_norms(model)(events(8)))
+
+    assert main(["export", str(tmp_path), "--out", str(tmp_path / "n.nir")]) == 2
+    assert "has no config.yaml: give the folder of a trained cell" in capsys.readouterr().err
