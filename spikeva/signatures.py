@@ -15,23 +15,22 @@ _ROOT = Path(__file__).parent
 
 
 def parameters_of(registry: Registry[Any], name: str) -> Mapping[str, inspect.Parameter]:
-    """Keyword arguments of the entry `name`, in order; `**options: Unpack[TypedDict]` is spelled out.
+    """Keyword arguments of the entry `name`, in order; `**options: Unpack[NeuronOptions]` is spelled out.
 
     A built-in entry is read from its source file, anything else by `inspect`. Annotations are strings. A bare
-    `**options` stays as one parameter of kind VAR_KEYWORD. Raises ValueError for an unknown name.
+    `**options` means the options of all neurons where the entry is a neuron, else it stays as one parameter of kind
+    VAR_KEYWORD. Raises ValueError for an unknown name.
     """
     module = registry.module_of(name)
-    if module is not None:
-        return _from_source(module, name)
-    found = dict(inspect.signature(registry.get(name)).parameters)
-    return MappingProxyType(_spelled_out(found))
+    found = dict(inspect.signature(registry.get(name)).parameters) if module is None else _from_source(module, name)
+    return MappingProxyType(_spelled_out(found, bare=registry.kind == "neuron"))
 
 
-def _spelled_out(found: dict[str, inspect.Parameter]) -> dict[str, inspect.Parameter]:
+def _spelled_out(found: dict[str, inspect.Parameter], bare: bool) -> dict[str, inspect.Parameter]:
     from spikeva.neurons.options import NeuronOptions
 
     last = next((p for p in found.values() if p.kind is p.VAR_KEYWORD), None)
-    if last is None or "NeuronOptions" not in str(last.annotation):
+    if last is None or not (bare or "NeuronOptions" in str(last.annotation)):
         return found
     options = {
         n: inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=_text(t))
@@ -45,14 +44,14 @@ def _text(annotation: Any) -> str:
 
 
 @cache
-def _from_source(module: str, name: str) -> Mapping[str, inspect.Parameter]:
+def _from_source(module: str, name: str) -> dict[str, inspect.Parameter]:
     path = _ROOT.joinpath(*module.split(".")[1:])
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     body = ast.parse(path.read_text(encoding="utf-8")).body
     aliases = _option_types(body)
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and name in map(_registered_name, node.decorator_list):
-            return MappingProxyType(_spelled_out(_arguments(node, aliases)))
+            return _arguments(node, aliases)
     raise LookupError(f"{path} registers no {name!r}")
 
 

@@ -1,0 +1,123 @@
+"""The public checks pass over the registries, and each finds what it is for."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from spikeva.datasets import ClipSet
+from spikeva.encode import Encoding, list_encodings, register_encoding
+from spikeva.encode.base import REGISTRY
+from spikeva.events import EventStream, write_clip
+from spikeva.models import MODELS, register_model
+from spikeva.neurons import NEURONS, register_neuron
+from spikeva.neurons.lif import LIF
+from spikeva.testing import check_dataset, check_encoding, check_model, check_neuron
+
+
+class Doubled(LIF):
+    """A LIF on twice its input."""
+
+    @staticmethod
+    def step(x: Any, state: Any, p: Any, rule: Any) -> Any:
+        return LIF.step(2 * x, state, p, rule)
+
+    def __init__(self, beta: float = 0.9, **options: Any) -> None:
+        super().__init__(beta, **options)
+
+
+@pytest.fixture(autouse=True)
+def _own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is gone after it."""
+    for registry in (NEURONS, MODELS, REGISTRY):
+        for name in registry.names():  # a module registers its names once, when it is imported
+            registry.get(name)
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+
+
+@pytest.mark.parametrize("name", list_encodings())
+def test_every_encoding_keeps_the_contract(name: str) -> None:
+    check_encoding(name)
+
+
+def test_an_encoding_that_sees_the_future_is_found() -> None:
+    @register_encoding("test_future")
+    class Future(Encoding):
+        @property
+        def grid(self) -> tuple[int, int]:
+            return 1, 1000
+
+        def encode(self, events: EventStream, edges: NDArray[Any], bounds: NDArray[Any]) -> NDArray[Any]:
+            counts = np.zeros((len(edges), 2, events.size[1], events.size[0]), np.uint16)
+            for k, (start, _) in enumerate(bounds):
+                np.add.at(counts[k], (events.p[start:], events.y[start:], events.x[start:]), 1)
+            return counts
+
+    with pytest.raises(AssertionError, match="depends on events outside its span"):
+        check_encoding("test_future")
+
+
+def test_a_neuron_that_remembers_is_found() -> None:
+    @register_neuron("test_remembers")
+    class Remembers(LIF):
+        """Goes on from where the last call ended."""
+
+        kept = None
+
+        def __init__(self, beta: float = 0.9, **options: Any) -> None:
+            super().__init__(beta, **options)
+
+        def forward(self, x: torch.Tensor, state: Any = None, norm: Any = None) -> Any:
+            out, self.kept = super().forward(x, self.kept if state is None else state, norm)
+            return out, self.kept
+
+    with pytest.raises(AssertionError, match="neuron 'test_remembers'"):
+        check_neuron("test_remembers")
+
+
+def test_a_subclass_with_another_step_gets_no_kernel_of_its_base() -> None:
+    register_neuron("test_doubled")(Doubled)
+    check_neuron("test_doubled")
+
+
+def test_a_model_that_looks_at_the_oldest_frame_is_found() -> None:
+    @register_model("test_oldest")
+    class Oldest(torch.nn.Module):
+        def __init__(self, in_channels: int) -> None:
+            super().__init__()
+            self.net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(2))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.ndim != 5:
+                raise ValueError("a model takes [B, T, C, H, W]")
+            return self.net(x[:, 0])
+
+    with pytest.raises(AssertionError, match="newest time step has no influence"):
+        check_model("test_oldest")
+
+
+def clips(folder: Path, *, valence: float = 0.5, people: int = 3) -> ClipSet:
+    for i in range(people):
+        events = EventStream(
+            np.arange(5) * 1000, np.zeros(5, np.uint16), np.zeros(5, np.uint16), np.ones(5, np.uint8), (4, 4)
+        )
+        labels = {
+            "t_us": np.array([2000, 4000]),
+            "valence": np.full(2, valence, np.float32),
+            "arousal": np.zeros(2, np.float32),
+        }
+        attributes: dict[str, str | int | float] = {"subject": f"s{i}", "clip": "c0", "domain": "test", "synthetic": 1}
+        write_clip(folder / f"s{i}.h5", events, labels=labels, attributes=attributes)
+    return ClipSet.read(folder)
+
+
+def test_a_dataset_is_checked(tmp_path: Path) -> None:
+    check_dataset(clips(tmp_path))
+
+
+def test_labels_out_of_range_are_found(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"s0.h5: valence must lie from -1 to 1"):
+        check_dataset(clips(tmp_path, valence=5.0))
