@@ -41,25 +41,24 @@ def write_clip(
 ) -> None:
     """Write a clip file: the whole of it or nothing.
 
-    `events` may be blocks in order of time (`iter_events`), so that a long recording never lies in memory.
+    `events` may be blocks in order of time (`open_events(...).blocks()`), so that a long recording never lies in memory.
     `labels` are arrays of numbers or strings, `attributes` single values. The same input gives the same bytes.
     Raises UserError for labels or attributes that cannot be stored and for blocks out of order.
     """
+    count = len(events) if isinstance(events, EventStream) else None
     blocks = iter([events]) if isinstance(events, EventStream) else iter(events)
     first = next(blocks, None)
     if first is None:
         raise UserError("no block of events to write; a clip without events is written from EventStream.empty(size)")
     checked = {name: _attribute(name, value) for name, value in (attributes or {}).items()}
     arrays = {name: _label(name, values) for name, values in (labels or {}).items()}
-    # libver "latest": HDF5 then guards its own metadata with checksums
-    with whole_file(path) as part, h5py.File(part, "w", libver="latest") as file:
-        count, start, step = _write_events(file, in_order(chain([first], blocks)))
+    with whole_file(path) as part, _create(part) as file:
+        count, start, step = _write_events(file, in_order(chain([first], blocks)), count)
         for name, array in arrays.items():
-            kwargs = _storage(array.shape) if array.size else {}
-            file.create_dataset(f"labels/{name}", data=array, **kwargs)
+            file.create_dataset(f"labels/{name}", data=array, **_storage(array.shape))
         own = (FORMAT, VERSION, *first.size, count, start, step)
         for key, value in chain(zip(_OWN, own, strict=True), checked.items()):
-            file.attrs[key] = value
+            file.attrs[key] = _fixed(value) if isinstance(value, str) else value
 
 
 class EventClip:
@@ -177,17 +176,36 @@ def read_manifest(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
         raise EventFileError(path, found, "Run `spikeva prepare`, or write_manifest on the folder.") from error
 
 
+def _create(path: Path) -> h5py.File:
+    """A new HDF5 file that guards its own metadata with checksums (the latest format) and spends little on them:
+    attributes lie in the object's header, and no space is set aside."""
+    create, access = h5py.h5p.create(h5py.h5p.FILE_CREATE), h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    create.set_obj_track_times(False)
+    create.set_obj_track_times(False)  # the same input gives the same bytes at any time
+    create.set_attr_phase_change(1000, 0)
+    create.set_file_space_strategy(h5py.h5f.FSPACE_STRATEGY_NONE, False, 1)
+    access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, create, access))
+
+
 def _storage(shape: tuple[int, ...]) -> dict[str, Any]:
-    """Dataset options: chunks, compression, a checksum a chunk."""
+    """Dataset options: chunks, compression, a checksum a chunk; nothing where there are no values."""
+    if 0 in shape:
+        return {}
     chunks = (min(shape[0], CHUNK), *shape[1:])
     blosc = hdf5plugin.Blosc2(cname="zstd", clevel=5, filters=hdf5plugin.Blosc2.SHUFFLE)
     return {"chunks": chunks, "fletcher32": True, **blosc}
 
 
-def _write_events(file: h5py.File, blocks: Iterator[EventStream]) -> tuple[int, int, int]:
-    """Append blocks to `/events` and index them; returns (events, time of the index's first entry, its step) in us."""
-    storage = _storage((CHUNK,))
-    columns = {n: file.create_dataset(f"events/{n}", (0,), d, maxshape=(None,), **storage) for n, d in COLUMNS.items()}
+def _write_events(file: h5py.File, blocks: Iterator[EventStream], total: int | None) -> tuple[int, int, int]:
+    """Append blocks to `/events` and index them; returns (events, time of the index's first entry, its step) in us.
+
+    `total` events are known to come, or None: a column that need not grow takes less of the file.
+    """
+    shape = {"shape": (total,)} if total is not None else {"shape": (0,), "maxshape": (None,)}
+    storage = _storage((CHUNK if total is None else total,))
+    columns = {name: file.create_dataset(f"events/{name}", dtype=d, **shape, **storage) for name, d in COLUMNS.items()}
     count, last = 0, None
     times: list[NDArray[np.int64]] = []  # of the first event in each new millisecond
     places: list[NDArray[np.int64]] = []
@@ -195,8 +213,9 @@ def _write_events(file: h5py.File, blocks: Iterator[EventStream]) -> tuple[int, 
         if not len(block):
             continue
         for name, dataset in columns.items():
-            dataset.resize((count + len(block),))
-            dataset[count:] = getattr(block, name)
+            if total is None:
+                dataset.resize((count + len(block),))
+            dataset[count : count + len(block)] = getattr(block, name)
         ms = block.t // 1000
         new = np.flatnonzero(np.diff(ms, prepend=ms[0] - 1 if last is None else last // 1000))
         times.append(ms[new])
@@ -217,7 +236,7 @@ def _write_events(file: h5py.File, blocks: Iterator[EventStream]) -> tuple[int, 
 
 def _attribute(name: str, value: Any) -> Attribute:
     plain = _plain(value)
-    if name in _OWN or not isinstance(plain, str | int | float):
+    if name in _OWN or not isinstance(plain, str | int | float) or (isinstance(plain, str) and "\0" in plain):
         what = "is the store's own" if name in _OWN else f"is a {type(value).__name__}"
         raise UserError(f"clip attribute {name!r} {what}; attributes are str, int or float under a name of your own")
     return plain
@@ -234,8 +253,15 @@ def _label(name: str, values: Any) -> NDArray[Any]:
     return array
 
 
+def _fixed(text: str) -> NDArray[Any]:
+    """A string as HDF5 holds it in place; one of free length would cost the file a heap of 4 kB."""
+    encoded = text.encode()
+    return np.array(encoded, h5py.string_dtype("utf-8", max(1, len(encoded))))
+
+
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    plain = value.item() if isinstance(value, np.generic) else value
+    return plain.decode() if isinstance(plain, bytes) else plain
 
 
 class _reading:

@@ -23,7 +23,7 @@ class Hdf5Reader(EventReader):
         super().__init__(path, size, strict)
         with self._open() as file:
             events = file.get("events")
-            if file.attrs.get("format") == FORMAT:
+            if file.attrs.get("format", b"") in (FORMAT, FORMAT.encode()):
                 self.format, stated = "clip", (int(file.attrs["width"]), int(file.attrs["height"]))
             elif isinstance(events, h5py.Dataset) and events.ndim == 2 and events.shape[1] == 4:
                 self.format, stated = "v2e", None

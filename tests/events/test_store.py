@@ -33,7 +33,7 @@ def test_clip_round_trip_with_labels_and_attributes(tmp_path: Path) -> None:
         "landmarks": np.arange(8.0).reshape(2, 2, 2),
         "none": np.empty((0, 2)),
     }
-    attributes = {"subject": "s01", "synthetic": 1, "cutoff_hz": 30.5}
+    attributes = {"subject": "s01", "note": "", "ü": "é" * 300, "synthetic": 1, "cutoff_hz": 30.5}
     events = random_stream(50_000, 1_600_000)
     write_clip(tmp_path / "a.h5", events, labels=labels, attributes=attributes)
     with EventClip(tmp_path / "a.h5") as clip:
