@@ -129,19 +129,19 @@ def make_clip(
     rng = rig.who.rng(clip, 51)
     script = Script(rig.who, rng, seconds, posed, nuisance, style, arousal_motion)
     scene = draw_scene(rig.who, domain, rng)
-    crop = width == height
     film = domain == "afew-va-like"
-    low, high = ((0.205, 0.245) if film else (0.185, 0.215)) if crop else ((0.11, 0.17) if film else (0.128, 0.142))
-    scale = height * rng.uniform(low, high)
-    anchor = np.array([0.5, 0.5 - 0.10 * scale / height if crop else 0.42]) + rng.uniform(-1, 1, 2) * (
-        [0.02, 0.015] if crop else [0.08, 0.03]
-    )
+    if width == height:  # a face crop: brows to chin fill the picture, as in a crop from landmarks
+        scale = height * rng.uniform(*((0.29, 0.34) if film else (0.27, 0.31)))
+        eyes = np.array([0.5, 0.29]) + rng.uniform(-1, 1, 2) * 0.015
+    else:
+        scale = height * rng.uniform(*((0.11, 0.17) if film else (0.128, 0.142)))
+        eyes = np.array([0.5, 0.42]) + rng.uniform(-1, 1, 2) * [0.08, 0.03]
     renderer = Renderer(rig, (width, height), scene, density=2.6 * scale)
 
     times = np.arange(round(seconds * fps)) / fps
     moments = script.at(times)
     moments.light[:] *= 1 + flicker * np.cos(2 * np.pi * 100 * times)
-    pose = _pose(moments, scale, anchor * [width, height])
+    pose = _pose(moments, scale, eyes * [width, height])
     features = rig.features(moments.units, moments.gaze)
     frames = np.empty((len(times), height, width), np.float32)
     rgb = np.empty((len(times), height, width, 3), np.uint8) if colour else None
@@ -153,7 +153,7 @@ def make_clip(
 
     label_times = np.arange(round(seconds * label_fps)) / label_fps
     labels = script.at(label_times)
-    landmarks = _landmarks(rig, renderer, labels, _pose(labels, scale, anchor * [width, height]))
+    landmarks = _landmarks(rig, renderer, labels, _pose(labels, scale, eyes * [width, height]))
     margin = 0.12 * np.ptp(landmarks, axis=1)
     box = np.concatenate([landmarks.min(1) - margin, landmarks.max(1) + margin], 1)
     states = np.array(labels.emotions)

@@ -37,7 +37,7 @@ def draw_scene(who: Identity, domain: str, rng: np.random.Generator) -> Scene:
         ambient = np.full(3, 0.22)
         grey = np.linspace(0.34, 0.20, 64)[:, None] * np.linspace(0.9, 1.1, 64)[None, :]
         background = np.repeat(grey[:, :, None], 3, 2)
-        lens = 0.9
+        lens = 0.75
     luminance = float(who.skin @ [0.299, 0.587, 0.114])
     exposure = (0.34 / (1.1 * luminance)) ** 0.6
     return Scene(

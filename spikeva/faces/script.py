@@ -140,12 +140,12 @@ class Script:
         self._who, self._posed = who, posed is not None
         self._nuisance, self._coupling = nuisance, arousal_motion
         self.segments = self._draw_segments(rng, seconds, posed, style)
-        rest = 0.35 if self._posed else 1.0  # of the head's unrest: a posing subject sits still
-        self._angle_sd = np.array([0.10, 0.05, 0.035]) * rest * np.exp(rng.normal(0, 0.25))
+        rest = 0.75 if self._posed else 1.0  # of the head's unrest: a posing subject sits stiller
+        self._angle_sd = np.array([0.12, 0.06, 0.04]) * rest * np.exp(rng.normal(0, 0.25))
         self._angle_mean = (
             np.array([0.22, 0.08, 0.05]) * (0.5 if self._posed else 1) * np.clip(rng.normal(size=3), -2.2, 2.2)
         )
-        self._angles, self._shift = Drift(rng, 3, 0.45), Drift(rng, 3, 0.40)
+        self._angles, self._shift = Drift(rng, 3, 0.6), Drift(rng, 3, 0.5)
         self._shift_sd = np.array([0.07, 0.05, 0.02]) * rest
         self._unit_noise = Drift(rng, len(ACTION_UNITS), 0.8)
         self._light = Drift(rng, 1, 0.7)

@@ -11,6 +11,7 @@ import pytest
 from spikeva import faces
 from spikeva.cli import main
 from spikeva.datasets.afew_va import AFEWVA
+from spikeva.datasets.nefer import NEFER
 from spikeva.events import read_events
 from spikeva.faces import layouts
 
@@ -69,6 +70,12 @@ def test_nefer_like_tree_has_the_layout(tmp_path: Path) -> None:
     rows = (tmp_path / "annotations/expected_emotions/validation_event.csv").read_text().splitlines()
     assert len(rows) == 51
     assert rows[7] == f"user_03,{name},../event_frame_NEW/user_03/{name}/frame_07.png,Happiness"
+    found = NEFER(tmp_path)
+    assert not found.findings
+    assert [(r.user, r.split, r.emotion) for r in found] == [
+        ("user_00", "train", "sadness"),
+        ("user_03", "validation", "happiness"),
+    ]
     train = (tmp_path / "annotations/expected_emotions/train_event.csv").read_text()
     assert train.count("Sadness") == 51
     box = np.load(tmp_path / "exact" / f"{name}.npz")["box"]
