@@ -46,13 +46,13 @@ def plane(label: Array, predicted: Array, kind: str = "snn", ax: Axes | None = N
     return ax
 
 
-def trajectories(label: Array, predictions: Mapping[str, Array], ax: Axes | None = None) -> Axes:
-    """Axes with the way of one clip through the plane; `label` and each prediction [frames, 2], keys "ann" or "snn".
+def trajectories(label: Array | None, predictions: Mapping[str, Array], ax: Axes | None = None) -> Axes:
+    """Axes with the way of one clip through the plane; `label` (if known) and predictions [frames, 2], keys "ann", "snn".
 
     The dot marks the first frame, the arrow the last.
     """
     ax = sectors(ax=ax)
-    for kind, path in [("label", label), *predictions.items()]:
+    for kind, path in [*([] if label is None else [("label", label)]), *predictions.items()]:
         path = np.asarray(path, float)
         colour, style = COLOURS[kind], LINES.get(kind, "-")
         ax.plot(*path.T, style, color=colour, linewidth=2.2 if kind == "label" else 1.4, label=kind)

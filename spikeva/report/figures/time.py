@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from spikeva.report.figures.style import COLOURS, INK, LINES, axes
 
@@ -38,7 +39,7 @@ def raster(spikes: npt.NDArray[Any], name: str = "", ax: Axes | None = None) -> 
     ax.set(xlabel="time step", ylabel=f"{spikes.shape[1]} neurons", xlim=(-0.5, len(spikes) - 0.5), title=name)
     ax.set_ylim(-0.5, spikes.shape[1] - 0.5)
     ax.set_yticks([])
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
 
 
