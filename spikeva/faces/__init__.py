@@ -2,10 +2,11 @@
 
 Three layers, each usable alone: the rig (`draw_identity`, `build_rig`: who, which action units -> geometry), the
 renderer (`Renderer`: geometry -> luminance or RGB), the script (`Script`: emotions over time -> action units,
-valence, arousal). `make_clip` puts them together."""
+valence, arousal). `make_clip` puts them together.
+"""
 
 from spikeva.faces.action_units import ACTION_UNITS
-from spikeva.faces.clip import PRESETS, FaceClip, describe, make_clip, pixel
+from spikeva.faces.clip import PRESETS, FaceClip, make_clip, pixel
 from spikeva.faces.identity import DOMAINS, Identity, draw_identity
 from spikeva.faces.render import Pose, Renderer, Scene
 from spikeva.faces.rig import Rig, build_rig
@@ -26,7 +27,6 @@ __all__ = [
     "Scene",
     "Script",
     "build_rig",
-    "describe",
     "draw_identity",
     "expression",
     "make_clip",

@@ -2,7 +2,8 @@
 
 A lobe is a Gaussian of the canonical face plane with a displacement: centre (cx, cy), widths (sx, sy), shift (dx, dy,
 dz), given for the right half of the picture and mirrored for the left. The numbers were found by eye (chosen here)
-after the descriptions of the FACS manual (Ekman and Friesen 1978)."""
+after the descriptions of the FACS manual (Ekman and Friesen 1978).
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,8 @@ def displacements(lobes: dict[int, Array], points: Array, scale_y: tuple[Array, 
     the jaw.
 
     `scale_y` maps the y of the average face to this person's (two rising arrays for interpolation): lobes are written
-    for the average."""
+    for the average.
+    """
     x, y = points[:, 0], np.interp(points[:, 1], scale_y[1], scale_y[0])
     out = np.zeros((len(ACTION_UNITS), 2, len(points), 3))
     for unit, table in lobes.items():

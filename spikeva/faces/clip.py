@@ -1,13 +1,11 @@
 """A clip: one person, one script, one scene, rendered with its exact labels."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikeva.errors import UserError
-from spikeva.faces.action_units import ACTION_UNITS
 from spikeva.faces.identity import check_domain
 from spikeva.faces.render import Pose, Renderer
 from spikeva.faces.rig import Rig, cached_rig
@@ -55,7 +53,8 @@ class FaceClip:
     late, smoothed, noisy), the strongest state `emotions` [L], `landmarks` [L, 68, 2] in pixels (iBUG order, pixel
     centres at .5), `box` [L, 4] x0, y0, x1, y1, `action_units` [L, A, 2] in the order of `faces.ACTION_UNITS` for the
     left and right half of the picture. `emotion`: the posed one (nefer-like) or the most frequent one. `rgb` [T, H,
-    W, 3] uint8 when asked for."""
+    W, 3] uint8 when asked for.
+    """
 
     domain: str
     subject: str
@@ -107,7 +106,8 @@ def make_clip(
     noise and light, `style` how variously an emotion is shown (`faces.PRESETS`); `arousal_motion` lets the head move
     more in aroused moments (a leak, kept for showing it); `flicker` is the depth of a 100 Hz lamp's flicker. A
     nefer-like clip poses `emotion`, by default the seven emotions in turn over the clips. Labels at `label_fps` start
-    at 0 s. Raises UserError."""
+    at 0 s. Raises UserError.
+    """
     check_domain(domain)
     if clip < 0:
         raise UserError(f"clip counts from 0, got {clip}")
@@ -182,7 +182,8 @@ def make_clip(
 
 def rate(exact: Array, rng: np.random.Generator) -> Float:
     """[L] float32 in tenths: `exact` [L] as a rater gives it, averaged over the last 5 labels, off by up to a step,
-    in integers / 10."""
+    in integers / 10.
+    """
     padded = np.concatenate([np.full(4, exact[0]), exact])
     late = np.convolve(padded, np.full(5, 0.2), mode="valid")
     slips = np.repeat(rng.integers(-1, 2, len(exact) // 5 + 1), 5)[: len(exact)]
@@ -209,11 +210,3 @@ def _landmarks(rig: Rig, renderer: Renderer, moments: Moments, pose: Pose) -> Ar
         best = np.where(np.arange(17) < 8, across.argmin(1), across.argmax(1))
         marks[t, :17] = places[np.arange(17), best]
     return marks
-
-
-def describe(clip: FaceClip) -> dict[str, Any]:
-    """The names and numbers that identify a clip: domain, subject, clip, emotion, synthetic = 1."""
-    return {"domain": clip.domain, "subject": clip.subject, "clip": clip.name, "emotion": clip.emotion, "synthetic": 1}
-
-
-__all__ = ["ACTION_UNITS", "PIXELS", "PRESETS", "FaceClip", "describe", "make_clip", "pixel", "rate"]

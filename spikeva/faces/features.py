@@ -26,7 +26,8 @@ class Features:
     """`eyes` [T, 2, 11] (columns above), `mouth` [T, 4, 33] heights of outer/inner upper, inner/outer lower lip
     between the corners `corners` [T, 2], `teeth` [T, 2] edges of upper and lower teeth, `landmarks` [T, 68, 3] in the
     head frame. `contour` [T, 17, 6, 3]: places
-    that landmarks 0-16 may take, since the outline of a face depends on the view."""
+    that landmarks 0-16 may take, since the outline of a face depends on the view.
+    """
 
     eyes: Array
     mouth: Array
@@ -90,7 +91,8 @@ def canonical_landmarks(who: Identity) -> Array:
 
 def _contour(who: Identity) -> Array:
     """[17 * 6, 2] canonical points at the heights of landmarks 0-16, from the cheek to the side: the outline runs
-    through one of each six."""
+    through one of each six.
+    """
     jaw = canonical_landmarks(who)[:17]
     w = np.maximum(half_width(who, jaw[:, 1]), 1e-6)
     share = np.clip(jaw[:, :1] / w[:, None] * np.linspace(0.75, 1.25, 6), -0.995, 0.995)

@@ -27,8 +27,8 @@ def check_domain(domain: str) -> str:
 class Identity:
     """One person. Lengths are in half face widths (about 70 mm), colours are linear RGB, the rest lies in 0..1.
 
-    `gains`, `resting` [A, 2] are habits of expression per action unit and side; `lobes` [n, 8] perturbs where and how
-    far the action units move this person's skin (all ones and zeros for `afew-va-like`).
+    `gains`, `resting` [A, 2] are habits of expression per action unit and side; `lobe_jitter` is how far the action
+    units move this person's skin in other places and directions than the average's (0 for `afew-va-like`).
     """
 
     name: str
@@ -114,14 +114,13 @@ def draw_identity(domain: str, identity: int, seed: int = 0) -> Identity:
     style = str(r.choice(styles))
     if not female and r.random() < 0.05 + 0.45 * age:
         style = str(r.choice(["receding", "receding", "bald"]))
-    spread = 1.0 if film else 1.25
+    spread, shift = (1.0, 0.0) if film else (1.25, 1.0)
 
     def vary(mean: float, sd: float) -> float:
         return float(mean + sd * spread * np.clip(r.normal(), -2, 2))
 
-    shift = 0.0 if film else 1.0
     return Identity(
-        name=f"{'actor' if film else 'user'}_{identity:03d}" if film else f"user_{identity:02d}",
+        name=f"actor_{identity:03d}" if film else f"user_{identity:02d}",
         female=female,
         age=age,
         face_width=vary(1.0 if not female else 0.97, 0.045),

@@ -2,7 +2,8 @@
 
 Beside the layout lies what the real datasets do not have: `exact/<clip>.npz` with the exact labels, landmarks, box
 and action units, and `SYNTHETIC.txt`. A clip appears whole or not at all, and is a function of its numbers alone, so
-any number of workers may write."""
+any number of workers may write.
+"""
 
 import json
 import os
@@ -116,7 +117,8 @@ def write_video(job: Job, root: Path, record: Recorder, **make: Any) -> None:
     """Write one posed video as NEFER has it: a 1280 x 720 event recording.
 
     Rendered at half the size and enlarged (cubic): the nefer-like lens resolves no more. `record` makes events of the
-    frames."""
+    frames.
+    """
     width, height = make.pop("size", CAMERA_SIZE)
     clip = make_clip("nefer-like", job.identity, job.clip, size=(width // 2, height // 2), **make)
     enlarged = (cv2.resize(f, (width, height), interpolation=cv2.INTER_CUBIC) for f in clip.frames)
@@ -131,7 +133,8 @@ def write_annotations(videos: Sequence[Job], root: Path, seed: int = 0) -> None:
     """Write NEFER's CSVs: expected emotions, and reported ones, which agree with them in about two of three videos.
 
     As in the original there is no header, the paths are stale (`../event_frame_NEW/...`) and every video has 51 rows.
-    Every fourth person is in validation."""
+    Every fourth person is in validation.
+    """
     folder = root / "annotations"
     for kind in ("expected", "reported"):
         suffix = "" if kind == "expected" else "_subjective"

@@ -19,8 +19,9 @@ EXPONENT = 2.25  # of the superellipse a horizontal section is
 @dataclass(frozen=True)
 class Mesh:
     """`vertices` [n, 3]; `chart` [n, 2] canonical (x, y), for hair (azimuth, y); `aux` [n] hair mask or shade;
-    `turn` [n] share of the head's rotation; `triangles` [m, 3]; `material` [m]; `grids` [g, 4] first vertex, rows,
-    columns, wraps."""
+    `turn` [n] share of the head's rotation; `triangles` [m, 3]; `material` [m]; `grids` [g, 3] first vertex, rows,
+    columns; the last column repeats the first.
+    """
 
     vertices: NDArray[np.float32]
     chart: NDArray[np.float32]
@@ -257,7 +258,7 @@ def build_mesh(who: Identity, detail: float = 1.0) -> Mesh:
             cells = cells[(mask.ravel()[cells - first] > -0.25).any(1)]
         triangles.append(cells)
         material.append(np.full(len(cells), kind))
-        grids.append((first, r, c, 1))
+        grids.append((first, r, c))
         first += r * c
 
     def join(i: int, width: int) -> Array:

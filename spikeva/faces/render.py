@@ -18,7 +18,8 @@ DISTANCE = 9.0  # of the camera, head units
 @dataclass(frozen=True)
 class Scene:
     """What surrounds a person: `lights` [2, 6] direction and RGB, `ambient` [3], `background` [n, m, 3] linear RGB,
-    `lens` blur in output pixels, `exposure`."""
+    `lens` blur in output pixels, `exposure`.
+    """
 
     lights: Array
     ambient: Array
@@ -31,7 +32,8 @@ class Scene:
 class Pose:
     """Where the head is, per frame: `angles` [T, 3] yaw, pitch, roll (rad), `centre` [T, 2] of the pivot in output
     pixels, `scale` [T] pixels per head unit, `gain` [T] of the light, `pan` [T, 2] of the background in its own
-    texels."""
+    texels.
+    """
 
     angles: Array
     centre: Array
@@ -57,7 +59,8 @@ def _srgb_table() -> Array:
 
 def lens_kernel(sigma: float) -> Array:
     """Even kernel that filters and halves a 2 x 2 supersampled picture: a Gaussian of `sigma` output pixels over the
-    pixel's box."""
+    pixel's box.
+    """
     s = max(2 * sigma, 0.2)
     half = 1 + int(np.ceil(2.6 * s))
     at = np.arange(-half, half) + 0.5
@@ -156,7 +159,8 @@ class Renderer:
 
     def _boxes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """What is drawn (x0, y0, x1, y1): the box of supersampled pixels to shade, and that of output pixels to
-        develop from them."""
+        develop from them.
+        """
         reach = len(self._kernel) // 2
         low = np.floor((self._screen[:, :2].min(0) - reach) / 2)
         high = np.ceil((self._screen[:, :2].max(0) + reach) / 2)

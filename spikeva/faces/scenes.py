@@ -18,7 +18,8 @@ def _lamp(azimuth: float, elevation: float, colour: Array) -> Array:
 
 def draw_scene(who: Identity, domain: str, rng: np.random.Generator) -> Scene:
     """A scene for one clip: films have any light and a busy background, the nefer-like studio a desk lamp and a grey
-    wall."""
+    wall.
+    """
     if domain == "afew-va-like":
         side = rng.choice([-1.0, 1.0])
         warm = np.array([1.0, 0.95, 0.88]) * np.exp(rng.normal(0, 0.05, 3))

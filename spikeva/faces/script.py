@@ -2,7 +2,8 @@
 
 Everything is drawn once and then evaluated at any times, so that a clip at 50 and at 200 frames a second is the same
 performance. Valence and arousal are a weighted sum of anchor points over the latent emotion weights; they are never
-derived from pixels or action units."""
+derived from pixels or action units.
+"""
 
 from dataclasses import dataclass
 
@@ -81,7 +82,8 @@ class Drift:
 @dataclass(frozen=True)
 class Segment:
     """One expression: state, begin and the three ramps' times (s), peak 0..1, and the units it shows [A, 2] at full
-    strength."""
+    strength.
+    """
 
     state: int
     begin: float
@@ -102,7 +104,8 @@ class Segment:
 class Moments:
     """A script at T times: `weights` [T, 10] of the states, exact `valence`, `arousal` [T], `units` [T, A, 2], `gaze`
     [T, 2], `angles` [T, 3] of the head, `shift` [T, 2] and `zoom` [T] of its place, `light` [T], `pan` [T, 2] of the
-    background."""
+    background.
+    """
 
     weights: Array
     valence: Array
@@ -125,7 +128,8 @@ class Moments:
 class Script:
     """What a person does during one clip. `nuisance` scales everything that is not expression (head, speech, noise,
     light), `style` how differently one emotion is shown from time to time, `arousal_motion` how much more the head
-    moves in aroused clips (a leak: off)."""
+    moves in aroused clips (a leak: off).
+    """
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """Colour per pixel: skin, eyes, lips, hair and cloth from the deformed head coordinates, the painted texture and the
-lights."""
+lights.
+"""
 
 import numpy as np
 from numba import njit
@@ -16,6 +17,7 @@ from spikeva.faces.features import (
     GAZE_Y,
     LID_LOW,
     LID_UP,
+    lid_shapes,
 )
 from spikeva.faces.mesh import EAR, HAIR, HEAD
 from spikeva.faces.raster import AUX, CHART_X, CHART_Y, NORMAL_X, NORMAL_Y, NORMAL_Z, POS_X, POS_Y, tiled
@@ -40,7 +42,8 @@ def _bell(x):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _light(nx, ny, nz, lights, ambient, wrap):  # type: ignore[no-untyped-def]
     """Diffuse light (r, g, b) and specular (r, g, b) on a unit normal; two directional lights and an ambient from
-    above."""
+    above.
+    """
     sky = 0.82 + 0.18 * ny
     r, g, b = ambient[0] * sky, ambient[1] * sky, ambient[2] * sky
     sr, sg, sb = 0.0, 0.0, 0.0
@@ -65,13 +68,13 @@ def _light(nx, ny, nz, lights, ambient, wrap):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _eye(dx, dy, e, edge, colours, lights, lash):  # type: ignore[no-untyped-def]
     """(r, g, b, cover, dark): colour and cover of what lies between the lids, and the darkening by lashes and
-    crease."""
+    crease.
+    """
     width, sign = e[EYE_WIDTH], e[EYE_SIGN]
     u = dx / width
     dy = dy - e[EYE_TILT] * u * sign
     v = max(1.0 - u * u, 0.0)
-    up = e[LID_UP] * v**0.72 * (1.0 - 0.16 * sign * u)
-    low = -e[LID_LOW] * v**0.85 * (1.0 + 0.12 * sign * u)
+    up, low = lid_shapes(u, e[LID_UP], e[LID_LOW], sign)
     gap = max(up - low, 0.0)
     cover = 0.0
     r, g, b = 0.0, 0.0, 0.0
@@ -185,7 +188,8 @@ def shade(  # type: ignore[no-untyped-def]
     out,
 ):
     """Fill out [h, w, 3] with linear RGB. `background` [n, m, 3] is sampled at offset + pixel; `edge` is half a
-    sub-pixel in head units."""
+    sub-pixel in head units.
+    """
     th, tw = texture.shape[0], texture.shape[1]
     mouth_top, mouth_bottom = mouth[0].max() + 0.05, mouth[3].min() - 0.05
     for py in range(box[1], box[3]):
@@ -330,7 +334,8 @@ def shade(  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _behind(background, offset, x, y):  # type: ignore[no-untyped-def]
     """(r, g, b) of the background at supersampled pixel (x, y); offset holds the texel of pixel (0, 0) and texels per
-    pixel."""
+    pixel.
+    """
     fx = min(max(x * offset[2] + offset[0], 0.0), background.shape[1] - 1.001)
     fy = min(max(y * offset[2] + offset[1], 0.0), background.shape[0] - 1.001)
     i, j = int(fy), int(fx)
@@ -369,7 +374,8 @@ def develop(linear, kernel, table, box, rows, rgb, luma):  # type: ignore[no-unt
     """Lens and film: linear [2h, 2w, 3] filtered by the separable even `kernel` at stride 2 to display values 0..255.
 
     Fills the output pixels of `box` (x0, y0, x1, y1) of rgb [h, w, 3] and luma [h, w] (ITU-R BT.601 of the encoded
-    colours). `rows` is scratch [2h, w, 3]."""
+    colours). `rows` is scratch [2h, w, 3].
+    """
     h2, w2 = linear.shape[0], linear.shape[1]
     n = kernel.shape[0]
     half = n // 2 - 1

@@ -17,7 +17,8 @@ _LIGHTS = np.array([[0.43, 0.47, 0.77, 1.0, 0.95, 0.88], [-0.80, 0.10, 0.59, 0.2
 
 def portrait(rig: Rig, emotion: str, side: int, yaw: float = 0.0, pitch: float = 0.0, strength: float = 1.0) -> Picture:
     """[side, side, 3] uint8 RGB: the person of `rig` with an emotion (or "neutral") at a head pose in radians, studio
-    light."""
+    light.
+    """
     exposure = (0.34 / (1.1 * float(rig.who.skin @ [0.299, 0.587, 0.114]))) ** 0.6
     background = np.full((8, 8, 3), 0.16 / exposure, np.float32)
     renderer = Renderer(rig, (side, side), Scene(_LIGHTS, np.array([0.22, 0.23, 0.25]), background, 0.5, exposure))

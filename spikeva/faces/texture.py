@@ -1,5 +1,6 @@
 """What is painted on the skin in canonical coordinates: tone, brows, beard, shade, and the wrinkle patterns of the
-action units."""
+action units.
+"""
 
 from dataclasses import dataclass
 
@@ -20,7 +21,8 @@ _DENSITY = 100  # texels per unit while painting; reduced to what the picture re
 @dataclass(frozen=True)
 class Wrinkle:
     """One pattern [h, w] at rows `y0` and columns `x0` of the chart, and the weight [A, 2] of each unit in its
-    depth."""
+    depth.
+    """
 
     y0: int
     x0: int

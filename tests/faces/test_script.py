@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spikeva import faces
+from spikeva.evaluation import emotion
 from spikeva.faces.action_units import INDEX
 from spikeva.faces.clip import rate
 
@@ -26,6 +27,11 @@ def test_labels_are_the_weighted_anchors_and_bounded() -> None:
         assert np.abs(moments.arousal).max() <= 1
         assert moments.units.min() >= 0
         assert moments.units.max() <= 1.2
+
+
+def test_anchors_are_those_that_the_transfer_is_scored_with() -> None:
+    scored = emotion.ANCHORS["face-like"].points
+    assert {name: tuple(scored[name]) for name in faces.EMOTIONS} == {n: faces.ANCHORS[n] for n in faces.EMOTIONS}
 
 
 def test_nuisance_and_style_leave_the_labels_alone() -> None:
