@@ -1,13 +1,24 @@
 """A new neuron in twenty lines: it passes the contract of all neurons, and trains inside any spiking model.
 
-Run: python examples/05_a_new_neuron.py
+Run: python examples/05_a_new_neuron.py [folder for the picture]
 """
 
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
 import torch
 
 import spikeva
 from spikeva.neurons import Neuron, register_neuron
+from spikeva.report import figures
+from spikeva.study.panels import raster
 from spikeva.testing import check_neuron
+
+out = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/examples")
+out.mkdir(parents=True, exist_ok=True)
 
 
 def refractory_step(x, state, p, rule):
@@ -52,3 +63,10 @@ for step in range(40):
     if step % 13 == 0:
         print(f"step {step:2d}  mean squared error {loss.item():.3f}")
 assert loss.item() < 0.1, "the toy should be learned"
+
+# The spikes of the first layer for one sample: no neuron fires twice in a row.
+name, spikes = next(iter(raster(model, x[:1]).items()))
+assert not (spikes[1:] & spikes[:-1]).any()
+ax = figures.raster(spikes, f"{name}: a refractory neuron rests a step")
+ax.figure.savefig(out / "05_a_new_neuron.png", dpi=120)
+print(out / "05_a_new_neuron.png")
