@@ -55,7 +55,7 @@ def write_clip(
     with whole_file(path) as part, _create(part) as file:
         count, start, step = _write_events(file, in_order(chain([first], blocks)), count)
         for name, array in arrays.items():
-            file.create_dataset(f"labels/{name}", data=array, **_storage(array.shape))
+            file.create_dataset(f"labels/{name}", data=array, **_storage(array.shape)).flush()
         own = (FORMAT, VERSION, *first.size, count, start, step)
         for key, value in chain(zip(_OWN, own, strict=True), checked.items()):
             file.attrs[key] = _fixed(value) if isinstance(value, str) else value
@@ -219,6 +219,8 @@ def _write_events(file: h5py.File, blocks: Iterator[EventStream], total: int | N
         times.append(ms[new])
         places.append(new + count)
         count, last = count + len(block), int(block.t[-1])
+    for dataset in columns.values():
+        dataset.flush()  # its place in the file must not depend on when Python lets go of it (a profiler may hold it)
     if last is None:
         start, step, index = 0, 1000, np.zeros(1, np.int64)
     else:
@@ -228,7 +230,7 @@ def _write_events(file: h5py.File, blocks: Iterator[EventStream], total: int | N
         start, step = int(ms[0]) * 1000, 1000 * coarse
         entries = ms[0] + coarse * np.arange(-(-span // coarse) + 1)
         index = np.append(place, count)[np.searchsorted(ms, entries)]
-    file.create_dataset("ms_to_idx", data=index, **_storage(index.shape))
+    file.create_dataset("ms_to_idx", data=index, **_storage(index.shape)).flush()
     return count, start, step
 
 
