@@ -12,6 +12,7 @@ _EXPORTS = {
     "WorkerPool": "pool",
     "cluster": "mapping",
     "map_clips": "mapping",
+    "prepare": "preparing",
     "Clip": "clips",
     "ClipSet": "clips",
     "Split": "clips",
@@ -33,6 +34,7 @@ __all__ = [
     "WorkerPool",
     "cluster",
     "map_clips",
+    "prepare",
     "standin",
 ]
 
@@ -50,4 +52,5 @@ if TYPE_CHECKING:
     from spikeva.datasets.mapping import Account, cluster, map_clips
     from spikeva.datasets.nefer import NEFER
     from spikeva.datasets.pool import WorkerDied, WorkerPool
+    from spikeva.datasets.preparing import prepare
     from spikeva.datasets.standins import standin

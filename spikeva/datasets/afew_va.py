@@ -85,6 +85,7 @@ class AFEWVA(Sequence[Film]):
         if not self.fps > 0:
             raise UserError(f"fps must be above 0, got {fps}")
         self.findings: list[Finding] = []
+        self.synthetic = False  # a tree of rendered faces says so in SYNTHETIC.txt
         places = self._walk()
         if not any(place.labels for place in places.values()):
             hint = (
@@ -102,9 +103,15 @@ class AFEWVA(Sequence[Film]):
         return self._films[index]
 
     @property
+    def domain(self) -> str:
+        """What the clips are called: "afew-va", or "afew-va-like" for a synthetic tree."""
+        return "afew-va-like" if self.synthetic else "afew-va"
+
+    @property
     def clips(self) -> ClipSet:
         """The clips as a set with subjects, for splits before anything is prepared."""
-        return ClipSet(tuple(Clip(f.folder, f.actor, f.name, "afew-va", len(f.labelled)) for f in self._films))
+        rows = ((f.folder, f.actor, f.name, self.domain, len(f.labelled)) for f in self._films)
+        return ClipSet(tuple(Clip(*row, synthetic=self.synthetic) for row in rows))
 
     def folds(self, k: int = 5, seed: int = 0) -> list[Split]:
         """`k` splits by actor, balanced by labelled frames: the usual protocol (there is no official list)."""
@@ -113,7 +120,8 @@ class AFEWVA(Sequence[Film]):
     def report(self) -> str:
         """What was found and what was left out, for people to read."""
         labels = sum(len(f.labelled) for f in self._films)
-        head = f"AFEW-VA at {self.root}: {len(self)} clips, {len(self.clips.subjects)} actors, {labels} labelled frames"
+        title = "afew-va-like (synthetic)" if self.synthetic else "AFEW-VA"
+        head = f"{title} at {self.root}: {len(self)} clips, {len(self.clips.subjects)} actors, {labels} labelled frames"
         return head + (
             f", {len(self.findings)} findings\n{summary(self.findings)}" if self.findings else ", nothing wrong"
         )
@@ -126,6 +134,7 @@ class AFEWVA(Sequence[Film]):
         for folder, folders, files in os.walk(self.root):
             folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__MACOSX")
             here, files = Path(folder), [f for f in files if not f.startswith(".")]
+            self.synthetic |= "SYNTHETIC.txt" in files
             for file in sorted(files):
                 stem, suffix = os.path.splitext(file)
                 if suffix.lower() == ".json" and stem.isdigit():

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeva.errors import UserError
+
 MARGIN = 1.25  # side of the crop over the larger side of the landmarks' box; chosen here: chin and brows well inside
 
 
@@ -50,3 +52,43 @@ def cut(image: NDArray[np.uint8], square: Square, size: int) -> NDArray[np.uint8
         return np.ascontiguousarray(part)
     how = cv2.INTER_AREA if square.side > size else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(part, (size, size), interpolation=how))
+
+
+def box_of_events(counts: NDArray[np.integer]) -> tuple[float, float, float, float]:
+    """The face's box (x0, y0, x1, y1) in a still camera's event counts per pixel [H, W] over a whole recording.
+
+    Lone pixels (hot, noise) fall to a median filter; what stands out of the smoothed noise and is joined at arm's length
+    of each other is the moving person; going down from the crown, the first rows that are about as high as wide are the
+    head, whose width gives the rest: brows at half a width below the crown, chin at 1.65 widths. A part that ends within
+    1.25 widths has no crown (a bald head makes no events there) and starts at the brows. Proportions and thresholds are
+    chosen here, on synthetic faces; `benchmarks/nefer_face_box.py` says how well it does. Raises UserError where nothing
+    stands out.
+    """
+    height = counts.shape[0]
+    seen = cv2.medianBlur(np.minimum(counts, 8).astype(np.uint8), 3).astype(np.float32)
+    density = cv2.GaussianBlur(seen, (0, 0), height / 180)
+    level = float(np.median(density))
+    noise = 1.4826 * float(np.median(np.abs(density - level)))
+    moving = (density > level + max(7 * noise, 0.1)).astype(np.uint8)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(moving)
+    moving *= (stats[:, cv2.CC_STAT_AREA] > (height / 45) ** 2)[parts]
+    reach = height // 10 | 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    padded = cv2.copyMakeBorder(moving, reach, reach, reach, reach, cv2.BORDER_CONSTANT)
+    joined = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)[reach:-reach, reach:-reach]
+    number, parts = cv2.connectedComponents(joined)
+    mass = np.bincount(parts.ravel(), weights=(density * moving).ravel(), minlength=number)
+    mass[0] = 0.0
+    if not mass.any():
+        raise UserError("no face stands out of these events: there are too few, or they are everywhere")
+    person = (parts == mass.argmax()) & (moving > 0) & (seen > 0)  # without the rim that smoothing adds
+    rows = np.flatnonzero(person.any(axis=1))
+    top, width, left = int(rows[0]), 0, 0
+    for row in rows + 1:
+        columns = np.flatnonzero(person[top:row].any(axis=0))
+        left, width = int(columns[0]), int(columns[-1] - columns[0] + 1)
+        if width >= height / 12 and row - top >= 1.15 * width:
+            break
+    crown = int(rows[-1]) + 1 - top >= 1.25 * width
+    low, high = (0.52, 1.65) if crown else (0.0, 1.12)
+    return (left, top + low * width, left + width, top + high * width)

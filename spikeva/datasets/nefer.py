@@ -66,17 +66,23 @@ class NEFER(Sequence[Recording]):
         root: the folder that holds `annotations/` and the recordings, at any depth; CSVs may be gzipped.
         labels: "expected" (the emotion a video was meant to raise) or "reported" (what the person felt; may be "none").
         source: "raw" (recordings, .raw or .dat) or "frames" (the distributed TBR pictures).
+        split: "train", "validation" or "all".
 
     Raises UserError where there are no annotations or nothing they speak of.
     """
 
-    def __init__(self, root: str | os.PathLike[str], labels: str = "expected", source: str = "raw") -> None:
+    def __init__(
+        self, root: str | os.PathLike[str], labels: str = "expected", source: str = "raw", split: str = "all"
+    ) -> None:
         self.root, self.labels, self.source = Path(root), labels, source
+        if split not in (*SPLITS, "all"):
+            raise UserError(f"unknown split {split!r} (there are: {', '.join(SPLITS)}, all)")
         if labels not in LABELS:
             raise UserError(f"unknown labels {labels!r} (there are: {', '.join(LABELS)})")
         if source not in SOURCES:
             raise UserError(f"unknown source {source!r} (there are: {', '.join(SOURCES)})")
         annotations, self.findings = read_annotations(self.root)
+        self.synthetic = False  # a tree of rendered faces says so in SYNTHETIC.txt
         places = self._places()
         self._recordings: list[Recording] = []
         absent = []
@@ -99,6 +105,8 @@ class NEFER(Sequence[Recording]):
         for video in sorted(set(places) - set(annotations)):
             where = str((places[video] or self.root / video).relative_to(self.root))
             self._find("recording without label", where, "in no CSV", "it is not used")
+        if split != "all":
+            self._recordings = [r for r in self._recordings if r.split == split]
         if source == "frames":
             self._check_frames()
 
@@ -109,13 +117,19 @@ class NEFER(Sequence[Recording]):
         return self._recordings[index]
 
     @property
+    def domain(self) -> str:
+        """What the clips are called: "nefer", or "nefer-like" for a synthetic tree."""
+        return "nefer-like" if self.synthetic else "nefer"
+
+    @property
     def clips(self) -> ClipSet:
         """The recordings as a set with subjects."""
-        return ClipSet(tuple(Clip(r.path, r.user, r.video, "nefer", 0, r.emotion) for r in self._recordings))
+        rows = ((r.path, r.user, r.video, self.domain, 0, r.emotion) for r in self._recordings)
+        return ClipSet(tuple(Clip(*row, synthetic=self.synthetic) for row in rows))
 
     @property
     def split(self) -> Split:
-        """The official split by users: train and validation."""
+        """The official split by users. Raises UserError where a side was left out or has no recording."""
         clips = self.clips
         held_out = {r.user for r in self._recordings if r.split == "validation"}
         return clips.split(held_out)
@@ -133,9 +147,11 @@ class NEFER(Sequence[Recording]):
         users = {s: sorted({r.user for r in self._recordings if r.split == s}) for s in SPLITS}
         counts = {s: sum(r.split == s for r in self._recordings) for s in SPLITS}
         official = users == {"train": list(TRAIN_USERS), "validation": list(VALIDATION_USERS)}
+        title = "nefer-like (synthetic)" if self.synthetic else "NEFER"
         parts = [f"{s} {counts[s]} videos of {len(users[s])} users" for s in SPLITS]
-        head = f"NEFER at {self.root}, {self.labels} emotions: {', '.join(parts)}"
-        head += " (the official users)" if official else " (not the official list of users)"
+        head = f"{title} at {self.root}, {self.labels} emotions: {', '.join(parts)}"
+        if not self.synthetic:
+            head += " (the official users)" if official else " (not the official list of users)"
         return head + (
             f", {len(self.findings)} findings\n{summary(self.findings)}" if self.findings else ", nothing wrong"
         )
@@ -149,6 +165,7 @@ class NEFER(Sequence[Recording]):
         for folder, folders, files in os.walk(self.root):
             folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in {"__MACOSX", "annotations"})
             here = Path(folder)
+            self.synthetic |= "SYNTHETIC.txt" in files
             if self.source == "raw":
                 found = [here / f for f in sorted(files) if f.lower().endswith(RECORDINGS) and not f.startswith(".")]
             else:

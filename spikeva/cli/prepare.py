@@ -1,0 +1,71 @@
+"""``spikeva prepare``: AFEW-VA or NEFER to a folder of event clips."""
+
+from argparse import ArgumentParser, Namespace
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+SUMMARY = (
+    "Turn AFEW-VA (films: face crops, then simulated events) or NEFER (recordings: face crops) into event clips, one file "
+    "each. The account at the end names all that was found wrong, left out or failed; the same command goes on where a "
+    "killed one stopped."
+)
+EXAMPLES = """  spikeva prepare --dataset afew-va --root data/AFEW-VA --out data/afew-va-events
+  spikeva prepare --dataset afew-va --root data/AFEW-VA --check        what is there and what is wrong with it
+  spikeva prepare --dataset nefer --root data/NEFER --split validation --out data/nefer-events
+  spikeva prepare --dataset afew-va --root /shared/AFEW-VA --out /shared/events --cluster tcp://head:8786
+Exit code 1: some clips failed (they are named; the others are there).
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--dataset", required=True, metavar="NAME", help="afew-va or nefer")
+    parser.add_argument("--root", required=True, type=Path, help="the folder the dataset was extracted to")
+    parser.add_argument("--out", type=Path, help="folder for the clips")
+    parser.add_argument("--check", action="store_true", help="read and report, make nothing")
+    parser.add_argument("--size", type=int, default=128, help="side of the face crop in pixels (default: 128)")
+    parser.add_argument(
+        "--pixel", default="clean", metavar="PRESET", help="afew-va: the simulated pixel (default: clean)"
+    )
+    parser.add_argument("--fps", type=float, default=25.0, help="afew-va: frames a second of the films (default: 25)")
+    parser.add_argument("--seed", type=int, default=0, help="afew-va: of the simulated pixels (default: 0)")
+    parser.add_argument(
+        "--labels", default="expected", metavar="KIND", help="nefer: expected (default) or reported emotion"
+    )
+    parser.add_argument("--split", default="all", help="nefer: train, validation or all (default)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="local processes (default: one a core; 0: this process)"
+    )
+    parser.add_argument(
+        "--cluster", metavar="ADDRESS", help="work on the Dask cluster of this scheduler (tcp://host:8786)"
+    )
+
+
+def run(args: Namespace) -> int:
+    from spikeva.errors import UserError
+    from spikeva.registry import did_you_mean
+
+    names = ["afew-va", "nefer"]
+    if args.dataset not in names:
+        close = did_you_mean(args.dataset, names)
+        raise UserError(f"unknown dataset {args.dataset!r}{close} (there are: {', '.join(names)})")
+    if (args.out is None) != args.check:
+        raise UserError("give --out DIR for the clips, or --check to look only")
+    if args.cluster and args.workers is not None:
+        raise UserError("--workers is for local processes; a cluster has its own (--cluster)")
+    from spikeva.datasets import AFEWVA, NEFER, cluster, prepare
+
+    dataset: AFEWVA | NEFER
+    root = args.root.resolve()  # the workers of a cluster may stand in another folder
+    if args.dataset == "afew-va":
+        dataset = AFEWVA(root, fps=args.fps)
+    else:
+        dataset = NEFER(root, labels=args.labels, split=args.split)
+    if args.check:
+        print(dataset.report())
+        return 0
+    executor: Any = cluster(args.cluster) if args.cluster else nullcontext(args.workers)
+    with executor as workers:
+        done = prepare(dataset, args.out.resolve(), size=args.size, pixel=args.pixel, seed=args.seed, workers=workers)
+    print(done)
+    return 1 if done.account.errors else 0

@@ -1,0 +1,227 @@
+"""A dataset's tree to a folder of event clips: frames -> face crops -> events -> store, or recordings -> face crops -> store."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeva import __version__
+from spikeva.datasets.afew_va import AFEWVA, Film, frames_of
+from spikeva.datasets.crop import Square, box_of_events, cut, square_around
+from spikeva.datasets.mapping import Account, map_clips
+from spikeva.datasets.nefer import NEFER, SENSOR, Recording
+from spikeva.errors import UserError
+from spikeva.events import EventFileError, EventReader, EventStream, open_events, write_clip, write_manifest
+from spikeva.events._atomic import whole_file
+
+if TYPE_CHECKING:
+    from spikeva.simulate import DVSPixel
+
+RECIPE, ACCOUNT = "recipe.json", "account.json"
+LABEL_STEP_US = 40_000  # a NEFER clip has no labels of its own: it is looked at 25 times a second, as AFEW-VA is
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` did."""
+
+    dataset: AFEWVA | NEFER
+    out: Path
+    account: Account[Film | Recording, None]
+    events: int
+    seconds: float
+
+    def __str__(self) -> str:
+        account = self.account
+        lines = [
+            self.dataset.report(),
+            f"{self.out}: {len(account.clips) - len(account.errors)} clips, {self.events:,} events"
+            f" ({account.done} made now in {self.seconds:.0f} s, {len(account.skipped)} there before)",
+        ]
+        if account.errors:
+            lines.append(f"{len(account.errors)} clips failed; the same command tries them again:")
+            lines += [f"  {_name(account.clips[i])}: {_reason(error)}" for i, error in sorted(account.errors.items())]
+        return "\n".join(lines)
+
+
+def prepare(
+    dataset: AFEWVA | NEFER,
+    out: Path | str,
+    *,
+    size: int = 128,
+    pixel: "str | DVSPixel" = "clean",
+    seed: int = 0,
+    workers: int | Executor | None = None,
+) -> Prepared:
+    """Writes every clip of `dataset` to `out` as `<clip>.h5`, then `manifest.json` and `account.json`; skips what is there.
+
+    A film's face crop (one square for the whole clip) is scaled to `size` x `size` and seen by `pixel`. A recording's face is
+    found from its own events, and whole blocks of pixels are merged to `size` x `size`. A clip is a function of its source
+    and of these arguments: neither the number of workers nor their place changes a byte. A clip that fails is in the account,
+    the others go on. Raises UserError where `out` holds clips of another recipe.
+    """
+    from spikeva.simulate import DVSPixel
+
+    started = time.monotonic()
+    out = Path(out)
+    if not isinstance(size, int) or size < 16:
+        raise UserError(f"size must be at least 16 pixels, got {size}")
+    if isinstance(dataset, NEFER) and dataset.source != "raw":
+        raise UserError(
+            "events come from NEFER's raw recordings; use source='raw' (the TBR pictures hold no event times)"
+        )
+    sensor = pixel if isinstance(pixel, DVSPixel) else DVSPixel.preset(pixel)
+    work: Callable[[Any], None]
+    recipe: dict[str, Any] = {"dataset": dataset.domain, "size": size, "spikeva": __version__}
+    if isinstance(dataset, AFEWVA):
+        recipe |= {"fps": dataset.fps, "pixel": asdict(sensor), "seed": seed}
+        work = partial(_film, out=out, size=size, pixel=sensor, seed=seed, domain=dataset.domain)
+    else:
+        recipe |= {"labels": dataset.labels}
+        work = partial(_recording, out=out, size=size, domain=dataset.domain)
+    _check_recipe(out, recipe)
+    clips: list[Film | Recording] = list(dataset)
+    name, finished = f"prepare {dataset.domain}", lambda clip: _path(out, clip).exists()
+    account = map_clips(work, clips, workers, name=name, finished=finished)
+    events = sum(entry["events"] for entry in write_manifest(out))
+    done = Prepared(dataset, out, account, events, time.monotonic() - started)
+    _write_json(out / ACCOUNT, {
+        "recipe": recipe,
+        "clips": len(account.clips) - len(account.errors),
+        "events": events,
+        "failed": {_name(account.clips[i]): _reason(error) for i, error in sorted(account.errors.items())},
+        "findings": [asdict(finding) for finding in dataset.findings],
+    })  # fmt: skip
+    return done
+
+
+def _film(film: Film, out: Path, size: int, pixel: "DVSPixel", seed: int, domain: str) -> None:
+    from spikeva.simulate import simulate
+
+    frames = np.stack([cut(image, film.face, size) for image in frames_of(film)])
+    own_seed = int(np.random.SeedSequence([seed, *film.name.encode()]).generate_state(1)[0])
+    events = simulate(frames, film.times, pixel, seed=own_seed)
+    labels: dict[str, NDArray[Any]] = {
+        "t_us": np.rint(film.label_times * 1e6).astype(np.int64),
+        "valence": film.valence,
+        "arousal": film.arousal,
+    }
+    attributes = {
+        **_attributes(domain, film.actor, film.name, film.face),
+        "fps": film.fps,
+        "seed": own_seed,
+        "simulator": json.dumps(asdict(pixel), sort_keys=True),
+    }
+    write_clip(_path(out, film), events, labels=labels, attributes=attributes)
+
+
+def _recording(recording: Recording, out: Path, size: int, domain: str) -> None:
+    reader = _open(recording.path)
+    counts = np.zeros(reader.size[::-1], np.int64)
+    first = last = None
+    for block in reader.blocks():
+        if len(block):
+            first, last = (int(block.t[0]) if first is None else first), int(block.t[-1])
+            counts += np.bincount(block.y.astype(np.int64) * reader.size[0] + block.x, minlength=counts.size).reshape(
+                counts.shape
+            )
+    if first is None or last is None:
+        raise UserError(f"{recording.path}: the recording holds no events")
+    square, factor = _whole_blocks(square_around(box_of_events(counts)), size, reader.size)
+    annotation = recording.annotation
+    attributes = {
+        **_attributes(domain, recording.user, recording.video, square),
+        "emotion": recording.emotion,
+        "emotion_expected": annotation.expected or "",
+        "emotion_reported": annotation.reported or "",
+        "split": recording.split,
+        "factor": factor,
+    }
+    labels = {"t_us": np.arange(0, last - first + 1, LABEL_STEP_US)}
+    write_clip(_path(out, recording), _face(reader, square, factor, size, first), labels=labels, attributes=attributes)
+
+
+def _whole_blocks(square: Square, size: int, sensor: tuple[int, int]) -> tuple[Square, int]:
+    """The nearest square of `size` x `size` equal blocks of pixels, inside the sensor where it fits; and the blocks' side.
+
+    Blocks of unequal size would print their own pattern on the events.
+    """
+    factor = max(1, min(round(square.side / size), min(sensor) // size))
+    side = factor * size
+    x, y = (
+        min(max(0, start + (square.side - side) // 2), max(0, most - side))
+        for start, most in zip((square.x, square.y), sensor, strict=True)
+    )
+    return Square(x, y, side), factor
+
+
+def _face(reader: EventReader, square: Square, factor: int, size: int, first: int) -> Iterator[EventStream]:
+    """The events inside the square in blocks, from time 0, on `size` x `size` pixels."""
+    yield EventStream.empty((size, size))
+    for block in reader.blocks():
+        x, y = (c.astype(np.int64) - start for c, start in ((block.x, square.x), (block.y, square.y)))
+        keep = (x >= 0) & (x < square.side) & (y >= 0) & (y < square.side)
+        x, y = (c[keep] // factor for c in (x, y))
+        yield EventStream(block.t[keep] - first, x.astype(np.uint16), y.astype(np.uint16), block.p[keep], (size, size))
+
+
+def _open(path: Path) -> EventReader:
+    try:
+        return open_events(path)
+    except EventFileError:
+        return open_events(path, size=SENSOR)  # says the same of any other fault
+
+
+def _attributes(domain: str, subject: str, clip: str, face: Square) -> dict[str, str | int | float]:
+    return {
+        "subject": subject,
+        "clip": clip,
+        "domain": domain,
+        "synthetic": int(domain.endswith("-like")),
+        "face_x": face.x,
+        "face_y": face.y,
+        "face_side": face.side,
+    }
+
+
+def _name(clip: Film | Recording) -> str:
+    return clip.name if isinstance(clip, Film) else clip.video
+
+
+def _path(out: Path, clip: Film | Recording) -> Path:
+    return out / f"{_name(clip)}.h5"
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _check_recipe(out: Path, recipe: Mapping[str, Any]) -> None:
+    """Clips of two recipes never mix in one folder."""
+    file = out / RECIPE
+    if file.exists():
+        there = json.loads(file.read_text())
+        other = [
+            f"{k} was {there.get(k)!r} and is now {recipe.get(k)!r}"
+            for k in {**there, **recipe}
+            if there.get(k) != recipe.get(k)
+        ]
+        if other:
+            raise UserError(f"{out} holds clips made by another recipe: {'; '.join(other)}; choose another folder")
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.glob("*.h5")):
+        raise UserError(f"{out} holds .h5 files without {RECIPE}: they were made otherwise; choose another folder")
+    _write_json(file, recipe)
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with whole_file(path) as part:
+        part.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")

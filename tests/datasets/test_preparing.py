@@ -1,0 +1,188 @@
+"""From a dataset's tree to event clips: the same bytes wherever the work is done, nothing lost, every failure named."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from spikeva.cli import main
+from spikeva.datasets import AFEWVA, NEFER, ClipSet, cluster, prepare
+from spikeva.datasets.crop import Square, box_of_events
+from spikeva.errors import UserError
+from spikeva.events import EventClip, read_manifest
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def films(afew_va_data, tmp_path_factory):
+    root = tmp_path_factory.mktemp("films")
+    afew_va_data.write_layout(root, "zips")
+    return AFEWVA(root)
+
+
+@pytest.fixture(scope="module")
+def here(films, tmp_path_factory):
+    """The films prepared in this process."""
+    out = tmp_path_factory.mktemp("here") / "out"
+    prepare(films, out, size=32, workers=0)
+    return out
+
+
+def test_films_become_clips(films, here):
+    clips = ClipSet.read(here)
+    assert [c.clip for c in clips] == [f"{i:03d}" for i in range(1, 9)]
+    assert [c.subject for c in clips] == [f.actor for f in films]
+    assert not clips.synthetic
+    assert sum(entry["events"] for entry in read_manifest(here)) > 1000
+    for film, clip in zip(films, clips, strict=True):
+        with EventClip(clip.path) as stored:
+            assert stored.size == (32, 32)
+            np.testing.assert_array_equal(stored.labels["t_us"], np.arange(6) * 40_000)
+            np.testing.assert_array_equal(stored.labels["valence"], film.valence)
+            assert stored.attributes["face_side"] == film.face.side
+
+
+def test_local_pool_gives_the_same_bytes(films, here, pool, tmp_path):
+    prepare(films, tmp_path / "out", size=32, workers=pool)
+    assert contents(tmp_path / "out") == contents(here)
+
+
+def test_dask_cluster_gives_the_same_bytes(films, here, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
+    with distributed.LocalCluster(**options) as running, cluster(running.scheduler_address) as executor:
+        prepare(films, tmp_path / "out", size=32, workers=executor)
+    assert contents(tmp_path / "out") == contents(here)
+
+
+def test_what_is_there_is_not_made_again(films, here, tmp_path):
+    out = tmp_path / "out"
+    prepare(films, out, size=32, workers=0)
+    stamps = {p.name: p.stat().st_mtime_ns for p in out.glob("*.h5")}
+    (out / "003.h5").unlink()
+    again = prepare(films, out, size=32, workers=0)
+    assert (again.account.done, len(again.account.skipped)) == (1, 7)
+    assert {p.name for p in out.glob("*.h5") if p.stat().st_mtime_ns != stamps[p.name]} == {"003.h5"}
+    assert contents(out) == contents(here)
+    with pytest.raises(UserError, match="size was 32 and is now 48"):
+        prepare(films, out, size=48, workers=0)
+
+
+def test_a_clip_that_fails_is_named_and_the_others_are_made(afew_va_data, tmp_path, capsys):
+    afew_va_data.write_layout(tmp_path / "root", "official", clips=4)
+    image = tmp_path / "root" / "002" / "00003.png"
+    image.write_bytes(image.read_bytes()[:60] + b"\0" * 40 + image.read_bytes()[100:])  # its head and end look sound
+    command = ["prepare", "--dataset", "afew-va", "--root", str(tmp_path / "root"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--size", "32", "--workers", "0"]) == 1
+    printed = capsys.readouterr().out
+    assert "1 clips failed" in printed
+    assert "002: UserError" in printed
+    assert "00003.png" in printed
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.h5")) == ["001.h5", "003.h5", "004.h5"]
+    assert list(json.loads((tmp_path / "out" / "account.json").read_text())["failed"]) == ["002"]
+    cv2.imwrite(str(image), afew_va_data.picture(2, 3)[0])
+    assert main([*command, "--size", "32", "--workers", "0"]) == 0
+    assert "4 clips" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers through /proc")
+def test_a_worker_killed_with_signal_9_loses_nothing(films, here, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "spikeva", "prepare", "--dataset", "afew-va", "--root", str(films.root)]
+    run = subprocess.Popen([*command, "--out", str(out), "--size", "32", "--workers", "2"], stdout=subprocess.PIPE)
+    victim = None
+    while run.poll() is None and victim is None:  # until a worker has written something
+        if any(out.glob("*.h5")):
+            threads = Path(f"/proc/{run.pid}/task").iterdir()
+            children = [pid for t in threads for pid in (t / "children").read_text().split()]
+            workers = [p for p in children if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
+            victim = int(workers[0])
+            os.kill(victim, signal.SIGKILL)
+        time.sleep(0.005)
+    assert victim is not None
+    printed = run.communicate(timeout=120)[0].decode()
+    assert run.returncode == 0, printed
+    assert contents(out) == contents(here)
+
+
+def test_recordings_become_face_clips(nefer_data, tmp_path):
+    nefer_data.LAYOUTS["official"](tmp_path / "root")
+    recordings = NEFER(tmp_path / "root", split="train")
+    done = prepare(recordings, tmp_path / "out", size=16, workers=0)
+    assert done.account.done == 6
+    clips = ClipSet.read(tmp_path / "out")
+    assert clips.subjects == ["user_01", "user_02"]
+    assert [c.emotion for c in clips] == [r.emotion for r in recordings]
+    with EventClip(clips[0].path) as clip:
+        events = clip.events()
+        assert clip.size == (16, 16)
+        assert events.t[0] < 10_000  # counted from the recording's first event
+        assert clip.attributes["emotion_reported"] == recordings[0].annotation.reported
+        assert set(clip.labels) == {"t_us"}
+        whole = nefer_data.recording(0)
+        x0, y0, factor = (int(clip.attributes[k]) for k in ("face_x", "face_y", "factor"))
+        inside = whole.crop(x0, y0, 16 * factor, 16 * factor).downsample(factor)
+        np.testing.assert_array_equal(events.x, inside.x)
+        np.testing.assert_array_equal(events.t, inside.t - whole.t[0])
+
+
+def head(height: int, x: int, y: int, width: int, shoulders: bool) -> np.ndarray:
+    """Counts of a drawn head: hair, outline, eyes, mouth; (x, y) is the middle of the crown."""
+    counts = np.random.default_rng(0).poisson(0.05, (height, 2 * height)).astype(np.uint8)
+    counts[5, 7] = 200  # a hot pixel
+    middle = (x, y + round(0.8 * width))
+    cv2.ellipse(counts, middle, (width // 2, round(0.8 * width)), 0, 0, 360, 9, max(2, height // 90))
+    for dx, dy, r in ((-0.2, 0.8, 0.07), (0.2, 0.8, 0.07), (0, 1.3, 0.12)):
+        cv2.circle(counts, (x + round(dx * width), y + round(dy * width)), round(r * width), 9, -1)
+    if shoulders:
+        cv2.ellipse(counts, (x, y + round(2.5 * width)), (round(1.1 * width), round(0.7 * width)), 0, 180, 360, 9, 3)
+    return counts
+
+
+@pytest.mark.parametrize("shoulders", [False, True])
+@pytest.mark.parametrize(
+    ("height", "x", "y", "width"), [(360, 300, 40, 100), (720, 500, 100, 220), (720, 900, 200, 150)]
+)
+def test_face_is_found_in_the_events(height, x, y, width, shoulders):
+    x0, y0, x1, y1 = box_of_events(head(height, x, y, width, shoulders))
+    wanted = (x - width / 2, y + 0.52 * width, x + width / 2, y + 1.65 * width)
+    inside = (min(x1, wanted[2]) - max(x0, wanted[0])) * (min(y1, wanted[3]) - max(y0, wanted[1]))
+    assert inside > 0.75 * ((x1 - x0) * (y1 - y0) + 1.13 * width**2 - inside)
+
+
+def test_no_face_in_noise():
+    with pytest.raises(UserError, match="no face stands out"):
+        box_of_events(np.random.default_rng(0).poisson(0.3, (360, 640)))
+
+
+def test_overlap_of_squares():
+    assert Square(0, 0, 10).iou(Square(0, 0, 10)) == 1
+    assert Square(0, 0, 10).iou(Square(5, 0, 10)) == pytest.approx(50 / 150)
+    assert Square(0, 0, 10).iou(Square(20, 0, 10)) == 0
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--dataset", "afewva", "--check"], "did you mean 'afew-va'"),
+        (["--dataset", "afew-va"], "give --out DIR"),
+        (
+            ["--dataset", "afew-va", "--out", "x", "--cluster", "tcp://127.0.0.1:1", "--workers", "2"],
+            "--workers is for local",
+        ),
+        (["--dataset", "afew-va", "--check"], "no such folder"),
+    ],
+)
+def test_mistakes_are_said(extra, message, tmp_path, capsys):
+    assert main(["prepare", "--root", str(tmp_path / "absent"), *extra]) == 2
+    assert message in capsys.readouterr().err
