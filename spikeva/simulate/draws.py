@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 ROUNDS = 10
-FRAME, MAPS, VOLTAGE = 0, 1, 2
+FRAME, MAPS = 0, 1
 """Third word of the counter: what the numbers are for."""
 BITS = 6  # of the mantissa: steps of the quantile table in each octave of probability
+
+
+def key_schedule(seed: int) -> list[tuple[int, int]]:
+    """Philox's round keys."""
+    return [
+        (((seed & 0xFFFFFFFF) + r * WEYL[0]) & 0xFFFFFFFF, ((seed >> 32) + r * WEYL[1]) & 0xFFFFFFFF)
+        for r in range(ROUNDS)
+    ]
 
 
 def philox(
@@ -27,11 +35,9 @@ def philox(
     m0, m1 = (np.uint64(m) for m in MULTIPLIERS)
     a = c0.astype(np.uint64)
     b, c, d = (np.full_like(a, v) for v in (c1, c2, c3))
-    k0, k1 = seed & 0xFFFFFFFF, seed >> 32
-    for _ in range(ROUNDS):
+    for k0, k1 in key_schedule(seed):
         p, q = a * m0, c * m1
         a, b, c, d = (q >> shift) ^ b ^ np.uint64(k0), q & mask, (p >> shift) ^ d ^ np.uint64(k1), p & mask
-        k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
     return a, b, c, d
 
 

@@ -1,6 +1,7 @@
 """What is fixed for a clip: the pixel's parameters and how each pixel of the array differs."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ class Sensor:
     size: tuple[int, int]
     seed: int
     timing: str
+    given: bool  # thresholds were given, not drawn
     on: NDArray[Any]
     off: NDArray[Any]
     on_step: NDArray[np.float32]
@@ -47,15 +49,20 @@ class Sensor:
 
 
 def build_sensor(
-    pixel: DVSPixel, size: tuple[int, int], seed: int, timing: str, thresholds: Thresholds | None = None
+    pixel: DVSPixel,
+    size: tuple[int, int],
+    seed: int,
+    timing: str,
+    thresholds: Thresholds | None = None,
+    normals: Callable[[int, tuple[int, int]], NDArray[np.float32]] = pixel_normals,
 ) -> Sensor:
     """The array of `size` (width, height) whose pixel-to-pixel differences are drawn from `seed`.
 
-    `thresholds` gives the ON and OFF maps [H, W] instead of drawing them.
+    `thresholds` gives the ON and OFF maps [H, W] instead of drawing them; `normals` is `draws.pixel_normals` or a faster double.
     """
     shape = size[1], size[0]
     dtype = np.dtype(np.float64 if pixel.cutoff_hz > 0 else np.float32)
-    normals = pixel_normals(seed, size)
+    drawn = normals(seed, size)
     nominal = pixel.pos_thres, pixel.neg_thres
     if thresholds is not None:
         steps = [_checked(m, shape, n) for m, n in zip(thresholds, ("ON", "OFF"), strict=True)]
@@ -63,7 +70,7 @@ def build_sensor(
     elif pixel.sigma_thres > 0:
         sigma = np.float32(pixel.sigma_thres)
         steps = [
-            np.maximum(np.float32(nominal[i]) + sigma * normals[i], np.float32(0.01))  # floor: v2e's
+            np.maximum(np.float32(nominal[i]) + sigma * drawn[i], np.float32(0.01))  # floor: v2e's
             for i in range(2)
         ]
         counted = [m.astype(dtype) for m in steps]
@@ -72,21 +79,26 @@ def build_sensor(
         counted = [
             np.full(shape, value, dtype) for value in nominal
         ]  # the float64 value itself where the state is float64
-    spread = np.exp(np.float32(math.log(10) * pixel.noise_rate_cov_decades) * normals[2])
-    tau = np.float32(SCIDVS_TAU_S) * np.exp(np.float32(SCIDVS_SPREAD) * normals[3])
+    leak_hz, decay_hz = (np.zeros(shape, np.float32) for _ in range(2))
+    if pixel.leak_rate_hz > 0:
+        spread = np.exp(np.float32(math.log(10) * pixel.noise_rate_cov_decades) * drawn[2])
+        leak_hz = np.float32(pixel.leak_rate_hz) * spread
+    if pixel.scidvs:
+        decay_hz = 1 / (np.float32(SCIDVS_TAU_S) * np.exp(np.float32(SCIDVS_SPREAD) * drawn[3]))
     return Sensor(
         pixel=pixel,
         size=size,
         seed=seed,
         timing=timing,
+        given=thresholds is not None,
         on=counted[0],
         off=counted[1],
         on_step=steps[0],
         off_step=steps[1],
         on_ratio=np.float32(nominal[0]) / steps[0],
         off_ratio=np.float32(nominal[1]) / steps[1],
-        leak_hz=np.float32(pixel.leak_rate_hz) * spread,
-        decay_hz=np.float32(1) / tau,
+        leak_hz=leak_hz,
+        decay_hz=decay_hz,
     )
 
 

@@ -11,10 +11,10 @@ from spikeva.events import EventStream
 from spikeva.registry import did_you_mean
 from spikeva.simulate.frames import check_frames, check_times
 from spikeva.simulate.pixel import DVSPixel
-from spikeva.simulate.sensor import Sensor, build_sensor
+from spikeva.simulate.sensor import build_sensor
 from spikeva.simulate.timing import Columns
 
-ENGINES = ("auto", "numba", "reference")
+ENGINES = ("auto", "numba", "torch", "reference", "v2e")
 TIMINGS = ("v2e", "crossing")
 
 
@@ -34,7 +34,8 @@ class Simulator:
     Args:
         pixel: a `DVSPixel` or a preset's name.
         seed: 0..2**64-1; what differs from pixel to pixel and all noise are a function of it.
-        engine: "numba" (compiled, the default), "reference" (NumPy), or "auto".
+        engine: "numba" (compiled, what "auto" takes), "torch" (on the frames' device), "reference" (NumPy, slow), or "v2e" (the
+            original, where it is installed; it draws its own random numbers).
         thresholds: ON and OFF threshold maps [H, W] instead of drawn ones.
         timing: "v2e" gives all events of a frame v2e's few times; "crossing" gives each event the time at which the linearly
             interpolated brightness crosses its threshold (as ESIM does), so that times do not depend on other pixels.
@@ -89,13 +90,16 @@ class Simulator:
             return EventStream.empty(size)
         if self._running is None or self._size is None:
             self._size, self._start = size, float(times[0])
-            sensor = build_sensor(self.pixel, size, self.seed, self.timing, self.thresholds)
-            self._running = _create(self.engine, sensor, self.threads)
+            self._running = _create(
+                self.engine, self.threads, self.pixel, size, self.seed, self.timing, self.thresholds
+            )
         elif size != self._size:
             raise UserError(f"frames changed size within a clip: {self._size} before, now {size} (width, height)")
         t, x, y, p = self._running.advance(luma, times - self._start)
         self._last = float(times[-1])
-        return EventStream(t + round(self._start * 1e6), x, y, p, self._size)
+        if self._start:
+            t += round(self._start * 1e6)
+        return EventStream._trusted(t, x, y, p, self._size)
 
     def stream(self, chunks: Iterable[tuple[Any, Any]]) -> Iterator[EventStream]:
         """Events of each (frames, timestamps) of `chunks`, as they come."""
@@ -126,11 +130,20 @@ def simulate(
     return simulator.feed(frames, timestamps)
 
 
-def _create(engine: str, sensor: Sensor, threads: int | None) -> Engine:
+def _create(engine: str, threads: int | None, *sensor: Any) -> Engine:
+    """The engine called `engine` for a sensor of `build_sensor(*sensor)`."""
     if engine == "reference":
         from spikeva.simulate.engines.reference import ReferenceEngine
 
-        return ReferenceEngine(sensor)
-    from spikeva.simulate.engines.compiled import CompiledEngine
+        return ReferenceEngine(build_sensor(*sensor))
+    if engine == "v2e":
+        from spikeva.simulate.engines.v2e import V2EEngine
 
-    return CompiledEngine(sensor, threads)
+        return V2EEngine(build_sensor(*sensor))
+    from spikeva.simulate.engines.compiled import CompiledEngine, pixel_normals
+
+    if engine == "torch":
+        from spikeva.simulate.engines.device import TorchEngine
+
+        return TorchEngine(build_sensor(*sensor, pixel_normals))
+    return CompiledEngine(build_sensor(*sensor, pixel_normals), threads)

@@ -14,6 +14,8 @@ MOST_SLOTS = 2**20  # the whole range of 8-bit luma is 28 thresholds of 0.2
 
 def join(parts: Sequence[Columns]) -> Columns:
     """One after the other."""
+    if len(parts) == 1:
+        return parts[0]
     t, x, y, p = zip(*parts, strict=True) if parts else ((), (), (), ())
     return (
         np.concatenate([np.empty(0, np.int64), *t]),

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeva.simulate import draws, exact, luma
-from spikeva.simulate.engines import emission
-from spikeva.simulate.engines.kernels import Maps, State
+from spikeva.simulate.engines import emission, kernels
+from spikeva.simulate.engines.kernels import Maps, State, Tables
 from spikeva.simulate.noise import filter_step, photoreceptor_vrms
 from spikeva.simulate.sensor import SCIDVS_EFOLD, SCIDVS_GAIN, Sensor
 from spikeva.simulate.surround import diffuse, diffusion_steps
@@ -37,7 +37,7 @@ class CompiledEngine:
         self.crossing = sensor.timing == "crossing"
         self.composed = pixel.photoreceptor_noise or pixel.scidvs or pixel.cs_lambda_pixels is not None
         self.waits = pixel.refractory_period_s > 0 or pixel.cs_lambda_pixels is not None
-        self.maps, self.state = _maps(sensor), _state(sensor, self.composed)
+        self.maps, self.tables, self.state = _maps(sensor), _tables(sensor), _state(sensor, self.composed)
         tiles = math.ceil(self.n / emission.TILE)
         threads = min(threads or default_threads(), tiles)
         edges = [tiles * i // threads * emission.TILE for i in range(threads)] + [self.n]
@@ -56,7 +56,8 @@ class CompiledEngine:
         flat = np.ascontiguousarray(frames).reshape(len(frames), -1)
         columns = []
         if self.frame == 0 and len(flat):
-            self._each(emission.settle_pixels, flat[0], self._row(0.0), self.maps, self.state)
+            surround = self.sensor.pixel.cs_lambda_pixels is not None
+            self._each(kernels.settle_pixels, flat[0], surround, self.maps, self.state, self.tables)
             self.frame, self.time = 1, float(seconds[0])
             flat, seconds = flat[1:], seconds[1:]
         for start in range(0, len(flat), self.length):
@@ -92,7 +93,6 @@ class CompiledEngine:
                 shot,
                 filter_step(pixel, dt) if noisy else 0.0,
                 photoreceptor_vrms(pixel, dt) if noisy else 0.0,
-                pixel.refractory_period_s,
                 pixel.scidvs,
                 pixel.cs_lambda_pixels is not None,
                 self.crossing,
@@ -107,7 +107,9 @@ class CompiledEngine:
             starts.append(self.time)
             self.frame, self.time = self.frame + 1, float(stop)
         records = self.pixels, self.counts, self.before, self.after, self.codes, self.ends
-        self._each(emission.run_pixels, frames, np.stack(rows), self.maps, self.state, self.composed, *records)
+        self._each(
+            kernels.run_pixels, frames, np.stack(rows), self.maps, self.state, self.tables, self.composed, *records
+        )
         length = len(rows)
         most, totals = np.ones(length, np.int64), np.zeros((length, 2), np.int64)
         emission.tally(length, self.counts, self.ends, most, totals)
@@ -175,16 +177,17 @@ class CompiledEngine:
         """Events of one frame in which pixels wait for each other: the busiest one sets the times, or a surround is shared."""
         start, stop = self.time, float(seconds[0])
         s, m, row, pixel = self.state, self.maps, self._row(float(seconds[0])), self.sensor.pixel
-        self._each(emission.receive_pixels, frames[0], row, m, s)
+        self._each(kernels.receive_pixels, frames[0], row, m, s, self.tables)
         if pixel.cs_lambda_pixels is not None:
             shape = self.sensor.on.shape
             steps = diffusion_steps(pixel, stop - start)
             s.surround[:] = diffuse(s.surround.reshape(shape), s.state.reshape(shape), *steps).ravel()
         self._each(
-            emission.detect_pixels,
+            kernels.detect_pixels,
             row,
             m,
             s,
+            self.tables,
             self.composed,
             self.pixels,
             self.counts,
@@ -238,11 +241,19 @@ class CompiledEngine:
         self.frame, self.time = self.frame + 1, stop
         parts = [_part(out, 0, n)]
         if row[6] > 0:
-            self._each(emission.shot_pixels, row, m, s, self.codes, self.ends)
+            self._each(kernels.shot_pixels, row, m, s, self.codes, self.ends)
             noise = _room(int((self.ends[:, 0, 1] - 2 * emission.TILE * np.arange(len(self.ends))).sum()))
             self._shot_events(0, 1, end, noise)
             parts.append(noise)
         return join(parts)
+
+
+def pixel_normals(seed: int, size: tuple[int, int]) -> NDArray[np.float32]:
+    """`draws.pixel_normals`, compiled."""
+    out = np.empty((4, size[1] * size[0]), np.float32)
+    keys = np.array(draws.key_schedule(seed), np.uint64)
+    kernels.draw_maps(keys, *draws.quantiles(), np.empty(out.shape, np.uint32), out)
+    return out.reshape(4, size[1], size[0])
 
 
 def _room(n: int) -> Columns:
@@ -255,9 +266,6 @@ def _part(columns: Columns, start: int, stop: int) -> Columns:
 
 
 def _maps(sensor: Sensor) -> Maps:
-    seed = sensor.seed
-    schedule = [[((seed >> 32 * i) + r * draws.WEYL[i]) & 0xFFFFFFFF for i in range(2)] for r in range(draws.ROUNDS)]
-    quantile, slope = draws.quantiles()
     return Maps(
         on=sensor.on.ravel(),
         off=sensor.off.ravel(),
@@ -267,8 +275,14 @@ def _maps(sensor: Sensor) -> Maps:
         off_ratio=sensor.off_ratio.ravel(),
         leak_hz=sensor.leak_hz.ravel(),
         decay_hz=sensor.decay_hz.ravel(),
+    )
+
+
+def _tables(sensor: Sensor) -> Tables:
+    quantile, slope = draws.quantiles()
+    return Tables(
         scidvs=np.array([SCIDVS_EFOLD, SCIDVS_GAIN], sensor.dtype),
-        keys=np.array(schedule, np.uint64),
+        keys=np.array(draws.key_schedule(sensor.seed), np.uint64),
         quantile=quantile,
         quantile_slope=slope,
         byte_log=luma.LIN_LOG_OF_BYTE,
@@ -281,19 +295,23 @@ def _maps(sensor: Sensor) -> Maps:
 
 def _state(sensor: Sensor, composed: bool) -> State:
     n, dtype = sensor.on.size, sensor.dtype
+    even = n + n % 2
     state = np.zeros(n, dtype)
     return State(
         state=state,
         signal=np.zeros(n, dtype) if composed else state,
         base=np.zeros(n, dtype),
         residue=np.zeros(n, dtype),
+        difference=np.zeros(n, dtype),
         surround=np.zeros(n, dtype),
         highpass=np.zeros(n, dtype),
         previous=np.zeros(n, dtype),
         last=np.full(n, -float(sensor.refractory)),
         voltage=np.zeros(n, np.float32),
         log=np.zeros(n, np.float32),
+        normal=np.zeros(n, np.float32),
         intensity=np.zeros(n, np.float64),
-        first=np.zeros(n + 1, np.uint32),
-        second=np.zeros(n + 1, np.uint32),
+        count=np.zeros(n, np.int32),
+        first=np.zeros(even, np.uint32),
+        second=np.zeros(even, np.uint32),
     )

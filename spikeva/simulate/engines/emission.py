@@ -1,98 +1,31 @@
-"""Compiled: passes over tiles that record (pixel, signed number of events), and from the records to events in order of time.
+"""Compiled: from records (pixel, signed number of events) to events in order of time.
 
 Records of a chunk of T frames lie tile by tile: those of the tile that starts at pixel `low` begin at low * T, frame after frame,
 and `ends` [tiles, T, 2] says where each frame's records and its shot-noise codes (which begin at 2 * low * T) end.
+
+numba's cache of a function follows changes of its own file only; what the functions here call stands here.
 """
 
-import numpy as np
+from typing import Any
 
-from spikeva.simulate.engines.kernels import Step, compiled, compose, detect, leak, memorise, receive, settle, shot
+import numpy as np
+from numba import njit
 
 TILE = 2048  # pixels; even
 
 
-@compiled
-def _step(row):  # type: ignore[no-untyped-def]
-    return Step(
-        int(row[0]),
-        row[1],
-        row[2],
-        row[3],
-        row[4],
-        row[5],
-        row[6],
-        row[7],
-        row[8],
-        row[9],
-        row[10],
-        row[11],
-        row[12],
-    )
+def compiled(function: Any) -> Any:
+    """`function` compiled without the interpreter's lock, once for all processes."""
+    return njit(cache=True, nogil=True, error_model="numpy")(function)
 
 
 @compiled
-def settle_pixels(a, b, frame, row, m, s):  # type: ignore[no-untyped-def]
-    """The first frame."""
-    settle(a, b, frame, m, s, _step(row))
-
-
-@compiled
-def receive_pixels(a, b, frame, row, m, s):  # type: ignore[no-untyped-def]
-    """The photoreceptors' part of a frame, where pixels wait for each other before they make events."""
-    step = _step(row)
-    for low in range(a, b, TILE):
-        receive(low, min(low + TILE, b), frame, m, s, step)
-
-
-@compiled
-def _detect_tile(low, high, m, s, step, composed, pixels, counts, before, after, n):  # type: ignore[no-untyped-def]
-    if composed:
-        compose(low, high, m, s, step)
-    if step.leak:
-        leak(low, high, m, s, step)
-    end = detect(low, high, m, s, pixels, counts, n)
-    if step.crossing:
-        for j in range(n, end):
-            i = pixels[j]
-            before[j], after[j] = s.residue[i], s.signal[i] - s.base[i]
-    return end
-
-
-@compiled
-def detect_pixels(a, b, row, m, s, composed, pixels, counts, before, after, ends):  # type: ignore[no-untyped-def]
-    """The change detectors' part of a frame (T = 1), up to the records."""
-    step = _step(row)
-    for low in range(a, b, TILE):
-        high = min(low + TILE, b)
-        ends[low // TILE, 0, 0] = _detect_tile(low, high, m, s, step, composed, pixels, counts, before, after, low)
-        ends[low // TILE, 0, 1] = 2 * low
-
-
-@compiled
-def shot_pixels(a, b, row, m, s, codes, ends):  # type: ignore[no-untyped-def]
-    """The shot noise of a frame (T = 1)."""
-    step = _step(row)
-    for low in range(a, b, TILE):
-        ends[low // TILE, 0, 1] = shot(low, min(low + TILE, b), m, s, step, codes, 2 * low)
-
-
-@compiled
-def run_pixels(a, b, frames, rows, m, s, composed, pixels, counts, before, after, codes, ends):  # type: ignore[no-untyped-def]
-    """Several frames of the pixels [a, b), where no pixel depends on another: a tile goes through all of them at once."""
-    length = len(rows)
-    for low in range(a, b, TILE):
-        high = min(low + TILE, b)
-        n, c = low * length, 2 * low * length
-        for f in range(length):
-            step = _step(rows[f])
-            receive(low, high, frames[f], m, s, step)
-            first = n
-            n = _detect_tile(low, high, m, s, step, composed, pixels, counts, before, after, n)
-            for j in range(first, n):
-                memorise(pixels[j], counts[j], m, s)
-            if step.shot:
-                c = shot(low, high, m, s, step, codes, c)
-            ends[low // TILE, f, 0], ends[low // TILE, f, 1] = n, c
+def memorise(i, count, m, s):  # type: ignore[no-untyped-def]
+    """Move the memorised brightness of pixel `i` by `count` events."""
+    if count > 0:
+        s.base[i] = s.base[i] + np.float32(count) * m.on_step[i]
+    else:
+        s.base[i] = s.base[i] - np.float32(-count) * m.off_step[i]
 
 
 @compiled
@@ -123,20 +56,34 @@ def gather(f, length, ends, active):  # type: ignore[no-untyped-def]
 
 @compiled
 def emit_slots(f, length, ends, pixels, counts, times, active, width, t, x, y, p):  # type: ignore[no-untyped-def]
-    """Events of frame `f` into t, x, y, p: every record's k-th event at `times[k]`, k by k, in raster order; returns their number."""
-    n = gather(f, length, ends, active)
-    at = 0
-    for k in range(len(times)):
-        left = 0
+    """Events of frame `f` into t, x, y, p: every record's k-th event at `times[k]`, k by k, in raster order.
+
+    Returns their number.
+    """
+    at, left, row, start = 0, 0, 0, 0
+    for tile in range(len(ends)):
+        first = tile * TILE * length if f == 0 else ends[tile, f - 1, 0]
+        for j in range(first, ends[tile, f, 0]):
+            pixel, count = pixels[j], counts[j]
+            while pixel >= start + width:
+                row, start = row + 1, start + width
+            x[at], y[at], p[at] = pixel - start, row, count > 0
+            at += 1
+            active[left] = j
+            left += abs(count) > 1
+    t[:at] = times[0]
+    for k in range(1, len(times)):
+        n, left, first, row, start = left, 0, at, 0, 0
         for q in range(n):
             j = active[q]
             pixel, count = pixels[j], counts[j]
-            t[at], y[at], x[at], p[at] = times[k], pixel // width, pixel % width, count > 0
+            while pixel >= start + width:
+                row, start = row + 1, start + width
+            x[at], y[at], p[at] = pixel - start, row, count > 0
             at += 1
-            if abs(count) > k + 1:
-                active[left] = j
-                left += 1
-        n = left
+            active[left] = j
+            left += abs(count) > k + 1
+        t[first:at] = times[k]
     return at
 
 
