@@ -1,6 +1,7 @@
 """Drawn features lie under the landmarks; mirrored expressions make mirrored pictures; nothing moves where nothing
 moves."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from spikeva import faces
 from spikeva.faces import sheet
 from spikeva.faces.action_units import INDEX
+from spikeva.faces.features import LID_LOW, LID_UP
 from spikeva.faces.texture import SkinTexture, paint
 
 SIDE = 128
@@ -23,20 +25,23 @@ def plain_scene() -> faces.Scene:
 
 
 def draw(
-    rig: faces.Rig, units: NDArray[np.float64], angles: tuple[float, float, float] = (0, 0, 0), side: int = SIDE
+    rig: faces.Rig,
+    units: NDArray[np.float64],
+    angles: tuple[float, float, float] = (0, 0, 0),
+    scene: faces.Scene | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """RGB picture [side, side, 3] and landmarks [68, 2] of action units [A, 2]."""
-    renderer = faces.Renderer(rig, (side, side), plain_scene())
+    """RGB picture [SIDE, SIDE, 3] and landmarks [68, 2] of action units [A, 2]."""
+    renderer = faces.Renderer(rig, (SIDE, SIDE), scene or plain_scene())
     pose = faces.Pose(
         np.array([angles]),
-        np.array([[side / 2, side / 2 + 0.03 * side]]),
-        np.array([0.235 * side]),
+        np.array([[SIDE / 2, 0.53 * SIDE]]),
+        np.array([0.235 * SIDE]),
         np.ones(1),
         np.ones((1, 2)),
     )
     features = rig.features(units[None], np.zeros((1, 2)))
-    picture = np.empty((side, side, 3), np.float32)
-    renderer.draw(units[None], features, pose, 0, picture, np.empty((side, side), np.float32))
+    picture = np.empty((SIDE, SIDE, 3), np.float32)
+    renderer.draw(units[None], features, pose, 0, picture, np.empty((SIDE, SIDE), np.float32))
     return picture, renderer.project(features.landmarks[0], pose, 0)
 
 
@@ -101,6 +106,39 @@ def test_mirrored_action_units_make_the_mirrored_picture(values: list[float], ya
     assert np.allclose(marks[48], [SIDE, 0] + marks_mirrored[54] * [-1, 1], atol=1e-3)
 
 
+action_units = st.lists(st.floats(0, 1.2), min_size=38, max_size=38).map(lambda v: np.array(v).reshape(-1, 2))
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.integers(0, 20), action_units, st.floats(-1, 1), st.floats(-1, 1))
+def test_lips_never_cross_and_closed_eyes_are_closed(
+    identity: int, units: NDArray[np.float64], right: float, up: float
+) -> None:
+    rig = faces.build_rig(faces.draw_identity("nefer-like", identity), detail=0.3)
+    features = rig.features(units[None], np.array([[right, up]]))
+    assert np.diff(features.mouth[0], axis=0).max() <= 1e-12  # outer upper, inner upper, inner lower, outer lower
+    assert features.corners[0, 0] < features.corners[0, 1]
+    units[INDEX[43]] = 1.0
+    lids = rig.features(units[None], np.array([[right, up]])).eyes[0][:, [LID_UP, LID_LOW]]
+    assert np.allclose(lids.sum(1), 0, atol=1e-9)
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(st.integers(0, 30), action_units, st.floats(-0.55, 0.55), st.floats(-0.3, 0.3), st.sampled_from(faces.DOMAINS))
+def test_no_hole_in_a_face(identity: int, units: NDArray[np.float64], yaw: float, pitch: float, domain: str) -> None:
+    rig = faces.build_rig(faces.draw_identity(domain, identity))
+    scene = plain_scene()
+    magenta = faces.Scene(scene.lights, scene.ambient, np.tile(np.float32([3, 0, 3]), (8, 8, 1)), 0.3, 1.0)
+    picture, marks = draw(rig, units, (yaw, pitch, 0.0), scene=magenta)
+    hull = cv2.convexHull(np.vstack([marks[27:36], marks[48:68], marks[36:48]]).astype(np.float32))
+    inside = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.fillConvexPoly(inside, hull.round().astype(np.int32), 1)
+    inside = cv2.erode(inside, np.ones((5, 5), np.uint8)).astype(bool)
+    assert inside.sum() > 200
+    shows = np.minimum(picture[..., 0], picture[..., 2]) - picture[..., 1]
+    assert shows[inside].max() < 120, "the background shows through"
+
+
 def test_one_sided_expression_is_one_sided() -> None:
     rig = faces.build_rig(faces.draw_identity("afew-va-like", 0))
     _, left = draw(rig, faces.expression("contempt", side=0))
@@ -108,12 +146,13 @@ def test_one_sided_expression_is_one_sided() -> None:
     assert rise > 1.0  # the corner on the picture's left is higher (y grows downward)
 
 
-def test_wide_shot_equals_the_shot_without_a_box() -> None:
-    """Only the box around the person is shaded; what lies outside is the background alone."""
-    clip = faces.make_clip("nefer-like", 0, 0, size=(160, 90), fps=5, seconds=0.4)
-    corner = clip.frames[:, :20, :20]
-    assert np.array_equal(corner[0], corner[1])
-    assert np.abs(np.diff(clip.frames[0], axis=0)).max() < 120
+def test_shading_only_the_person_gives_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = {"size": (480, 288), "fps": 5, "seconds": 0.2, "label_fps": 5}
+    boxed = faces.make_clip("afew-va-like", 2, 0, **wide).frames
+    everything = np.array([0, 0, 960, 576]), np.array([0, 0, 480, 288])
+    monkeypatch.setattr(faces.Renderer, "_boxes", lambda self: everything)
+    whole = faces.make_clip("afew-va-like", 2, 0, **wide).frames
+    assert np.abs(boxed - whole).max() < 1.0  # of 255: the lens blurs the background a little more where it is shaded
 
 
 def test_contact_sheet_has_a_row_a_person_and_a_column_an_emotion() -> None:
