@@ -25,18 +25,28 @@ The same command goes on where a killed one stopped; a larger one keeps what is 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--domain", default="afew-va-like", metavar="NAME", help="afew-va-like (default) or nefer-like")
-    parser.add_argument("--identities", type=int, help="number of people (default: 12; 8 on a sheet)")
-    parser.add_argument("--clips", type=int, help="clips of each (default: 4; nefer-like: 7, one an emotion)")
-    parser.add_argument("--fps", type=float, help="frames a second (default: 25; nefer-like: 200)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of a clip (default: 2)")
-    parser.add_argument("--seed", type=int, default=0, help="who the people are and what they do (default: 0)")
-    parser.add_argument("--preset", default="default", help="difficulty: easy, default or hard")
+    parser.add_argument("--identities", type=int, metavar="N", help="number of people (default: 12; 8 on a sheet)")
+    parser.add_argument(
+        "--clips", type=int, metavar="N", help="clips of each (default: 4; nefer-like: 7, one an emotion)"
+    )
+    parser.add_argument("--fps", type=float, metavar="X", help="frames a second (default: 25; nefer-like: 200)")
+    parser.add_argument("--seconds", type=float, metavar="X", default=2.0, help="length of a clip (default: 2)")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", default=0, help="who the people are and what they do (default: 0)"
+    )
+    parser.add_argument("--preset", default="default", metavar="NAME", help="difficulty: easy, default or hard")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write the dataset to")
-    parser.add_argument("--workers", type=int, help="processes (default: one a core); the files do not depend on it")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes (default: one a core); the files do not depend on it"
+    )
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="write a contact sheet of people and emotions")
-    parser.add_argument("--side", type=int, default=160, help="size of a face on the sheet in pixels (default: 160)")
-    parser.add_argument("--yaw", type=float, default=0.0, help="turn of the heads on the sheet, degrees")
-    parser.add_argument("--pitch", type=float, default=0.0, help="nod of the heads on the sheet, degrees (down)")
+    parser.add_argument(
+        "--side", type=int, metavar="N", default=160, help="size of a face on the sheet in pixels (default: 160)"
+    )
+    parser.add_argument("--yaw", type=float, metavar="X", default=0.0, help="turn of the heads on the sheet, degrees")
+    parser.add_argument(
+        "--pitch", type=float, metavar="X", default=0.0, help="nod of the heads on the sheet, degrees (down)"
+    )
 
 
 def run(args: Namespace) -> int:
@@ -51,10 +61,12 @@ def run(args: Namespace) -> int:
         raise UserError(f"unknown preset {args.preset!r}{close} (there are: {', '.join(PRESETS)})")
     if (args.out is None) == (args.sheet is None):
         raise UserError("give --out DIR for a dataset or --sheet PNG for a contact sheet")
-    for name in ("identities", "clips"):
+    for name, least in (("identities", 1), ("clips", 1), ("seed", 0)):
         value = getattr(args, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name} is at least 1, got {value}")
+        if value is not None and value < least:
+            raise UserError(f"--{name} is at least {least}, got {value}")
+    if not (args.seconds > 0 and (args.fps is None or args.fps * args.seconds >= 2)):
+        raise UserError(f"--seconds and --fps give at least two frames, got {args.seconds} s at {args.fps}")
     return _sheet(args) if args.sheet is not None else _dataset(args)
 
 
