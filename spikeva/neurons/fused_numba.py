@@ -38,8 +38,7 @@ def _fill(row: Any, table: Any, inner: int, start: int, m: int) -> None:
         place = (start + j) // inner
         run = m - j if channels == 1 else min(m - j, (place + 1) * inner - start - j)
         value = table[place % channels]
-        for i in range(j, j + run):
-            row[i] = value
+        row[j : j + run] = value
         j += run
 
 
@@ -52,8 +51,9 @@ def _gather(row: Any, table: Any, inner: int, start: int, m: int) -> None:
         place = (start + j) // inner
         run = m - j if channels == 1 else min(m - j, (place + 1) * inner - start - j)
         total = 0.0
-        for i in range(j, j + run):
-            total += row[i]
+        part = row[j : j + run]
+        for i in range(len(part)):
+            total += part[i]
         table[place % channels] += total
         j += run
 
@@ -302,18 +302,20 @@ def _moments_kernel(y: Any, inner: int, sums: Any, lo: int, hi: int) -> None:
             if inner > 1 or channels == 1:
                 run = min(hi - i, (place + 1) * inner - i)
                 total, square = 0.0, 0.0
-                for value in y[t, i : i + run]:
-                    wide = np.float64(value)
+                part = y[t, i : i + run]
+                for j in range(len(part)):  # by index: a loop over values would not become vector instructions
+                    wide = np.float64(part[j])
                     total += wide
                     square += wide * wide
                 sums[0, c] += total
                 sums[1, c] += square
             else:  # channels-last: one pixel's channels lie side by side
                 run = min(hi - i, channels - c)
-                for j in range(run):
-                    wide = np.float64(y[t, i + j])
-                    sums[0, c + j] += wide
-                    sums[1, c + j] += wide * wide
+                part, totals, squares = y[t, i : i + run], sums[0, c:], sums[1, c:]
+                for j in range(len(part)):
+                    wide = np.float64(part[j])
+                    totals[j] += wide
+                    squares[j] += wide * wide
             i += run
 
 

@@ -1,0 +1,120 @@
+"""The Triton kernels in Triton's interpreter against the eager reference, and compiled for a GPU that need not be there."""
+
+import importlib.util
+from types import ModuleType
+
+import pytest
+import torch
+from torch import nn
+
+from spikeva.neurons import fused_ops, make_neuron
+from spikeva.neurons.base import Run, scan
+from spikeva.neurons.bnlif import BNLIF
+
+pytest.importorskip("triton")
+CASES = [
+    ("lif", "zero", "fast_sigmoid", 1), ("plif", "subtract", "atan", 5), ("plif", "subtract_delayed", "sigmoid", 16),
+    ("alif", "zero", "triangle", 17), ("alif", "subtract", "straight_through", 2), ("cuba", "zero", "superspike", 33),
+]  # fmt: skip
+
+
+def load(name: str) -> ModuleType:
+    """A fresh copy of the kernels' module: Triton decides when a kernel is defined whether to interpret it."""
+    spec = importlib.util.find_spec("spikeva.neurons.fused_triton")
+    assert spec is not None
+    assert spec.loader is not None
+    spec = importlib.util.spec_from_file_location(name, spec.origin)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton's interpreter in place of the CPU's kernels."""
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setitem(fused_ops._modules, "cpu", load("interpreted_kernels"))
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize(("name", "reset", "surrogate", "steps"), CASES)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_equals_the_eager_reference(name: str, reset: str, surrogate: str, steps: int, channels_last: bool) -> None:
+    torch.manual_seed(steps)
+    x = torch.randn(steps, 2, 3, 7, 9)
+    if channels_last:
+        x = x.movedim(2, -1).contiguous().movedim(-1, 2)
+    neuron = make_neuron(
+        name, reset=reset, surrogate=surrogate, detach_reset=channels_last, channels=3, learn_theta=True
+    )
+    results = []
+    for runner in (fused_ops.execute, scan):
+        leaf = x.clone().requires_grad_()
+        state = tuple(torch.full(x.shape[1:], 0.2, requires_grad=True) for _ in neuron.STATES)
+        out, last = runner(Run(type(neuron).step, leaf, state, neuron.parameters_of_step(leaf), neuron.rule))
+        generator = torch.Generator().manual_seed(0)
+        loss = sum((o * torch.randn(o.shape, generator=generator)).sum() for o in (out, *last))
+        grads = torch.autograd.grad(loss, [leaf, *state, *neuron.parameters()])
+        results.append(([out, *last], grads))
+    for found, wanted in zip(results[0][0], results[1][0], strict=True):
+        assert torch.equal(found, wanted)
+    for found, wanted in zip(results[0][1], results[1][1], strict=True):
+        torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5 * max(1.0, float(wanted.abs().max())))
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_normalisation_equals_that_of_the_cpu(channels_last: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    x = 2 * torch.randn(5, 4, 3, 6, 7) + 1
+    if channels_last:
+        x = x.movedim(2, -1).contiguous().movedim(-1, 2)
+    results = []
+    for _ in range(2):
+        layer = BNLIF(nn.BatchNorm2d(3), make_neuron("lif", surrogate="atan"))
+        leaf = x.clone().requires_grad_()
+        spikes, _state = layer(leaf)
+        (spikes * torch.arange(spikes.numel()).view(spikes.shape).sin()).sum().backward()
+        results.append((spikes, leaf.grad, layer.norm.weight.grad, layer.norm.bias.grad))
+        monkeypatch.delitem(fused_ops._modules, "cpu")
+        fused_ops.provider("cpu")
+    assert torch.equal(results[0][0], results[1][0])
+    for found, wanted in zip(results[0][1:], results[1][1:], strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5 * max(1.0, float(wanted.abs().max())))
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_half_precision_storage() -> None:
+    x = torch.randn(6, 2, 3, 5).half()
+    neuron = make_neuron("lif")
+    run = Run(type(neuron).step, x, (torch.zeros(2, 3, 5),), neuron.parameters_of_step(x), neuron.rule)
+    (found, (last,)), (wanted, (wanted_last,)) = fused_ops.execute(run), scan(run)
+    assert found.dtype == torch.float16
+    assert torch.equal(found, wanted)
+    assert torch.equal(last, wanted_last)
+
+
+@pytest.mark.parametrize("pointer", ["*fp32", "*bf16"])
+def test_compiles_for_a_gpu_without_fused_multiply_add(pointer: str) -> None:
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    kernel = load("compiled_kernels")._backward
+    constants = {
+        "KIND": 1, "RESET": 0, "DETACH": False, "SURROGATE": 0, "LEARN": True, "NORM": True, "SEG": 4, "SEGMENTS": 1,
+        "BLOCK": 256,
+    }  # fmt: skip
+    scalars = dict.fromkeys(("T", "N", "inner", "C", "CN"), "i32") | {"slope": "fp32"}
+    wide = dict.fromkeys(
+        ("gv_last", "gw_last", "v0", "w0", "p", "affine", "stored", "gv0", "gw0", "gp", "sums"), "*fp32"
+    )
+    types = scalars | wide | dict.fromkeys(("gs", "x", "gx"), pointer) | dict.fromkeys(constants, "constexpr")
+    source = ASTSource(
+        kernel,
+        {name: types[name] for name in kernel.arg_names},
+        {(kernel.arg_names.index(name),): value for name, value in constants.items()},
+    )
+    code = compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False}).asm["ptx"]
+    assert "fma.rn.f32" not in code  # would move membranes across the threshold
