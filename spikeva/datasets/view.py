@@ -1,0 +1,221 @@
+"""Pictures of event files for people: an animation or a contact sheet, with the labels below where a clip has them."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeva.errors import UserError
+from spikeva.events import EventClip, EventFileError, EventReader, open_events
+from spikeva.events._atomic import whole_file
+from spikeva.progress import track
+
+Picture = NDArray[np.uint8]  # [H, W, 3], RGB
+
+PAPER, ON, OFF = (24, 26, 30), (240, 228, 66), (86, 180, 233)  # Okabe and Ito's yellow and sky blue on near black
+TEXT, DIM = (225, 225, 225), (110, 114, 120)
+LINES = {"valence": (0, 158, 115), "arousal": (213, 94, 0)}
+FULL = 3  # events of one pixel in one window that show in full colour
+STRIP = 96  # height of the label strip in pixels
+WIDTHS = (320, 960)  # pictures are enlarged to at least, or reduced to at most so many pixels in width
+SHEET, CELL = (4, 3), 480  # windows on a contact sheet: columns, rows; their largest width in pixels
+FORMATS = (".gif", ".webp", ".png")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is written below a clip."""
+
+    title: str
+    times: NDArray[np.float64]  # s [L]
+    curves: dict[str, NDArray[np.float32]]  # valence and arousal [L] where they are known
+
+
+@dataclass(frozen=True)
+class View:
+    """What `show` wrote."""
+
+    pictures: int
+    events: int  # in the time shown
+    seconds: float
+    cut: bool  # the recording goes on after it
+
+    def __str__(self) -> str:
+        text = f"{self.pictures} pictures of {self.seconds:.2f} s with {self.events:,} events"
+        return text + (" (the recording goes on: --start, --seconds)" if self.cut else "")
+
+
+def show(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    start: float = 0.0,
+    seconds: float = 10.0,
+    fps: float = 25.0,
+    speed: float = 1.0,
+    size: tuple[int, int] | None = None,
+) -> View:
+    """Writes `out` (.gif, .webp: an animation; .png: 12 windows on a sheet) of an event file and returns what is on it.
+
+    A picture shows the events of `speed / fps` seconds: ON yellow, OFF blue. A clip of the store has its labels below.
+    The file is read in blocks, from `start` s after its first event (after 0 in a clip of the store) and for `seconds` at
+    most. Raises UserError or EventFileError.
+    """
+    path, out = Path(path), Path(out)
+    if out.suffix.lower() not in FORMATS:
+        raise UserError(f"{out}: the name of a picture ends in {', '.join(FORMATS)}")
+    for name, value in (("seconds", seconds), ("speed", speed)):
+        if not value > 0:
+            raise UserError(f"{name} must be above 0, got {value:g}")
+    if start < 0:
+        raise UserError(f"start must not be negative, got {start:g}")
+    if not 0 < fps <= 50:
+        raise UserError(
+            f"fps must be above 0 and at most 50 (viewers show no more), got {fps:g}; lower speed to see more"
+        )
+    reader, labels = open_events(path, size), _labels(path)
+    window = max(1, round(1e6 * speed / fps))
+    origin, last, events, cut = _scan(reader, None if labels is None else 0, start, seconds)
+    if not events:
+        raise UserError(f"{path}: no events in the {seconds:g} s from {start:g} s on, so there is nothing to see")
+    count = (last - origin) // window + 1
+    wanted, widest = np.arange(count), WIDTHS[1]
+    if out.suffix.lower() == ".png":
+        widest = CELL
+        wanted = np.unique(np.linspace(0, count - 1, SHEET[0] * SHEET[1]).round().astype(int))
+    elapsed = start + (wanted + 1) * window / 1e6
+    counts = _windows(reader, origin, window, wanted)
+    digits = 2 if window >= 10_000 else 4
+    pictures = (
+        _page(_picture(c, widest), float(t), f"{t:.{digits}f} s", labels) for c, t in zip(counts, elapsed, strict=True)
+    )
+    with whole_file(out) as part:
+        if out.suffix.lower() == ".png":
+            _save(part, "PNG", [_sheet(list(pictures))], fps)
+        else:
+            _save(part, out.suffix[1:].upper(), track(pictures, "draw", len(wanted)), fps)
+    return View(len(wanted), events, count * window / 1e6, cut)
+
+
+def _scan(reader: EventReader, zero: int | None, start: float, seconds: float) -> tuple[int, int, int, bool]:
+    """Time (us) at which the view starts, time of its last event, number of its events, whether there are later ones."""
+    origin, last, count = zero, 0, 0
+    for block in reader.blocks():
+        if not len(block):
+            continue
+        origin = int(block.t[0]) if origin is None else origin
+        begin = origin + round(start * 1e6)
+        end = begin + round(seconds * 1e6)
+        part = block.slice_time(begin, end)
+        if len(part):
+            last, count = int(part.t[-1]), count + len(part)
+        if block.t[-1] >= end:
+            return begin, last, count, True
+    return (origin or 0) + round(start * 1e6), last, count, False
+
+
+def _windows(reader: EventReader, origin: int, window: int, wanted: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+    """Counts [2, H, W] (ON, OFF; at most 255) of the wanted windows, in order."""
+    width, height = reader.size
+    counts = np.zeros(2 * height * width, np.int64)
+    at = 0
+    for block in reader.blocks():
+        while at < len(wanted):
+            begin = origin + int(wanted[at]) * window
+            part = block.slice_time(begin, begin + window)
+            if len(part):
+                place = ((1 - part.p.astype(np.int64)) * height + part.y) * width + part.x
+                counts += np.bincount(place, minlength=len(counts))
+            if not len(block) or block.t[-1] < begin + window:
+                break  # the window may go on in the next block
+            yield np.minimum(counts, 255).astype(np.uint8).reshape(2, height, width)
+            counts[:] = 0
+            at += 1
+    for _ in wanted[at:]:
+        yield np.minimum(counts, 255).astype(np.uint8).reshape(2, height, width)
+        counts[:] = 0
+
+
+def _picture(counts: NDArray[np.uint8], widest: int) -> Picture:
+    """Event counts [2, H, W] in colour, enlarged or reduced."""
+    shares = np.minimum(counts.astype(np.float32) / FULL, 1.0)
+    colours = np.array([ON, OFF], np.float32) - np.array(PAPER, np.float32)
+    image = np.array(PAPER, np.float32) + np.einsum("phw,pc->hwc", shares, colours)
+    height, width = image.shape[:2]
+    scale = max(1, -(-WIDTHS[0] // width)) if width < WIDTHS[0] else min(1.0, widest / width)
+    how = cv2.INTER_NEAREST if scale >= 1 else cv2.INTER_AREA
+    side = (round(width * scale), max(1, round(height * scale)))
+    return np.asarray(np.clip(cv2.resize(image, side, interpolation=how), 0, 255), np.uint8)
+
+
+def _page(events: Picture, elapsed: float, time: str, labels: Labels | None) -> Picture:
+    """A picture with its time below, and of a clip its title, curves and values now."""
+    width = events.shape[1]
+    curves = labels.curves if labels else {}
+    strip = np.full((STRIP if curves else 22, width, 3), PAPER, np.uint8)
+    _write(strip, time, (6, 15), TEXT)
+    if labels is None:
+        return np.concatenate([events, strip])
+    _write(strip, labels.title, (90, 15), DIM)
+    top, bottom, left, right = 24, STRIP - 24, 6, width - 6
+    span = max(float(labels.times.max(initial=0)), 1e-6)
+    for i, (name, values) in enumerate(curves.items()):
+        if i == 0:
+            cv2.line(strip, (left, (top + bottom) // 2), (right, (top + bottom) // 2), DIM, 1)
+        points = np.stack(
+            [left + (right - left) * labels.times / span, bottom - (values + 1) / 2 * (bottom - top)], axis=1
+        )
+        now = float(np.interp(elapsed, labels.times, values))
+        here = (round(left + (right - left) * min(elapsed / span, 1.0)), round(bottom - (now + 1) / 2 * (bottom - top)))
+        cv2.polylines(strip, [points.round().astype(np.int32)], False, LINES[name], 1, cv2.LINE_AA)
+        cv2.circle(strip, here, 3, LINES[name], -1, cv2.LINE_AA)
+        _write(strip, f"{name} {now:+.2f}", (left + 140 * i, STRIP - 7), LINES[name])
+    return np.concatenate([events, strip])
+
+
+def _write(image: Picture, text: str, at: tuple[int, int], colour: tuple[int, int, int]) -> None:
+    cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
+
+
+def _sheet(pictures: list[Picture]) -> Picture:
+    """The pictures in rows, left to right."""
+    columns = min(SHEET[0], len(pictures))
+    blank = np.full_like(pictures[0], PAPER)
+    padded = pictures + [blank] * (-len(pictures) % columns)
+    rows = [np.concatenate(padded[i : i + columns], axis=1) for i in range(0, len(padded), columns)]
+    return np.concatenate(rows)
+
+
+def _save(path: Path, kind: str, pictures: Iterable[Picture], fps: float) -> None:
+    from PIL import Image
+
+    images = (Image.fromarray(p) for p in pictures)
+    first = next(images)
+    if kind == "PNG":
+        first.save(path, format=kind)
+        return
+    options: dict[str, Any] = {"save_all": True, "append_images": images, "duration": round(1000 / fps), "loop": 0}
+    if kind == "WEBP":
+        options |= {"quality": 80, "method": 3}
+    first.save(path, format=kind, **options)
+
+
+def _labels(path: Path) -> Labels | None:
+    """The labels of a clip of the store; None for any other file."""
+    if path.suffix.lower() not in {".h5", ".hdf5"}:
+        return None
+    try:
+        with EventClip(path) as clip:
+            stored, attributes = clip.labels, clip.attributes
+    except EventFileError:
+        return None  # another program's HDF5
+    parts = [str(attributes[k]) for k in ("domain", "subject", "emotion") if attributes.get(k)]
+    if attributes.get("synthetic"):
+        parts.append("synthetic")
+    curves = {name: stored[name] for name in LINES if name in stored}
+    return Labels(", ".join(parts), np.asarray(stored.get("t_us", ()), np.float64) / 1e6, curves)
