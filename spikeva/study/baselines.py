@@ -9,7 +9,7 @@ from spikeva.datasets import ClipSet
 from spikeva.evaluation import baselines as fitted
 from spikeva.study.cells import Cell
 from spikeva.study.config import Study
-from spikeva.study.run_cell import Material, history_us, regression, zero_shot
+from spikeva.study.run_cell import Material, regression, zero_shot
 from spikeva.training.data import Windows
 
 Entry = dict[str, Any]
@@ -68,7 +68,7 @@ class Counts:
     """Events per polarity before each label of some clips, in `BINS` parts of the history that every model sees."""
 
     def __init__(self, cell: Cell, clips: ClipSet) -> None:
-        history = history_us(cell)
+        history = cell.history_us
         samples = Windows(clips.paths, {"encoding": "counts", "dt": history // BINS}, "ann", BINS, history_us=history)
         self.counts: NDArray[np.float64] = np.array(
             [samples.encoded(sample).sum(axis=(-1, -2), dtype=np.float64) for sample in samples.samples]

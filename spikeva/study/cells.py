@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import spikeva
+from spikeva import encode
 from spikeva.study.config import Study
 from spikeva.study.files import digest
 
@@ -33,6 +34,12 @@ class Cell:
         """Model and encoding, with the parameters that tell them from others of the grid."""
         return f"{_label(self.model, 'model', self.study.grid.models)} · {_label(self.encoding, 'encoding', self.study.grid.encodings)}"
 
+    @property
+    def history_us(self) -> int:
+        """How much of a clip stands before a label that is used: the longest that any encoding of the grid needs."""
+        spans = [encode.span_us(e["encoding"], **options_of(e, "encoding")) for e in self.study.grid.encodings]
+        return self.study.window.frames * max(spans)
+
     def determinants(self) -> dict[str, Any]:
         """Everything that the result follows from."""
         study = self.study.model_dump(mode="json", exclude={"study", "question", "grid"})
@@ -42,6 +49,7 @@ class Cell:
             "spikeva": spikeva.__version__,
             "results_version": RESULTS_VERSION,
             **study,
+            "history_us": self.history_us,
             "model": self.model,
             "encoding": self.encoding,
             "fold": self.fold,
@@ -54,6 +62,11 @@ class Cell:
 
     def folder(self, out: Path) -> Path:
         return out / "cells" / self.key
+
+
+def options_of(entry: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The parameters of a model or an encoding, without its name."""
+    return {k: v for k, v in entry.items() if k != kind}
 
 
 def _label(entry: dict[str, Any], kind: str, among: list[dict[str, Any]]) -> str:

@@ -12,6 +12,7 @@ from spikeva.events import EventClip
 from spikeva.events._atomic import whole_file
 from spikeva.simulate import DVSPixel
 from spikeva.study import panels
+from spikeva.study.cells import options_of
 from spikeva.study.config import Study
 
 COUNT = 6  # clips of each set that are shown
@@ -25,7 +26,7 @@ def write_gallery(path: Path, study: Study, *sets: ClipSet, raster: panels.Array
     arrays: dict[str, NDArray[np.generic]] = {f"raster/{layer}": spikes for layer, spikes in (raster or {}).items()}
     chosen = [clip for clips in sets for clip in _spread(clips)]
     tbr = next((e for e in study.grid.encodings if e["encoding"] == "tbr"), {"encoding": "tbr"})
-    options = {k: v for k, v in tbr.items() if k != "encoding"}
+    options = options_of(tbr, "encoding")
     span = encode.span_us("tbr", **options)
     for i, one in enumerate(chosen):
         with EventClip(one.path) as clip:

@@ -1,7 +1,6 @@
 """One cell, from clips to its run directory. What is there is not done again; `done.json` is written last."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from spikeva import encode, models
 from spikeva.datasets import ClipSet, Split
 from spikeva.evaluation import cost, emotion, metrics, statistics
 from spikeva.study import panels
-from spikeva.study.cells import Cell, encoding_label, model_label
-from spikeva.study.files import read_csv, read_json, write_csv, write_json, write_yaml
+from spikeva.study.cells import Cell, encoding_label, model_label, options_of
+from spikeva.study.files import read_json, write_csv, write_json, write_yaml
 from spikeva.training.augment import Augmentation
 from spikeva.training.data import Windows
 from spikeva.training.fitting import fit
@@ -44,7 +43,7 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
     write_yaml(folder / "config.yaml", cell.determinants())
     began = time.perf_counter()
     split = material.folds[cell.fold]
-    model = _create(cell)
+    model = create(cell)
     _train(cell, model, split.train, folder, f"{place} train {cell.label}".strip())
     trained = time.perf_counter()
     result = _evaluate(cell, model, split.test, material, folder, f"{place} evaluate {cell.label}".strip())
@@ -55,12 +54,6 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
     return result
 
 
-def history_us(cell: Cell) -> int:
-    """How much of a clip stands before a label that is used: the longest that any encoding of the grid needs."""
-    spans = [encode.span_us(e["encoding"], **_options(e, "encoding")) for e in cell.study.grid.encodings]
-    return cell.study.window.frames * max(spans)
-
-
 def windows(cell: Cell, clips: ClipSet, augmentation: Augmentation | None = None) -> Windows:
     """The samples that a cell's model sees of some clips."""
     return Windows(
@@ -68,7 +61,7 @@ def windows(cell: Cell, clips: ClipSet, augmentation: Augmentation | None = None
         cell.encoding,
         cell.kind,
         cell.study.window.frames,
-        history_us=history_us(cell),
+        history_us=cell.history_us,
         augmentation=augmentation,
         seed=_seed(cell),
     )
@@ -78,15 +71,12 @@ def _seed(cell: Cell) -> int:
     return int(np.random.SeedSequence([cell.study.seed, cell.fold, cell.seed]).generate_state(1)[0] % 2**31)
 
 
-def _options(entry: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    return {k: v for k, v in entry.items() if k != kind}
-
-
-def _create(cell: Cell) -> torch.nn.Module:
-    name, options = cell.model["model"], _options(cell.model, "model")
+def create(cell: Cell) -> torch.nn.Module:
+    """The cell's model, not trained; the cell's seed determines its weights."""
+    name, options = cell.model["model"], options_of(cell.model, "model")
     if "frames" in models.parameters(name):
         options.setdefault("frames", cell.study.window.frames)
-    channels = encode.channels(cell.encoding["encoding"], cell.kind, **_options(cell.encoding, "encoding"))
+    channels = encode.channels(cell.encoding["encoding"], cell.kind, **options_of(cell.encoding, "encoding"))
     torch.manual_seed(_seed(cell))
     return models.create_model(name, in_channels=channels, **options)
 
@@ -117,11 +107,7 @@ def _train(cell: Cell, model: torch.nn.Module, clips: ClipSet, folder: Path, nam
 def _evaluate(
     cell: Cell, model: torch.nn.Module, clips: ClipSet, material: Material, folder: Path, name: str
 ) -> dict[str, Any]:
-    device = _device(cell)
-    samples = windows(cell, clips)
-    predictions = predict(model, samples, device=device, name=name)
-    write_csv(folder / "predictions.csv", PREDICTIONS, _rows(samples, clips, predictions, labels=True))
-    rows = read_csv(folder / "predictions.csv")
+    rows = score_rows(cell, model, clips, PREDICTIONS, folder / "predictions.csv", name)
     result: dict[str, Any] = {
         "hash": cell.key,
         "model": model_label(cell),
@@ -134,10 +120,10 @@ def _evaluate(
         "regression": regression(rows),
     }
     if material.transfer is not None:
-        samples = windows(cell, material.transfer)
-        predictions = predict(model, samples, device=device, name=name.replace("evaluate", "transfer"))
-        write_csv(folder / "transfer.csv", TRANSFER, _rows(samples, material.transfer, predictions, labels=False))
-        result["transfer"] = zero_shot(cell, read_csv(folder / "transfer.csv"))
+        shown = name.replace("evaluate", "transfer")
+        seen = score_rows(cell, model, material.transfer, TRANSFER, folder / "transfer.csv", shown)
+        result["transfer"] = zero_shot(cell, seen)
+    samples = windows(cell, clips)
     batch = torch.stack([samples[i][0] for i in _spread(len(samples), cell.study.evaluation.cost_samples)])
     measured = cost.measure(model.to("cpu"), batch, cell.kind)
     return {**result, "parameters": measured["parameters"], "cost": measured}
@@ -147,7 +133,7 @@ def spikes(cell: Cell, material: Material, out: Path) -> dict[str, NDArray[Any]]
     """Spikes of the finished cell's layers for one sample of a held-out person (see `panels.raster`)."""
     from safetensors.torch import load_file
 
-    model = _create(cell)
+    model = create(cell)
     model.load_state_dict(load_file(cell.folder(out) / "model.safetensors"))
     samples = windows(cell, material.folds[cell.fold].test)
     found = panels.raster(model, samples[len(samples) // 2][0][None])
@@ -166,14 +152,26 @@ def _spread(n: int, wanted: int) -> list[int]:
     return np.unique(np.linspace(0, n - 1, wanted).round().astype(int)).tolist()  # type: ignore[no-any-return]
 
 
-def _rows(
-    samples: Windows, clips: ClipSet, predictions: NDArray[np.float32], *, labels: bool
-) -> list[tuple[object, ...]]:
-    rows: list[tuple[object, ...]] = []
-    for (index, label, _), predicted in zip(samples.samples, predictions, strict=True):
+def score_rows(
+    cell: Cell,
+    model: torch.nn.Module,
+    clips: ClipSet,
+    header: tuple[str, ...],
+    path: Path | None,
+    name: str = "evaluate",
+) -> list[dict[str, str]]:
+    """The model's predictions on every sample of some clips, as rows under `header`; written to `path` if there is one."""
+    samples = windows(cell, clips)
+    predictions = predict(model, samples, device=_device(cell), name=name)
+    rows = []
+    for (index, label, _), predicted in zip(samples.samples, predictions.tolist(), strict=True):
         clip = clips[index]
-        known = samples.targets[index][label].tolist() if labels else [clip.emotion]
-        rows.append((clip.subject, clip.clip, label, samples.times[index][label], *known, *predicted.tolist()))
+        known = dict(zip(AXES, samples.targets[index][label].tolist(), strict=True))
+        row = {"subject": clip.subject, "clip": clip.clip, "frame": label, "t_us": samples.times[index][label]}
+        row |= {"emotion": clip.emotion, "valence_pred": predicted[0], "arousal_pred": predicted[1], **known}
+        rows.append({column: str(row[column]) for column in header})
+    if path is not None:
+        write_csv(path, header, (row.values() for row in rows))
     return rows
 
 

@@ -1,0 +1,38 @@
+"""``spikeva evaluate``: a trained cell on other clips with valence and arousal."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+SUMMARY = (
+    "Score a trained cell on a folder of event clips with valence and arousal labels, of people it was not trained on."
+)
+EXAMPLES = """  spikeva evaluate runs/quick/cells/<hash> --clips data/afew-va-events --out afew-va.csv
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("cell", type=Path, help="folder of a trained cell")
+    parser.add_argument("--clips", type=Path, required=True, help="folder of event clips, as `spikeva prepare` writes")
+    parser.add_argument("--out", type=Path, help="write every prediction to this CSV file")
+
+
+def run(args: Namespace) -> int:
+    from spikeva.datasets import ClipSet
+    from spikeva.errors import UserError
+    from spikeva.study.run_cell import PREDICTIONS, regression, score_rows
+    from spikeva.study.trained import load_cell
+
+    cell, model = load_cell(args.cell)
+    clips = ClipSet.read(args.clips)
+    rows = score_rows(cell, model, clips, PREDICTIONS, args.out)
+    if any(row["valence"] == "nan" for row in rows):
+        raise UserError(f"{args.clips}: clips without valence and arousal; `spikeva transfer` scores their emotion")
+    synthetic = " (synthetic)" if clips.synthetic else ""
+    print(f"{cell.label} on {len(clips)} clips of {len(clips.subjects)} people{synthetic}")
+    for axis, found in regression(rows).items():
+        low, high = found["ccc_ci95"]
+        print(
+            f"  {axis:<8} CCC {found['ccc']:.3f} [{low:.3f}, {high:.3f}]  PCC {found['pcc']:.3f}  "
+            f"RMSE {found['rmse']:.3f}  SAGR {found['sagr']:.3f} ({found['zero_share']:.0%} of labels are 0)"
+        )
+    return 0

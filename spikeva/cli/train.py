@@ -1,0 +1,56 @@
+"""``spikeva train``: some cells of a study."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+SUMMARY = "Train and score the cells of a study whose model and encoding match; `compare` later finds them done."
+EXAMPLES = """  spikeva train configs/quick.yaml --model snn_convnet --encoding spikes
+  spikeva train configs/quick.yaml --model 'snn_*' --fold 0 --seed 0 --out runs/quick
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, help="YAML file that describes the study")
+    parser.add_argument("--model", default="*", help="name or wildcard (default: every model)")
+    parser.add_argument("--encoding", default="*", help="name or wildcard (default: every encoding)")
+    parser.add_argument("--fold", type=int, help="only this fold")
+    parser.add_argument("--seed", type=int, help="only this seed")
+    parser.add_argument("--out", type=Path, help="run directory (default: runs/<name of the study>)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that render and simulate (default: one a core)"
+    )
+
+
+def run(args: Namespace) -> int:
+    from fnmatch import fnmatchcase
+
+    from spikeva.errors import UserError
+    from spikeva.study.cells import cells
+    from spikeva.study.config import load
+
+    study = load(args.config)
+    chosen = [
+        cell
+        for cell in cells(study)
+        if fnmatchcase(cell.model["model"], args.model)
+        and fnmatchcase(cell.encoding["encoding"], args.encoding)
+        and args.fold in (None, cell.fold)
+        and args.seed in (None, cell.seed)
+    ]
+    if not chosen:
+        raise UserError(f"no cell of {args.config} matches; `spikeva validate {args.config}` lists them")
+
+    from spikeva.study.run_cell import run_cell
+    from spikeva.study.runner import prepare
+
+    out = args.out or Path("runs") / study.study
+    material = prepare(study, out, args.workers)
+    for cell in chosen:
+        result = run_cell(cell, material, out)
+        scores = "  ".join(
+            f"{axis} {found['ccc']:.2f} [{found['ccc_ci95'][0]:.2f}, {found['ccc_ci95'][1]:.2f}]"
+            for axis, found in result["regression"].items()
+        )
+        synthetic = " (synthetic)" if result["synthetic"] else ""
+        print(f"{cell.label}  fold {cell.fold}  seed {cell.seed}{synthetic}: CCC {scores}  in {cell.folder(out)}")
+    return 0

@@ -1,0 +1,49 @@
+"""``spikeva transfer``: the emotion of recordings by a model that was never trained on their kind."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+SUMMARY = (
+    "Zero-shot emotion of a folder of event clips from a trained cell's valence and arousal; nothing is fitted on them."
+)
+EXAMPLES = """  spikeva transfer runs/quick/cells/<hash> --clips data/nefer-events
+  spikeva transfer runs/quick/cells/<hash> --clips data/nefer-events --anchors russell-mehrabian --method point
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("cell", type=Path, help="folder of a trained cell")
+    parser.add_argument("--clips", type=Path, required=True, help="folder of event clips, as `spikeva prepare` writes")
+    parser.add_argument(
+        "--anchors", help="where emotions lie (default: as the cell's study); see `spikeva list anchors`"
+    )
+    parser.add_argument("--method", choices=("angle", "point"), help="nearest by direction or by distance")
+    parser.add_argument("--pooling", choices=("mean", "peak", "weighted"), help="from frames to one point a recording")
+    parser.add_argument("--out", type=Path, help="write every prediction to this CSV file")
+
+
+def run(args: Namespace) -> int:
+    from dataclasses import replace
+
+    from spikeva.datasets import ClipSet
+    from spikeva.study.run_cell import TRANSFER, score_rows, zero_shot
+    from spikeva.study.trained import load_cell
+
+    cell, model = load_cell(args.cell)
+    changes = {k: v for k in ("anchors", "method", "pooling") if (v := getattr(args, k)) is not None}
+    settings = cell.study.evaluation.model_copy(update=changes)
+    cell = replace(cell, study=cell.study.model_copy(update={"evaluation": settings}))
+    clips = ClipSet.read(args.clips)
+    found = zero_shot(cell, score_rows(cell, model, clips, TRANSFER, args.out))
+    synthetic = " (synthetic)" if clips.synthetic else ""
+    print(f"{cell.label} on {len(clips)} recordings of {len(clips.subjects)} people{synthetic}")
+    low, high = found["accuracy_ci95"] or (float("nan"),) * 2
+    print(
+        f"  accuracy {found['accuracy']:.1%} [{low:.1%}, {high:.1%}]  balanced {found['balanced_accuracy']:.1%}  "
+        f"chance {found['chance']:.1%}  majority {found['majority']:.1%}"
+    )
+    width = max(map(len, found["labels"]))
+    print(f"  {'shown / predicted':<{width + 8}}" + " ".join(f"{label[:4]:>5}" for label in found["labels"]))
+    for label, row in zip(found["labels"], found["confusion"], strict=True):
+        print(f"  {label:<{width + 8}}" + " ".join(f"{count:>5}" for count in row))
+    return 0

@@ -1,0 +1,140 @@
+"""The whole of a tiny study, undisturbed and killed in every stage: the same results."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from spikeva.cli import main
+from spikeva.study.files import read_csv
+
+ROOT = Path(__file__).parents[2]
+STAGES = ("render afew-va-like", "simulate afew-va-like", "2/4 train", "3/4 evaluate", "4/4 transfer")
+
+
+def compare(out: Path, kill_at: str | None = None) -> str:
+    """Run the tiny study through the command; kill -9 it and its workers when `kill_at` shows. The output is returned."""
+    command = [sys.executable, "-m", "spikeva", "compare", str(ROOT / "configs" / "tiny.yaml"), "--out", str(out)]
+    log = out.with_suffix(".log")
+    with log.open("w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+        while process.poll() is None:
+            if kill_at is not None and kill_at in log.read_text():
+                os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(0.02)
+    text = log.read_text()
+    assert process.returncode == (0 if kill_at is None else -signal.SIGKILL), text
+    return text
+
+
+def comparable(out: Path) -> str:
+    """results.json without times and environment, as text."""
+    results = json.loads((out / "results.json").read_text())
+    del results["environment"]
+    for cell in results["cells"]:
+        del cell["cost"]["latency_ms"]
+    return json.dumps(results)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    out = tmp_path_factory.mktemp("study") / "whole"
+    return out, compare(out)
+
+
+def test_every_file_is_there(undisturbed):
+    out, text = undisturbed
+    assert "report.html" in text
+    results = json.loads((out / "results.json").read_text())
+    assert set(results) == {"study", "cells", "baselines", "comparisons", "environment"}
+    assert len(results["cells"]) == len(list((out / "cells").iterdir())) == 4
+    for cell in results["cells"]:
+        folder = out / "cells" / cell["hash"]
+        names = {"config.yaml", "model.safetensors", "predictions.csv", "metrics.json", "done.json"}
+        assert names <= {file.name for file in folder.iterdir()}
+        rows = read_csv(folder / "predictions.csv")
+        assert list(rows[0]) == [
+            "subject",
+            "clip",
+            "frame",
+            "t_us",
+            "valence",
+            "arousal",
+            "valence_pred",
+            "arousal_pred",
+        ]
+        for axis in ("valence", "arousal"):
+            assert {"rmse", "pcc", "ccc", "sagr", "ccc_ci95"} <= set(cell["regression"][axis])
+        assert {"dataset", "accuracy", "balanced_accuracy", "chance", "confusion"} <= set(cell["transfer"])
+        wanted = {"macs", "acs", "spike_rate", "energy_pj", "latency_ms", "peak_memory_bytes"}
+        assert wanted <= set(cell["cost"])
+        assert (cell["cost"]["spike_rate"] is None) == (cell["kind"] == "ann")
+    assert {b["model"] for b in results["baselines"]} == {"mean", "shuffled", "event rate only", "chance", "majority"}
+    assert all({"a", "b", "metric", "difference", "ci95", "p", "unit"} <= set(c) for c in results["comparisons"])
+    assert (out / "report.html").stat().st_size > 10_000
+    assert list((out / "figures").glob("*.svg"))
+    assert not list(out.rglob("*.part"))
+
+
+def test_nobody_is_both_trained_and_tested_on(undisturbed):
+    out, _ = undisturbed
+    results = json.loads((out / "results.json").read_text())
+    tested = {row["subject"] for row in read_csv(out / "cells" / results["cells"][0]["hash"] / "predictions.csv")}
+    assert 0 < len(tested) < results["study"]["subjects"]
+
+
+def test_killed_in_every_stage_it_ends_with_the_same_results(undisturbed, tmp_path):
+    out = tmp_path / "killed"
+    for stage in STAGES:
+        compare(out, kill_at=stage)
+        assert not (out / "results.json").exists()
+    text = compare(out)
+    assert comparable(out) == comparable(undisturbed[0])
+    assert "1/4 train" not in text, "a finished cell was trained again"
+    assert "2/4 train" not in text, "a finished training was done again"
+
+
+def test_run_again_computes_nothing(undisturbed):
+    out, _ = undisturbed
+    before = {path: path.stat().st_mtime_ns for path in (out / "cells").rglob("*")}
+    again = compare(out)
+    assert "train" not in again.split("report")[0].replace("trained", "")
+    assert {path: path.stat().st_mtime_ns for path in (out / "cells").rglob("*")} == before
+
+
+def test_a_trained_cell_is_scored_on_other_clips(undisturbed, capsys):
+    out, _ = undisturbed
+    results = json.loads((out / "results.json").read_text())
+    cell = next(c for c in results["cells"] if c["kind"] == "snn" and c["encoding"] == "spikes")
+    films, recordings = (next((out / "data" / "events").glob(f"{d}-*")) for d in ("afew-va-like", "nefer-like"))
+    folder = str(out / "cells" / cell["hash"])
+    assert main(["evaluate", folder, "--clips", str(films), "--out", str(out / "again.csv")]) == 0
+    assert "4 clips of 4 people (synthetic)" in capsys.readouterr().out
+    before = {
+        (r["clip"], r["frame"]): r["valence_pred"] for r in read_csv(out / "cells" / cell["hash"] / "predictions.csv")
+    }
+    again = {(r["clip"], r["frame"]): r["valence_pred"] for r in read_csv(out / "again.csv")}
+    assert set(before) < set(again)
+    assert {k: float(again[k]) for k in before} == pytest.approx({k: float(v) for k, v in before.items()}, abs=1e-6)
+    assert main(["transfer", folder, "--clips", str(recordings), "--method", "point"]) == 0
+    assert "4 recordings of 2 people (synthetic)" in capsys.readouterr().out
+    assert main(["evaluate", folder, "--clips", str(recordings)]) == 2
+    assert "spikeva transfer" in capsys.readouterr().err
+    assert main(["evaluate", str(out), "--clips", str(films)]) == 2
+    assert "name the folder of a trained cell" in capsys.readouterr().err
+
+
+def test_train_takes_the_cells_that_match(undisturbed, capsys):
+    out, _ = undisturbed
+    config = str(ROOT / "configs" / "tiny.yaml")
+    assert main(["train", config, "--out", str(out), "--model", "snn_*"]) == 0
+    assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "snn_convnet · tbr",
+        "snn_convnet · spikes",
+    ]
+    assert main(["train", config, "--model", "cnn"]) == 2
+    assert "no cell of" in capsys.readouterr().err
