@@ -1,6 +1,7 @@
 """The whole of a tiny study, undisturbed and killed in every stage: the same results."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
