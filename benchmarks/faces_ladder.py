@@ -139,7 +139,8 @@ def fit_predict(data: dict[str, Array], rung: str, train: Array, test: Array, se
 
 def ridge(x: Array, y: Array, subject: Array, new: Array) -> Array:
     """[m, 2] ridge predictions at `new`, the penalty chosen by the CCC over five folds of people (the metric all are
-    judged by)."""
+    judged by).
+    """
     from sklearn.linear_model import Ridge
     from sklearn.model_selection import GroupKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline

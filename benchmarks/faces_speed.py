@@ -4,7 +4,8 @@
 
 Printed beside: the first prototype's time at that size (as noted when it was made, on another day), and the time of
 copying a frame of the supersampled size in memory, measured here, as a yardstick for the machine. The best of several
-rounds counts: others may use the machine too."""
+rounds counts: others may use the machine too.
+"""
 
 import argparse
 import os
