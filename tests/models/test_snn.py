@@ -1,0 +1,135 @@
+"""The spiking family: what the names promise, readouts, norms, firing at the start, arguments checked without torch."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from spikeva.errors import UserError
+from spikeva.models import create_model, list_models, parameters, problems
+from spikeva.models.snn.layers import PerStepBatchNorm2d, ThresholdBatchNorm2d
+from spikeva.models.snn.readout import LinearReadout
+from spikeva.neurons import health
+from spikeva.neurons.options import BACKENDS
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def events(steps: int = 8, size: int = 32) -> torch.Tensor:
+    return (torch.rand(2, steps, 2, size, size) < 0.05).float()
+
+
+@pytest.mark.parametrize("options", [{}, {"stem": "small", "fusion": "mean"}, {"fusion": "attention"}])
+def test_the_fusion_net_has_the_parameters_of_its_baseline(options: dict[str, str]) -> None:
+    ann, snn = (create_model(f"{k}_resnet18_fusion", in_channels=2, width=8, **options) for k in ("ann", "snn"))
+    assert sorted(p.shape for p in ann.parameters()) == sorted(p.shape for p in snn.parameters())
+
+
+def test_the_fusion_net_fuses_rates_of_frames() -> None:
+    model = create_model("snn_resnet18_fusion", in_channels=2, width=4, frames=2, fusion="mean")
+    x = events(2)
+    shown = model.eval()(x.repeat_interleave(3, 1))
+    model.repeat = 3
+    assert torch.equal(model(x), shown)
+    with pytest.raises(UserError, match="made for frames=2 but got T=3"):
+        model(events(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [*((n, {}) for n in list_models("snn_*")), ("snn_convnet", {"norm": "none"})]
+)
+def test_no_layer_is_silent_or_saturated_at_the_start(name: str, options: dict[str, str]) -> None:
+    model = create_model(name, in_channels=2, width=8, **options)
+    assert all(0.01 < layer.rate < 0.6 for layer in health(model, events()))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_backend_makes_the_same_prediction_from_the_same_state_dict(backend: str) -> None:
+    reference = create_model("snn_convnet", in_channels=2, width=4, depth=2).double()
+    model = create_model("snn_convnet", in_channels=2, width=4, depth=2, backend=backend).double()
+    model.load_state_dict(reference.state_dict())
+    x = events().double()
+    assert torch.allclose(model(x), reference(x), rtol=1e-9, atol=1e-12)
+
+
+def test_readouts_by_hand() -> None:
+    """One feature, weight 1: currents 1, 0, 1, 0.
+
+    The integrator with beta = 0.5 has v = .5  .25  .625  .3125; over 1 - .5^t = .5 .75 .875 .9375: 1  1/3  5/7  1/3.
+    """
+    x = torch.tensor([1.0, 0.0, 1.0, 0.0]).view(4, 1, 1)
+    expected = {
+        "membrane_last": [1, 1 / 3, 5 / 7, 1 / 3],
+        "membrane_mean": [1, 2 / 3, 43 / 63, 25 / 42],
+        "count": [1, 1 / 2, 2 / 3, 1 / 2],
+    }
+    for how, wanted in expected.items():
+        readout = LinearReadout(1, how, beta=0.5, outputs=1)  # type: ignore[arg-type]
+        torch.nn.init.ones_(readout.linear.weight)
+        assert readout(x)[0].flatten().tolist() == pytest.approx(wanted, rel=1e-6)
+    readout = LinearReadout(1, "weighted", outputs=1)
+    torch.nn.init.ones_(readout.linear.weight)
+    torch.nn.init.constant_(readout.score.weight, torch.log(torch.tensor(3.0)).item())  # a spike weighs 3, silence 1
+    assert readout(x)[0].flatten().tolist() == pytest.approx([1, 3 / 4, 6 / 7, 6 / 8], rel=1e-6)
+
+
+def test_norms() -> None:
+    x = torch.randn(6, 4, 3, 5, 5) * 7 + 2
+    assert ThresholdBatchNorm2d(3, 0.5)(x.flatten(0, 1)).std().item() == pytest.approx(0.5, rel=0.01)
+    per_step = PerStepBatchNorm2d(3, 6, 1.0)
+    out, seen = per_step(x * torch.arange(1.0, 7.0).view(6, 1, 1, 1, 1))
+    assert out.std(dim=(1, 2, 3, 4)).tolist() == pytest.approx([1.0] * 6, rel=0.01)
+    with pytest.raises(UserError, match="built for 6 time steps, got 7"):
+        per_step(x[:1], seen)
+
+
+def test_arguments_are_checked_without_torch() -> None:
+    code = (
+        "import sys; from spikeva import models; from spikeva.models import problems, parameters\n"
+        "assert 'torch' not in sys.modules\n"
+        "print(*problems('snn_convnet', {'in_channels': 2, 'bta': 1, 'width': 'wide', 'pool': 'mx', 'surrogate': 'atn'}), sep='\\n')\n"
+        "print(problems('snn_convnt', {})[0]); print(problems('ann_convnet', {})[0]); print('rho' in parameters('snn_convnet', 'alif'))\n"
+        "assert 'torch' not in sys.modules"
+    )
+    lines = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert lines[0].startswith("model 'snn_convnet' has no argument 'bta'; did you mean 'beta'?")
+    assert lines[1:] == [
+        "model 'snn_convnet', argument 'width': must be int, got 'wide'",
+        "model 'snn_convnet', argument 'pool': must be one of 'stride', 'avg', 'max', got 'mx'; did you mean 'max'?",
+        lines[3],
+        lines[4],
+        "model 'ann_convnet' needs the argument 'in_channels'",
+        "True",
+    ]
+    assert "unknown surrogate 'atn'; did you mean 'atan'" in lines[3]
+    assert lines[4].startswith("unknown model 'snn_convnt'; did you mean 'snn_convnet'")
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_arguments_read_from_source_are_the_real_ones(name: str) -> None:
+    import inspect
+
+    from spikeva.models import MODELS
+
+    real = [n for n, p in inspect.signature(MODELS.get(name)).parameters.items() if p.kind is not p.VAR_KEYWORD]
+    assert list(parameters(name))[: len(real)] == real
+    assert not problems(name, {"in_channels": 2, "width": 4})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"neuron": "li"}, "does not spike: it is a readout"),
+        ({"neuron": "liff"}, "unknown neuron 'liff'; did you mean 'lif'"),
+        ({"norm": "bntt"}, "norm='bntt' needs steps="),
+        ({"width": 0}, "must be at least 1, got 2, 0, 4, 3"),
+        ({"neuron": "alif", "reset": "subtract_delayed"}, "ALIF has no reset 'subtract_delayed'"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        create_model("snn_convnet", in_channels=2, **arguments)
