@@ -10,7 +10,7 @@ from typing import Any
 
 from spikeva.errors import UserError
 from spikeva.events.errors import EventFileError
-from spikeva.events.reader import TRUNCATED, EventReader, ReadReport
+from spikeva.events.reader import TRUNCATED, EventReader
 from spikeva.events.stream import EventStream
 
 _MAGIC = b"#!AER-DAT4.0\r\n"
@@ -94,8 +94,8 @@ class Aedat4Reader(EventReader):
         return EventFileError(self.path, f"the packets cannot be decoded ({error})", "Copy the file again.")
 
     def blocks(self) -> Iterator[EventStream]:
-        faults = dict(self.report.faults)
-        self.report, last = ReadReport(faults=faults, first_fault=self.report.first_fault), None
+        self._begin()
+        last = None
         packets = iter(self._decoder())
         number = 0
         while True:

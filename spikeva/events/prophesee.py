@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeva.events.errors import EventFileError
-from spikeva.events.reader import BAD_POLARITY, BLOCK, OUTSIDE, TIME_BACK, TRUNCATED, EventReader, ReadReport
+from spikeva.events.reader import BAD_POLARITY, BLOCK, OUTSIDE, TIME_BACK, TRUNCATED, EventReader
 from spikeva.events.stream import EventStream
 
 Columns = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]  # t, x, y, p
@@ -122,8 +122,8 @@ class WordReader(EventReader):
         """[N, 3] time in us, channel and level of the external triggers met by the last complete pass."""
         return np.concatenate([np.empty((0, 3), np.int64), *self._triggers])
 
-    def _word_blocks(self) -> Iterator[tuple[NDArray[Any], int]]:
-        """Whole words with the offset of their first byte; a rest shorter than a word is a fault."""
+    def _word_blocks(self) -> Iterator[tuple[NDArray[Any], int, int]]:
+        """Whole words, the offset of their first byte, and how many bytes shorter than a word follow them."""
         width = self.words.dtype.itemsize
         buffer = bytearray(BLOCK * width)
         with open(self.path, "rb", buffering=0) as file:
@@ -131,22 +131,19 @@ class WordReader(EventReader):
             while filled := _fill(file, buffer):
                 whole = filled // width
                 words = np.frombuffer(buffer, self.words.dtype, whole)
-                yield np.ascontiguousarray(words[:, ::-1]) if self.words.swap else words, offset
-                if filled % width:
-                    rest = filled % width
-                    found = f"the file ends inside a word ({rest} of {width} bytes)"
-                    self.fault(TRUNCATED, found, offset + whole * width, rest)
+                yield np.ascontiguousarray(words[:, ::-1]) if self.words.swap else words, offset, filled % width
                 offset += filled
 
     def _decode(self, out: Columns | None) -> Iterator[tuple[int, Columns]]:
         """Decode block by block into `out` one after the other, or into one buffer over and over."""
-        self.report, self._triggers = ReadReport(), []
+        self._begin()
+        self._triggers = []
         state, counts = np.zeros(STATE_LENGTH, np.int64), np.zeros(C_LENGTH, np.int64)
         state[LAST] = -(2**62)  # far before any time
         state[BLOCKED] = self.words.start
         triggers = np.empty((BLOCK, 3), np.int64)
         buffer = out or _columns(BLOCK * self.words.events_per_word)
-        for words, offset in self._word_blocks():
+        for words, offset, rest in self._word_blocks():
             before = counts.copy()
             state[TRIGGERS] = 0
             if out and self.words.bound(words) + self.words.events_per_word > len(buffer[0]):
@@ -161,6 +158,9 @@ class WordReader(EventReader):
             if counts[C_VENDOR]:
                 self.report.skipped["vendor words"] = int(counts[C_VENDOR])
             yield n, buffer
+            if rest:
+                found = f"the file ends inside a word ({rest} of {self.words.dtype.itemsize} bytes)"
+                self.fault(TRUNCATED, found, offset + words.nbytes, rest)
             if out:
                 t, x, y, p = buffer
                 buffer = (t[n:], x[n:], y[n:], p[n:])
@@ -185,13 +185,7 @@ class WordReader(EventReader):
                 yield EventStream._trusted(t[:n].copy(), x[:n].copy(), y[:n].copy(), p[:n].copy(), self.size)
 
     def read(self) -> EventStream:
-        bound = 0
-        strict, self.strict = self.strict, False  # the first pass only counts
-        try:
-            for words, _ in self._word_blocks():
-                bound += self.words.bound(words)
-        finally:
-            self.strict = strict
+        bound = sum(int(self.words.bound(words)) for words, *_ in self._word_blocks())
         columns = _columns(bound + self.words.events_per_word)
         n = sum(count for count, _ in self._decode(columns))
         return EventStream._trusted(*columns, self.size)[:n]

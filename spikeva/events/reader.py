@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class EventReader:
         self.path = Path(path)
         self.strict = strict
         self.report = ReadReport()
+        self._opening: ReadReport | None = None
         self.header: dict[str, str] = {}
         self._given = None if size is None else check_size(size)
 
@@ -65,9 +67,13 @@ class EventReader:
                 stated = check_size(stated)
             except ValueError as error:
                 raise EventFileError(self.path, f"impossible sensor size ({error})", "The header is damaged.") from None
-        if stated is not None and self._given is not None and stated != self._given and self.strict:
+        if stated is not None and self._given is not None and stated != self._given:
             found = f"the file states a sensor of {stated}, size={self._given} was given"
-            raise EventFileError(self.path, found, "Leave size out, or read with strict=False to overrule the file.")
+            self.fault(
+                "statements of the sensor's size overruled",
+                found,
+                remedy="Leave size out, or read with strict=False to overrule the file.",
+            )
         return self._given or stated  # type: ignore[return-value]
 
     def fault(self, kind: str, found: str, offset: int | None = None, count: int = 1, remedy: str = "") -> None:
@@ -77,6 +83,11 @@ class EventReader:
             raise error
         self.report.faults[kind] = self.report.faults.get(kind, 0) + count
         self.report.first_fault = self.report.first_fault or str(error)
+
+    def _begin(self) -> None:
+        """A fresh report for a pass, which holds what was found when the file was opened."""
+        self._opening = self._opening or self.report
+        self.report = deepcopy(self._opening)
 
     def check_count(self, stated: int | None) -> None:
         """A fault unless as many events were found as the file states."""

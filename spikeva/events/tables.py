@@ -9,7 +9,7 @@ import hdf5plugin  # noqa: F401  (registers the compression filters that DSEC's 
 import numpy as np
 
 from spikeva.events.errors import EventFileError
-from spikeva.events.reader import BLOCK, EventReader, ReadReport
+from spikeva.events.reader import BLOCK, EventReader
 from spikeva.events.store import FORMAT, EventClip
 from spikeva.events.stream import COLUMNS, EventStream
 
@@ -40,7 +40,7 @@ class Hdf5Reader(EventReader):
         return _OpenHdf5(self.path)
 
     def blocks(self) -> Iterator[EventStream]:
-        self.report = ReadReport()
+        self._begin()
         if self.format == "clip":
             with EventClip(self.path) as clip:
                 self.report.events = clip.event_count
@@ -104,5 +104,5 @@ class NpzReader(EventReader):
         self.size = self._decide_size(None if stated is None else tuple(np.ravel(stated).tolist()))  # type: ignore[arg-type]
 
     def blocks(self) -> Iterator[EventStream]:
-        self.report = ReadReport()
+        self._begin()
         yield self.sound(self._arrays, None, None, "of the file")

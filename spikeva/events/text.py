@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeva.events.errors import EventFileError
-from spikeva.events.reader import EventReader, ReadReport
+from spikeva.events.reader import EventReader
 from spikeva.events.stream import EventStream
 
 _EVENT = rb"[ \t]*(-?\d{1,18}%s)[ \t,]+(\d{1,9})[ \t,]+(\d{1,9})[ \t,]+(-1|\d{1,9})[ \t]*\r?$"
@@ -53,7 +53,8 @@ class TextReader(EventReader):
         self.size = self._decide_size(stated)
 
     def blocks(self) -> Iterator[EventStream]:
-        self.report, last = ReadReport(), None
+        self._begin()
+        last = None
         with open(self.path, "rb") as file:
             offset = file.seek(self._offset)
             while text := file.read(_READ_BYTES):
