@@ -262,3 +262,44 @@ def test_neurobench_counts_the_same():
         assert theirs["Effective_MACs"] == ours["effective_macs"]
         assert theirs["Effective_ACs"] == ours["acs"]
         assert theirs["Dense"] == ours["dense"]
+
+
+class SnnTorch(nn.Module):
+    """A stock snntorch network, step by step: what NeuroBench is made for."""
+
+    def __init__(self):
+        super().__init__()
+        snntorch = pytest.importorskip("snntorch")
+        leaky = {"beta": 0.9, "threshold": 0.3, "init_hidden": True}
+        self.net = nn.Sequential(
+            nn.Conv2d(2, 6, 3, 2, 1, bias=False),
+            snntorch.Leaky(**leaky),
+            nn.Flatten(),
+            nn.Linear(384, 2),
+            snntorch.Leaky(**leaky, output=True),
+        )
+        for layer in self.net:
+            if isinstance(layer, snntorch.Leaky):
+                layer.spiking = True
+
+    def forward(self, x):
+        for layer in self.net:
+            if hasattr(layer, "reset_mem"):
+                layer.reset_mem()
+        return torch.stack([self.net(frame)[0] for frame in x.unbind(1)]).mean(0)
+
+
+def test_neurobench_counts_the_same_of_a_spiking_net():
+    workload = pytest.importorskip("neurobench.metrics.workload")
+    from neurobench.models import SNNTorchModel
+
+    torch.manual_seed(0)
+    net = SnnTorch()
+    spikes = (torch.rand(4, 12, 2, 16, 16) < 0.1).float()
+    model = SNNTorchModel(net.net)
+    model.register_hooks()
+    with torch.no_grad():
+        theirs = workload.SynapticOperations()(model, model(spikes), (spikes, torch.zeros(4)))
+    ours = measure(net, spikes, "snn", repeats=1)
+    assert 0 < ours["spike_rate"] < 1
+    assert theirs == {"Effective_MACs": 0, "Effective_ACs": ours["acs"], "Dense": ours["dense"]}
