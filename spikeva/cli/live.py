@@ -1,0 +1,39 @@
+"""``spikeva live``: valence and arousal along a recording, as if it happened now."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+SUMMARY = "Follow valence and arousal along a recording: one CSV line a prediction, each from the past alone."
+EXAMPLES = """  spikeva live runs/quick/cells/<hash> recording.raw
+  spikeva live runs/quick/cells/<hash> clip.h5 --every 20 > course.csv
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("cell", type=Path, help="folder of a trained cell")
+    parser.add_argument("recording", type=Path, help="event file; the face should fill the picture as in training")
+    parser.add_argument(
+        "--every", type=float, metavar="MS", help="milliseconds between predictions (default: one window)"
+    )
+    parser.add_argument("--chunk", type=float, default=10.0, metavar="MS", help="events are handed over in such pieces")
+
+
+def run(args: Namespace) -> int:
+    from spikeva.errors import UserError
+    from spikeva.events import read_events
+    from spikeva.live import Follower
+    from spikeva.study.trained import load_cell
+
+    if args.chunk <= 0:
+        raise UserError(f"--chunk must be above 0 ms, found {args.chunk:g}")
+    cell, model = load_cell(args.cell)
+    every = None if args.every is None else round(args.every * 1000)
+    follower = Follower(model, cell.encoding, cell.kind, cell.study.window.frames, every_us=every)
+    events = read_events(args.recording)
+    print("t_us,valence,arousal")
+    if len(events):
+        chunk = round(args.chunk * 1000)
+        for start in range(int(events.t[0]), int(events.t[-1]) + 1, chunk):
+            for found in follower.push(events.slice_time(start, start + chunk)):
+                print(f"{found.t_us},{found.valence:.4f},{found.arousal:.4f}", flush=True)
+    return 0

@@ -1,0 +1,48 @@
+"""A follower predicts what the model would on the whole stream, whatever the pieces it comes in."""
+
+import numpy as np
+import pytest
+import torch
+
+from spikeva import encode
+from spikeva.errors import UserError
+from spikeva.events import EventStream
+from spikeva.live import Follower
+
+SPIKES = {"encoding": "spikes", "steps": 4, "dt": 5000}
+
+
+def stream(n: int = 3000, seed: int = 0) -> EventStream:
+    rng = np.random.default_rng(seed)
+    x, y = (rng.integers(0, high, n).astype(np.uint16) for high in (16, 12))
+    return EventStream(np.sort(rng.integers(1000, 300_000, n)), x, y, rng.integers(0, 2, n).astype(np.uint8), (16, 12))
+
+
+def model(x: torch.Tensor) -> torch.Tensor:
+    weights = torch.linspace(0.1, 1, x[0].numel()).reshape(x[0].shape)
+    return torch.stack([(x * weights).mean((1, 2, 3, 4)), (x * weights.flip(0)).mean((1, 2, 3, 4))], 1)
+
+
+@pytest.mark.parametrize("chunk", [700, 20_000, 1_000_000])
+def test_pieces_do_not_matter(chunk):
+    events = stream()
+    follower = Follower(model, SPIKES, "snn", 3, every_us=15_000)
+    found = [p for s in range(0, 300_000, chunk) for p in follower.push(events.slice_time(s, s + chunk))]
+    times = [p.t_us for p in found]
+    first = int(events.t[0]) + 60_000
+    assert times == list(range(first, int(events.t[-1]) + 1, 15_000))
+    for prediction in found:
+        ends = prediction.t_us - np.array([40_000, 20_000, 0])
+        codes = encode.encode(events, "spikes", ends=ends, steps=4, dt=5000)
+        whole = model(torch.from_numpy(encode.model_input(codes, "spikes", "snn", steps=4, dt=5000))[None])[0]
+        assert prediction[1:] == pytest.approx(tuple(whole.tolist()))
+
+
+def test_a_stream_that_steps_back_is_refused():
+    events = stream()
+    follower = Follower(model, SPIKES, "snn", 3)
+    list(follower.push(events))
+    with pytest.raises(UserError, match="sort the stream"):
+        list(follower.push(events))
+    with pytest.raises(UserError, match="pixels"):
+        list(follower.push(EventStream(events.t + 300_000, events.x, events.y, events.p, (32, 32))))
