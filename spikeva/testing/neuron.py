@@ -55,7 +55,7 @@ def check_neuron(name: str, *, compiled: bool = False, **options: Any) -> None:
         for check in (_output, _carried_state, _batch, _pure, _half_precision, _copies, _freed, _refuses):
             check(case)
         if compiled and backend != "norse":
-            _compiles(case)
+            compiles(case)
 
 
 def runs(case: Case) -> bool:
@@ -206,7 +206,8 @@ def _refuses(case: Case) -> None:
         raise AssertionError(f"{case}: {what} must raise UserError")
 
 
-def _compiles(case: Case) -> None:
+def compiles(case: Case) -> None:
+    """Raise AssertionError unless torch.compile takes the neuron whole and its spikes and gradients stay the same."""
     neuron, x = case.build(), sample().requires_grad_()
     torch._dynamo.reset()
     compiled = torch.compile(neuron, fullgraph=True, backend="aot_eager")
