@@ -27,12 +27,13 @@ def run(args: Namespace) -> int:
 def _lines(kind: str, pattern: str) -> list[str]:
     from fnmatch import fnmatchcase
 
-    from spikeva import encode, models, neurons
+    from spikeva import models, neurons
+    from spikeva.encode import list_encodings, parameters
 
     if kind == "models":
         return [_with_options(name, models.parameters(name)) for name in models.list_models(pattern)]
     if kind == "encodings":
-        return [_with_options(name, encode.parameters(name)) for name in encode.list_encodings(pattern)]
+        return [_with_options(name, parameters(name)) for name in list_encodings(pattern)]
     if kind == "neurons":
         return neurons.table(pattern).splitlines()
     if kind == "surrogates":

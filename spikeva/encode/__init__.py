@@ -7,6 +7,7 @@ from spikeva._callable import make_callable
 from spikeva.encode.augment import Augment
 from spikeva.encode.base import (
     Encoding,
+    Kind,
     channels,
     check_spec,
     create,
@@ -23,6 +24,7 @@ from spikeva.encode.parameter import Parameter
 __all__ = [
     "Augment",
     "Encoding",
+    "Kind",
     "Parameter",
     "channels",
     "check_spec",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spikeva import encode
+from spikeva.encode import Kind, encode, model_input, span_us
 from spikeva.errors import UserError
 from spikeva.events import EventStream
 
@@ -36,12 +36,12 @@ class Follower:
     """
 
     def __init__(
-        self, model: "nn.Module", encoding: Mapping[str, Any], kind: str, frames: int, *, every_us: int | None = None
+        self, model: "nn.Module", encoding: Mapping[str, Any], kind: Kind, frames: int, *, every_us: int | None = None
     ) -> None:
         self.model, self.kind, self.frames = model, kind, frames
         self.name = str(encoding["encoding"])
         self.options = {k: v for k, v in encoding.items() if k != "encoding"}
-        self.span_us = encode.span_us(self.name, **self.options)
+        self.span_us = span_us(self.name, **self.options)
         self.every_us = self.span_us if every_us is None else every_us
         if self.every_us < 1:
             raise UserError(f"every_us must be at least 1, found {every_us}")
@@ -64,8 +64,7 @@ class Follower:
                 raise UserError(f"the stream came from {seen.size} pixels, these events from {events.size}")
             if len(seen) and first < int(seen.t[-1]):
                 raise UserError(f"events at {first} us come after events at {int(seen.t[-1])} us; sort the stream")
-            columns = (np.concatenate([getattr(seen, c), getattr(events, c)]) for c in "txyp")
-            self._recent = EventStream(*columns, size=events.size)
+            self._recent = EventStream.merge(seen, events)
         assert self._next is not None
         while int(events.t[-1]) >= self._next:
             yield self._predict(self._next)
@@ -77,8 +76,8 @@ class Follower:
 
         assert self._recent is not None
         ends = end - self.span_us * np.arange(self.frames - 1, -1, -1)
-        codes = encode.encode(self._recent, self.name, ends=ends, **self.options)
-        inputs = encode.model_input(codes, self.name, self.kind, **self.options)
+        codes = encode(self._recent, self.name, ends=ends, **self.options)
+        inputs = model_input(codes, self.name, self.kind, **self.options)
         with torch.no_grad():
             valence, arousal = self.model(torch.from_numpy(inputs)[None])[0].tolist()
         return Prediction(end, valence, arousal)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import spikeva
-from spikeva import encode
+from spikeva.encode import Kind, span_us
 from spikeva.study.config import Study
 from spikeva.study.files import digest
 
@@ -25,9 +25,9 @@ class Cell:
     seed: int
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Kind:
         """ "ann" or "snn"."""
-        return str(self.model["model"]).partition("_")[0]
+        return "snn" if str(self.model["model"]).startswith("snn_") else "ann"
 
     @property
     def label(self) -> str:
@@ -37,8 +37,9 @@ class Cell:
     @property
     def history_us(self) -> int:
         """How much of a clip stands before a label that is used: the longest that any encoding of the grid needs."""
-        spans = [encode.span_us(e["encoding"], **options_of(e, "encoding")) for e in self.study.grid.encodings]
-        return self.study.window.frames * max(spans)
+        spans = [span_us(e["encoding"], **options_of(e, "encoding")) for e in self.study.grid.encodings]
+        longest: int = max(spans)
+        return self.study.window.frames * longest
 
     def determinants(self) -> dict[str, Any]:
         """Everything that the result follows from."""

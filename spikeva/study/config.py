@@ -245,14 +245,16 @@ def _named_problems(raw: dict[str, Any]) -> Iterator[str]:
 
 def _option_problems(kind: str, entry: Mapping[str, Any], names: list[str]) -> Iterator[tuple[str, str]]:
     """(key, what is wrong) of one model or encoding; where the name is unknown, its keys are held against all of them."""
-    from spikeva import encode, models
+    from spikeva import models
+    from spikeva.encode import parameters as encoding_parameters
     from spikeva.neurons import NEURONS
 
     def parameters(known: str) -> Mapping[str, Any]:
         if kind == "encoding":
-            return encode.parameters(known)
-        neuron = entry.get("neuron") if "neuron" in models.parameters(known) else None
-        return models.parameters(known, neuron if neuron in NEURONS else None)
+            return encoding_parameters(known)
+        neuron = str(entry.get("neuron"))
+        takes_it = neuron in NEURONS and "neuron" in models.parameters(known)
+        return models.parameters(known, neuron if takes_it else None)
 
     name = entry[kind]
     if kind == "model" and (neuron := entry.get("neuron")) is not None and neuron not in NEURONS:
@@ -300,11 +302,9 @@ def _joint_problems(study: Study) -> Iterator[str]:
     for fold in study.grid.folds:
         if fold >= study.folds:
             yield f"grid.folds: found {fold}, allowed: 0 to {study.folds - 1} (folds: {study.folds})"
-    for key, values in (
-        ("models", study.grid.models), ("encodings", study.grid.encodings),
-        ("folds", study.grid.folds), ("seeds", study.grid.seeds),
-    ):  # fmt: skip
-        for i, value in enumerate(values):  # type: ignore[var-annotated, arg-type]
+    for key in Grid.model_fields:
+        values: list[Any] = getattr(study.grid, key)
+        for i, value in enumerate(values):
             if value in values[:i]:
                 yield f"grid.{key}[{i}]: the same as grid.{key}[{values.index(value)}]; remove one"
     if isinstance(study.regression, StandIn):

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeva import encode
 from spikeva.datasets import ClipSet
+from spikeva.encode import encode, span_us
 from spikeva.events import EventClip
 from spikeva.events._atomic import whole_file
 from spikeva.simulate import DVSPixel
@@ -27,7 +27,7 @@ def write_gallery(path: Path, study: Study, *sets: ClipSet, raster: panels.Array
     chosen = [clip for clips in sets for clip in _spread(clips)]
     tbr = next((e for e in study.grid.encodings if e["encoding"] == "tbr"), {"encoding": "tbr"})
     options = options_of(tbr, "encoding")
-    span = encode.span_us("tbr", **options)
+    span = span_us("tbr", **options)
     for i, one in enumerate(chosen):
         with EventClip(one.path) as clip:
             times = np.asarray(clip.labels["t_us"], np.int64)
@@ -37,11 +37,11 @@ def write_gallery(path: Path, study: Study, *sets: ClipSet, raster: panels.Array
             simulator = json.loads(str(clip.attributes.get("simulator", "{}")))
             labels = {k: v for k, v in clip.labels.items() if k in ("valence", "arousal")}
             keep = np.isin(clip.labels["t_us"], times)
-        counts = encode.encode(events, "counts", ends=times, dt=span)
+        counts = encode(events, "counts", ends=times, dt=span)
         arrays |= {
             f"{i}/on": counts[:, 0, 0].astype(np.uint16),
             f"{i}/off": counts[:, 0, 1].astype(np.uint16),
-            f"{i}/tbr": encode.encode(events, "tbr", ends=times, **{**options, "bits": 8, "polarity": "merge"})[:, 0],
+            f"{i}/tbr": encode(events, "tbr", ends=times, **{**options, "bits": 8, "polarity": "merge"})[:, 0],
             f"{i}/t_us": times,
             f"{i}/subject": np.array(one.subject),
             f"{i}/clip": np.array(one.clip),

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikeva import encode, models
+from spikeva import models
 from spikeva.datasets import ClipSet, Split
+from spikeva.encode import channels as channels_of
 from spikeva.evaluation import cost, emotion, metrics, statistics
 from spikeva.study import panels
 from spikeva.study.cells import Cell, encoding_label, model_label, options_of
@@ -76,7 +77,7 @@ def create(cell: Cell) -> torch.nn.Module:
     name, options = cell.model["model"], options_of(cell.model, "model")
     if "frames" in models.parameters(name):
         options.setdefault("frames", cell.study.window.frames)
-    channels = encode.channels(cell.encoding["encoding"], cell.kind, **options_of(cell.encoding, "encoding"))
+    channels = channels_of(cell.encoding["encoding"], cell.kind, **options_of(cell.encoding, "encoding"))
     torch.manual_seed(_seed(cell))
     return models.create_model(name, in_channels=channels, **options)
 
@@ -171,7 +172,7 @@ def score_rows(
         row |= {"emotion": clip.emotion, "valence_pred": predicted[0], "arousal_pred": predicted[1], **known}
         rows.append({column: str(row[column]) for column in header})
     if path is not None:
-        write_csv(path, header, (row.values() for row in rows))
+        write_csv(path, header, (list(row.values()) for row in rows))
     return rows
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
-from spikeva import encode
+from spikeva.encode import Kind, encode, model_input, span_us
 from spikeva.errors import UserError
 from spikeva.events import EventClip
 from spikeva.training.augment import Augmentation
@@ -45,7 +45,7 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self,
         paths: Sequence[Path],
         encoding: Mapping[str, Any],
-        kind: str,
+        kind: Kind,
         frames: int,
         *,
         history_us: int | None = None,
@@ -56,7 +56,7 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.name = str(encoding["encoding"])
         self.options = {k: v for k, v in encoding.items() if k != "encoding"}
         self.kind, self.frames, self.augmentation, self.seed = kind, frames, augmentation, seed
-        self.span_us = encode.span_us(self.name, **self.options)
+        self.span_us = span_us(self.name, **self.options)
         history = max(frames * self.span_us, history_us or 0)
         self._open: dict[int, EventClip] = {}
         self.times: list[NDArray[np.int64]] = []
@@ -88,7 +88,7 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             self._open[sample.clip] = EventClip(self.paths[sample.clip])
         events = self._open[sample.clip].events(start, end)
         ends = start + self.span_us * np.arange(1, self.frames + 1)
-        codes: NDArray[Any] = encode.encode(events, self.name, ends=ends, **self.options)
+        codes: NDArray[Any] = encode(events, self.name, ends=ends, **self.options)
         return codes
 
     def __getitem__(self, key: int | Sample) -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,7 +98,7 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             # Independent of the model and of the encoding, so that every cell sees the same augmented faces.
             rng = np.random.default_rng([self.seed, sample.epoch, sample.clip, sample.label])
             codes = self.augmentation(codes, rng)
-        inputs = encode.model_input(codes, self.name, self.kind, **self.options)
+        inputs = model_input(codes, self.name, self.kind, **self.options)
         return torch.from_numpy(inputs), torch.from_numpy(self.targets[sample.clip][sample.label])
 
     def __getstate__(self) -> dict[str, Any]:
