@@ -50,7 +50,7 @@ def _usage(commands: dict[str, str]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code (0 done, 1 failed, 2 the user's mistake, 130 interrupted)."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = [*(sys.argv[1:] if argv is None else argv)]  # not list(): the command of that name is an attribute here
     commands = _available()
     if not argv or argv[0] in {"-h", "--help", "help"}:
         print(_usage(commands))
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     name, rest = argv[0], argv[1:]
     if name not in commands:
         print(
-            f"spikeva: unknown command {name!r}{did_you_mean(name, list(commands))} (see spikeva --help)",
+            f"spikeva: unknown command {name!r}{did_you_mean(name, [*commands])} (see spikeva --help)",
             file=sys.stderr,
         )
         return 2
