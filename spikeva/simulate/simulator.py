@@ -1,6 +1,7 @@
 """`simulate` and `Simulator`: frames in, events out, all at once or as they come."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +12,7 @@ from spikeva.events import EventStream
 from spikeva.registry import did_you_mean
 from spikeva.simulate.frames import check_frames, check_times
 from spikeva.simulate.pixel import DVSPixel
-from spikeva.simulate.sensor import build_sensor
+from spikeva.simulate.sensor import Sensor, build_sensor
 from spikeva.simulate.timing import Columns
 
 ENGINES = ("auto", "numba", "torch", "reference", "v2e")
@@ -90,9 +91,8 @@ class Simulator:
             return EventStream.empty(size)
         if self._running is None or self._size is None:
             self._size, self._start = size, float(times[0])
-            self._running = _create(
-                self.engine, self.threads, self.pixel, size, self.seed, self.timing, self.thresholds
-            )
+            build = partial(build_sensor, self.pixel, size, self.seed, self.timing, self.thresholds)
+            self._running = _create(self.engine, self.threads, build)
         elif size != self._size:
             raise UserError(f"frames changed size within a clip: {self._size} before, now {size} (width, height)")
         t, x, y, p = self._running.advance(luma, times - self._start)
@@ -130,20 +130,20 @@ def simulate(
     return simulator.feed(frames, timestamps)
 
 
-def _create(engine: str, threads: int | None, *sensor: Any) -> Engine:
-    """The engine called `engine` for a sensor of `build_sensor(*sensor)`."""
+def _create(engine: str, threads: int | None, build: Callable[..., Sensor]) -> Engine:
+    """The engine called `engine`; `build(normals=...)` makes its sensor."""
     if engine == "reference":
         from spikeva.simulate.engines.reference import ReferenceEngine
 
-        return ReferenceEngine(build_sensor(*sensor))
+        return ReferenceEngine(build())
     if engine == "v2e":
         from spikeva.simulate.engines.v2e import V2EEngine
 
-        return V2EEngine(build_sensor(*sensor))
+        return V2EEngine(build())
     from spikeva.simulate.engines.compiled import CompiledEngine, pixel_normals
 
     if engine == "torch":
         from spikeva.simulate.engines.device import TorchEngine
 
-        return TorchEngine(build_sensor(*sensor, pixel_normals))
-    return CompiledEngine(build_sensor(*sensor, pixel_normals), threads)
+        return TorchEngine(build(normals=pixel_normals))
+    return CompiledEngine(build(normals=pixel_normals), threads)

@@ -252,7 +252,7 @@ def pixel_normals(seed: int, size: tuple[int, int]) -> NDArray[np.float32]:
     """`draws.pixel_normals`, compiled."""
     out = np.empty((4, size[1] * size[0]), np.float32)
     keys = np.array(draws.key_schedule(seed), np.uint64)
-    kernels.draw_maps(keys, *draws.quantiles(), np.empty(out.shape, np.uint32), out)
+    kernels.draw_maps(keys, *draws.quantiles(), np.empty((2, 2 * out.shape[1]), np.uint32), out)
     return out.reshape(4, size[1], size[0])
 
 
@@ -311,7 +311,7 @@ def _state(sensor: Sensor, composed: bool) -> State:
         log=np.zeros(n, np.float32),
         normal=np.zeros(n, np.float32),
         intensity=np.zeros(n, np.float64),
-        count=np.zeros(n, np.int32),
+        events=np.zeros(n, np.int32),
         first=np.zeros(even, np.uint32),
         second=np.zeros(even, np.uint32),
     )

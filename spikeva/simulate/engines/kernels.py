@@ -64,7 +64,7 @@ class State(NamedTuple):
     log: Vector  # brightness of the frame, float32
     normal: Vector  # float32
     intensity: Vector  # relative intensity of the frame, float64
-    count: Vector  # signed number of events, int32
+    events: Vector  # their signed number, int32
     first: Vector  # random words of the frame, [n rounded up to even]
     second: Vector
 
@@ -132,7 +132,7 @@ def _tile(m, s, a, b):  # type: ignore[no-untyped-def]
         s.log[a:b],
         s.normal[a:b],
         s.intensity[a:b],
-        s.count[a:b],
+        s.events[a:b],
         s.first[a:even],
         s.second[a:even],
     )
@@ -140,31 +140,28 @@ def _tile(m, s, a, b):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _philox(counter, frame, purpose, keys):  # type: ignore[no-untyped-def]
-    """Philox4x32-10 (`draws.philox`)."""
+def draw(counter, frame, purpose, keys, a, b):  # type: ignore[no-untyped-def]
+    """Philox4x32-10 (`draws.philox`) of the counters `counter`, `counter` + 1, ...: words 0 and 2 into `a`, 1 and 3 into `b`.
+
+    Both are uint64, the lower half first: as uint32 they are `draws.frame_words` on every machine numba runs on.
+    """
     mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
     m0, m1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-    c0, c1, c2, c3 = np.uint64(counter), np.uint64(frame), np.uint64(purpose), np.uint64(0)
-    for r in range(10):
-        p, q = c0 * m0, c2 * m1
-        c0, c1, c2, c3 = (q >> shift) ^ c1 ^ keys[r, 0], q & mask, (p >> shift) ^ c3 ^ keys[r, 1], p & mask
-    return c0, c1, c2, c3
-
-
-@compiled
-def draw(block, frame, keys, first, second):  # type: ignore[no-untyped-def]
-    """The frame's two words for each pixel (`draws.frame_words`), from counter `block` on."""
-    for i in range(len(first) // 2):
-        first[2 * i], second[2 * i], first[2 * i + 1], second[2 * i + 1] = _philox(block + i, frame, FRAME, keys)
+    for i in range(len(a)):
+        c0, c1, c2, c3 = np.uint64(counter + i), np.uint64(frame), np.uint64(purpose), np.uint64(0)
+        for r in range(10):
+            p, q = c0 * m0, c2 * m1
+            c0, c1, c2, c3 = (q >> shift) ^ c1 ^ keys[r, 0], q & mask, (p >> shift) ^ c3 ^ keys[r, 1], p & mask
+        a[i] = c0 | (c2 << shift)
+        b[i] = c1 | (c3 << shift)
 
 
 @compiled
 def draw_maps(keys, table, slope, words, out):  # type: ignore[no-untyped-def]
-    """Normal numbers of the maps into `out` [4, n] float32, as `draws.pixel_normals`; `words` [4, n] uint32 is room."""
-    for i in range(words.shape[1]):
-        words[0, i], words[1, i], words[2, i], words[3, i] = _philox(i, 0, MAPS, keys)
+    """Normal numbers of the maps into `out` [4, n] float32, as `draws.pixel_normals`; `words` [2, 2 n] uint32 is room."""
+    draw(0, 0, MAPS, keys, words[0].view(np.uint64), words[1].view(np.uint64))
     for j in range(4):
-        normals(words[j], out[j], table, slope)
+        normals(words[j % 2, j // 2 :: 2].copy(), out[j], table, slope)
 
 
 @compiled
@@ -239,7 +236,7 @@ def receive(low, frame, s, k, step):  # type: ignore[no-untyped-def]
         for i in range(n):
             s.residue[i] = s.signal[i] - s.base[i]
     if step.leak or step.shot or step.noise_vrms:
-        draw(low // 2, step.frame, k.keys, s.first, s.second)
+        draw(low // 2, step.frame, FRAME, k.keys, s.first.view(np.uint64), s.second.view(np.uint64))
     _brightness(frame, s, k, step.low_pass > 0 or step.shot > 0)  # type: ignore[no-untyped-call]
     if step.low_pass:
         for i in range(n):
@@ -296,57 +293,62 @@ def leak(m, s, k, step):  # type: ignore[no-untyped-def]
 
 @compiled
 def count_events(m, s):  # type: ignore[no-untyped-def]
-    """Whole thresholds in signal - base: `difference` and, signed, `count`, exactly. 0 where they pass int32."""
+    """Whole thresholds in signal - base: `difference` and, signed, `events`, exactly. 0 where they pass int32."""
     for i in range(len(s.base)):
         s.difference[i] = s.signal[i] - s.base[i]
-    doubtful = 0
+    doubtful = np.int32(0)
     for i in range(len(s.base)):
         d = s.difference[i]
         ratio = d / (m.on[i] if d >= 0 else m.off[i])
         whole = np.int32(ratio) if abs(ratio) < 2.0**31 else np.int32(0)
-        s.count[i] = whole
+        s.events[i] = whole
         doubtful |= np.int32(whole == ratio) & np.int32(whole != 0)
     if doubtful:  # a quotient just below a whole number may have been rounded to it
         for i in range(len(s.base)):
             d = np.float64(s.difference[i])
             threshold = np.float64(m.on[i] if d >= 0 else m.off[i])
-            if s.count[i] != 0 and s.count[i] == s.difference[i] / (m.on[i] if d >= 0 else m.off[i]):
-                s.count[i] = np.rint((d - np.fmod(d, threshold)) / threshold)
+            if s.events[i] != 0 and s.events[i] == s.difference[i] / (m.on[i] if d >= 0 else m.off[i]):
+                s.events[i] = int(np.rint((d - np.fmod(d, threshold)) / threshold))
 
 
 @compiled
 def memorise_all(m, s):  # type: ignore[no-untyped-def]
     """Move the memorised brightness by the events."""
     for i in range(len(s.base)):
-        count = np.float32(s.count[i])
+        count = np.float32(s.events[i])
         s.base[i] = s.base[i] + count * (m.on_step[i] if count > 0 else m.off_step[i])
 
 
 @compiled
 def record(low, s, crossing, pixels, counts, before, after, n):  # type: ignore[no-untyped-def]
     """Records of the pixels with events, from `n` on; returns the new `n`. Crossing times need the differences, too."""
-    size = len(s.count)
+    size = len(s.events)
     for block in range(0, size, BLOCK):
         end = min(block + BLOCK, size)
         some = np.int32(0)
         for i in range(block, end):
-            some |= s.count[i]
+            some |= s.events[i]
         if some:
             for i in range(block, end):
-                pixels[n], counts[n] = low + i, s.count[i]
+                pixels[n], counts[n] = low + i, s.events[i]
                 if crossing:
                     before[n], after[n] = s.residue[i], s.difference[i]
-                n += s.count[i] != 0
+                n += s.events[i] != 0
     return n
 
 
 @compiled
-def shot(low, m, s, step, codes, n):  # type: ignore[no-untyped-def]
-    """Shot-noise events, as 2 * pixel + polarity, from `n` on; returns the new `n`. Their pixels memorise the present."""
+def _largest(m):  # type: ignore[no-untyped-def]
+    return max(m.on_ratio.max(), m.off_ratio.max())
+
+
+@compiled
+def shot(low, m, s, step, ratio, codes, n):  # type: ignore[no-untyped-def]
+    """Shot-noise events, as 2 * pixel + polarity, from `n` on; returns the new `n`. Their pixels memorise the present.
+
+    `ratio` is the largest of the tile's `on_ratio` and `off_ratio`.
+    """
     size = len(s.base)
-    ratio = np.float32(0)
-    for i in range(size):
-        ratio = max(ratio, max(m.on_ratio[i], m.off_ratio[i]))
     bound = np.uint32(min(step.shot * ratio, 0.5) * 2.0**32)  # no word in [bound, 2**32 - bound] can make an event
     span = np.uint32(2**32 - 2 * np.int64(bound))
     for block in range(0, size, BLOCK):
@@ -416,7 +418,7 @@ def shot_pixels(a, b, row, m, s, codes, ends):  # type: ignore[no-untyped-def]
     step = _step(row)
     for low in range(a, b, TILE):
         maps, tile = _tile(m, s, low, min(low + TILE, b))
-        ends[low // TILE, 0, 1] = shot(low, maps, tile, step, codes, 2 * low)
+        ends[low // TILE, 0, 1] = shot(low, maps, tile, step, _largest(maps), codes, 2 * low)
 
 
 @compiled
@@ -426,12 +428,12 @@ def run_pixels(a, b, frames, rows, m, s, k, composed, pixels, counts, before, af
     for low in range(a, b, TILE):
         high = min(low + TILE, b)
         maps, tile = _tile(m, s, low, high)
-        n, c = low * length, 2 * low * length
+        n, c, ratio = low * length, 2 * low * length, _largest(maps)
         for f in range(length):
             step = _step(rows[f])
             receive(low, frames[f, low:high], tile, k, step)
             n = _detect(low, maps, tile, k, step, composed, pixels, counts, before, after, n)
             memorise_all(maps, tile)
             if step.shot:
-                c = shot(low, maps, tile, step, codes, c)
+                c = shot(low, maps, tile, step, ratio, codes, c)
             ends[low // TILE, f, 0], ends[low // TILE, f, 1] = n, c

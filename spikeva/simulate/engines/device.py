@@ -1,0 +1,306 @@
+"""The pixel model in torch, for clips that live on a GPU: frames stay there, events are compacted there, clips go in batches.
+
+Every operation is one that IEEE 754 rounds exactly, in the reference engine's order and precision, so that a GPU gives the same
+events as a CPU. Arrays are [N, n]: clips, pixels.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spikeva.simulate import draws, exact, luma
+from spikeva.simulate.noise import filter_step, photoreceptor_vrms
+from spikeva.simulate.sensor import SCIDVS_EFOLD, SCIDVS_GAIN, Sensor
+from spikeva.simulate.surround import SETTLED, diffusion_steps
+from spikeva.simulate.timing import Columns, check_slots, join, microseconds, slot_times
+
+MASK = 0xFFFFFFFF
+DTYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.float64}
+
+
+class TorchEngine:
+    """State of N clips of one pixel type, on `device` (default: where the first frames are)."""
+
+    def __init__(self, *sensors: Sensor, device: str | torch.device | None = None) -> None:
+        self.sensors, self.sensor, self.device = sensors, sensors[0], device
+        self.frame, self.time = 0, 0.0
+        self.state: Any = None
+        self.signal: Any = None
+        self.base: Any = None
+
+    def advance(self, frames: Any, seconds: NDArray[np.float64]) -> Columns:
+        """Events of one clip's `frames` [T, H, W] (array or tensor, luma 0..255) at `seconds` [T] since its first frame."""
+        tensor = frames if isinstance(frames, Tensor) else torch.from_numpy(np.ascontiguousarray(frames))
+        return self.advance_batch(tensor[None], seconds)[0]
+
+    def advance_batch(self, frames: Tensor, seconds: NDArray[np.float64]) -> list[Columns]:
+        """Events of each of the N clips in `frames` [N, T, H, W], which share `seconds` [T]."""
+        if self.frame == 0:
+            self._place(frames.device if self.device is None else torch.device(self.device))
+        parts: list[list[Columns]] = [[] for _ in self.sensors]
+        for f, stop in enumerate(seconds.tolist()):
+            shot_or_signal = self._step(frames[:, f].to(self.on.device).flatten(1), stop)
+            for columns in shot_or_signal:
+                for part, clip in zip(parts, columns, strict=True):
+                    part.append(clip)
+            self.frame, self.time = self.frame + 1, stop
+        return [join(part) for part in parts]
+
+    def _place(self, device: torch.device) -> None:
+        """Maps and tables on `device`."""
+
+        def put(array: Any) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+        names = ("on", "off", "on_step", "off_step", "on_ratio", "off_ratio", "leak_hz", "decay_hz")
+        maps = {name: put(np.stack([getattr(s, name).ravel() for s in self.sensors])) for name in names}
+        self.on, self.off, self.on_step, self.off_step = (maps[n] for n in names[:4])
+        self.on_ratio, self.off_ratio, self.leak_hz, self.decay_hz = (maps[n] for n in names[4:])
+        self.quantile, self.slope = (put(a) for a in draws.quantiles())
+        self.inverse, self.log_cell, self.power = put(exact.INVERSE), put(exact.LOG_CELL), put(exact.POWER)
+        self.byte_log, self.byte_intensity = put(luma.LIN_LOG_OF_BYTE), put(luma.INTENSITY_OF_BYTE)
+        # Divisors are tensors: CUDA divides by a Python number with its reciprocal, which rounds differently.
+        self.grid, self.span, self.sinh_step = (put(np.float64(v)) for v in (luma.GRID, 275.0, exact.STEP))
+        self.efold = put(np.array(SCIDVS_EFOLD, self.sensor.dtype))
+        self.dtype = DTYPES[self.sensor.dtype]
+
+    def _step(self, values: Tensor, stop: float) -> list[list[Columns]]:
+        s, pixel, dt = self.sensor, self.sensor.pixel, stop - self.time
+        log, intensity = self._brightness(values)
+        if self.frame == 0:
+            self._start(log)
+            return []
+        before = self.signal - self.base
+        if pixel.cutoff_hz > 0:
+            eps = (intensity * (dt / (1 / (math.pi * 2 * pixel.cutoff_hz)))).clamp(max=1)
+            self.state = (1 - eps) * self.state + eps * log
+        else:
+            self.state = log
+        noisy = pixel.leak_rate_hz > 0 or pixel.shot_noise_rate_hz > 0
+        first, second = self._words() if noisy else (log, log)
+        self.signal = self._signal(first, dt)
+        if pixel.leak_rate_hz > 0:
+            rate = self.leak_hz * (1 - pixel.leak_jitter_fraction * self._normal(second))
+            self.base = self.base - (dt * rate) * self.on_step
+        difference = self.signal - self.base
+        on, off = _count(difference, self.on), _count(-difference, self.off)
+        emit = self._crossings if s.timing == "crossing" else self._slots
+        events, passed = emit(before, difference, on - off, stop)
+        step = torch.where(passed > 0, self.on_step, self.off_step)
+        self.base = self.base + passed.to(torch.float32) * step
+        if pixel.photoreceptor_noise or pixel.shot_noise_rate_hz == 0:
+            return [events]
+        return [events, self._shot(first, intensity, dt, stop)]
+
+    def _start(self, log: Tensor) -> None:
+        s = self.sensor
+        self.state = log.to(self.dtype)
+        self.surround = self.state
+        self.voltage = torch.zeros_like(log)
+        self.highpass = torch.zeros_like(self.state)
+        self.previous: Tensor | None = None
+        self.last = torch.full_like(self.state, -float(s.refractory), dtype=torch.float64)
+        self.base = self.state - self.surround if s.pixel.cs_lambda_pixels else self.state
+        self.signal = self.base
+
+    def _brightness(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """`luma.lin_log` (float32) and relative intensity (float64)."""
+        if values.dtype == torch.uint8:
+            index = values.long()
+            return self.byte_log[index], self.byte_intensity[index]
+        x = values.to(torch.float64)
+        bits = x.clamp(min=1.0).view(torch.int64)
+        cell = (bits >> 45) & (exact.CELLS - 1)
+        mantissa = ((bits & ((1 << 52) - 1)) | (1023 << 52)).view(torch.float64)
+        r = mantissa * self.inverse[cell] - 1.0
+        series = r * (1.0 + r * (-1 / 2 + r * (1 / 3 + r * (-1 / 4 + r * (1 / 5)))))
+        y = ((bits >> 52) - 1023).to(torch.float64) * exact.LN2 + (self.log_cell[cell] + series)
+        y = torch.where(x <= luma.KNEE, x * luma.SLOPE, y)
+        y = ((y * luma.GRID + exact.ROUND) - exact.ROUND) / self.grid
+        return y.to(torch.float32), (x + 20.0) / self.span
+
+    def _words(self) -> tuple[Tensor, Tensor]:
+        """`draws.frame_words` of every clip, int64 [N, n]."""
+        n = self.on.shape[1]
+        words = []
+        for sensor in self.sensors:
+            a = torch.arange((n + 1) // 2, device=self.on.device)
+            b, c, d = (torch.full_like(a, v) for v in (self.frame, draws.FRAME, 0))
+            for k0, k1 in draws.key_schedule(sensor.seed):
+                p, q = a * draws.MULTIPLIERS[0], c * draws.MULTIPLIERS[1]  # the wrapped product has the right bits
+                a, b, c, d = ((q >> 32) & MASK) ^ b ^ k0, q & MASK, ((p >> 32) & MASK) ^ d ^ k1, p & MASK
+            words.append([torch.stack(pair, dim=1).flatten()[:n] for pair in ((a, c), (b, d))])
+        first, second = (torch.stack(w) for w in zip(*words, strict=True))
+        return first, second
+
+    def _normal(self, words: Tensor) -> Tensor:
+        """`draws.normal`."""
+        bits = (2 * (words >> 9) + 1).to(torch.float32).view(torch.int32)
+        index = (bits >> (23 - draws.BITS)) - (127 << draws.BITS)
+        within = (bits & ((1 << (23 - draws.BITS)) - 1)).to(torch.float32) * 2.0 ** (draws.BITS - 23)
+        z = self.quantile[index] + within * self.slope[index]
+        return torch.where((words & 1) == 1, -z, z)
+
+    def _signal(self, words: Tensor, dt: float) -> Tensor:
+        pixel = self.sensor.pixel
+        signal = self.state
+        if pixel.photoreceptor_noise:
+            eps = filter_step(pixel, dt)
+            new = photoreceptor_vrms(pixel, dt) * self._normal(words)
+            self.voltage = (1 - eps) * self.voltage + eps * new
+        if pixel.cs_lambda_pixels:
+            self._diffuse(*diffusion_steps(pixel, dt))
+        if pixel.scidvs:
+            step = torch.zeros_like(self.state) if self.previous is None else self.state - self.previous
+            growth = self._sinh((self.highpass / self.efold).to(torch.float64)).to(self.dtype)
+            self.highpass = self.highpass + (step - dt * (self.decay_hz * growth))
+            self.previous = self.state
+            signal = SCIDVS_GAIN * self.highpass
+        signal = signal + self.voltage
+        composed: Tensor = signal - self.surround if pixel.cs_lambda_pixels else signal
+        return composed
+
+    def _sinh(self, x: Tensor) -> Tensor:
+        """`exact.sinh`."""
+        y = x.abs().clamp(max=exact.SINH_LIMIT)
+        k = (y / self.sinh_step + exact.ROUND) - exact.ROUND
+        r = y - k * exact.STEP
+        series = 1.0 + r * (1.0 + r * (1 / 2 + r * (1 / 6 + r * (1 / 24 + r * (1 / 120)))))
+        whole = k.nan_to_num(0.0).long()
+        e = self.power[whole & (exact.STEPS - 1)] * series * (((whole >> 6) + 1023) << 52).view(torch.float64)
+        return torch.copysign(0.5 * (e - 1.0 / e), x)
+
+    def _diffuse(self, steps: int, drive: float, grid: float) -> None:
+        """`surround.diffuse` of every clip."""
+        width, height = self.sensor.size
+        for clip in range(len(self.sensors)):
+            surround, center = (v[clip].view(1, 1, height, width) for v in (self.surround.clone(), self.state))
+            for _ in range(steps):
+                s = torch.nn.functional.pad(surround.to(torch.float32), (1, 1, 1, 1), mode="replicate")
+                around = (s[..., :-2, 1:-1] + s[..., 1:-1, :-2]) + (s[..., 1:-1, 2:] + s[..., 2:, 1:-1])
+                change = drive * (center - surround) + grid * (around - 4 * s[..., 1:-1, 1:-1])
+                surround = surround + change
+                if not change.abs().max() > SETTLED:
+                    break
+            self.surround = self.surround.clone()
+            self.surround[clip] = surround.flatten()
+
+    def _slots(self, before: Tensor, after: Tensor, count: Tensor, stop: float) -> tuple[list[Columns], Tensor]:
+        """v2e's times: see `ReferenceEngine._slots`."""
+        most = count.abs().amax(dim=1).clamp(min=1).tolist()
+        events, passed = [], count.clone()
+        for clip, slots in enumerate(most):
+            seconds = slot_times(self.time, stop, check_slots(slots, stop))
+            number = count[clip]
+            pixel = number.nonzero().flatten()
+            number = number[pixel]
+            if self.sensor.pixel.refractory_period_s > (stop - self.time) / slots:
+                at = torch.from_numpy(seconds).to(number.device)
+                slot, keep = self._rest(clip, pixel, number, lambda k, w, at=at: at[k].expand(len(w)), torch.float32)
+                passed[clip] = 0
+                passed[clip].index_add_(0, pixel[keep], number[keep].sign())
+                pixel, number = pixel[keep], number[keep]
+            else:
+                slot = _ranks(number.abs())
+                pixel, number = (v.repeat_interleave(number.abs()) for v in (pixel, number))
+            order = torch.argsort(slot, stable=True)
+            t = torch.from_numpy(microseconds(seconds)).to(slot.device)[slot[order]]
+            events.append(self._columns(t, pixel[order], number[order] > 0))
+        return events, passed
+
+    def _crossings(self, before: Tensor, after: Tensor, count: Tensor, stop: float) -> tuple[list[Columns], Tensor]:
+        """Each event where the difference crosses its threshold: see `ReferenceEngine._spread`."""
+        start, wait = self.time, self.sensor.pixel.refractory_period_s > 0
+        events, passed = [], count.clone()
+        for clip in range(len(count)):
+            check_slots(int(count[clip].abs().max()), stop)
+            pixel = count[clip].nonzero().flatten()
+            number = count[clip][pixel]
+            sign = number.sign().to(torch.float64)
+            e0, e1 = (sign * v[clip][pixel].to(torch.float64) for v in (before, after))
+            threshold = torch.where(number > 0, self.on[clip][pixel], self.off[clip][pixel]).to(torch.float64)
+
+            def time(k: Any, which: Tensor, e0: Tensor = e0, e1: Tensor = e1, threshold: Tensor = threshold) -> Tensor:
+                a, b, theta = e0[which], e1[which], threshold[which]
+                part = (((k + 1) * theta - a) / (b - a)).clamp(0.0, 1.0)
+                part = torch.where(b > a, part, torch.zeros_like(part))
+                return (start + part * (stop - start)).clamp(max=stop)
+
+            if wait:
+                slot, keep = self._rest(clip, pixel, number, time, torch.float64)
+                passed[clip] = 0
+                passed[clip].index_add_(0, pixel[keep], number[keep].sign())
+            else:
+                slot = _ranks(number.abs())
+                keep = torch.arange(len(number), device=number.device).repeat_interleave(number.abs())
+            t = (time(slot, keep) * 1e6).round().long()
+            pixel, on = pixel[keep], number[keep] > 0
+            keys = ((t - round(start * 1e6)) * count.shape[1] + pixel) * 2 + on
+            order = torch.argsort(keys, stable=True)
+            events.append(self._columns(t[order], pixel[order], on[order]))
+        return events, passed
+
+    def _rest(self, clip: int, pixel: Tensor, number: Tensor, time: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Slots and records (positions in `pixel`) of the events that pass the refractory period."""
+        period = torch.tensor(self.sensor.pixel.refractory_period_s, dtype=dtype, device=pixel.device)
+        slots, keep = [], []
+        which = torch.arange(len(pixel), device=pixel.device)
+        for k in range(int(number.abs().max()) if len(number) else 0):
+            which = which[number[which].abs() > k]
+            t = time(k, which)
+            ready = t - self.last[clip, pixel[which]].to(dtype) > period
+            fires = which[ready]
+            self.last[clip, pixel[fires]] = t[ready].to(torch.float64)
+            slots.append(torch.full_like(fires, k))
+            keep.append(fires)
+        none = which[:0]
+        return torch.cat([none, *slots]), torch.cat([none, *keep])
+
+    def _shot(self, words: Tensor, intensity: Tensor, dt: float, stop: float) -> list[Columns]:
+        pixel = self.sensor.pixel
+        rate = (pixel.shot_noise_rate_hz / 2 * dt) * ((0.25 - 1) * intensity + 1)
+        u = words.to(torch.float64) * 2.0**-32
+        on, off = u > 1 - rate * self.on_ratio, u < rate * self.off_ratio
+        self.base = torch.where(on | off, self.state, self.base)
+        end = np.float32(stop) if self.sensor.timing == "v2e" else np.float64(stop)
+        events = []
+        for clip in torch.stack([on, off], dim=2):
+            where, second = clip.nonzero().T
+            t = torch.full_like(where, round(float(end) * 1e6))
+            events.append(self._columns(t, where, second == 0))
+        return events
+
+    def _columns(self, t: Tensor, pixel: Tensor, on: Tensor) -> Columns:
+        width = self.sensor.size[0]
+        x, y = (pixel % width).to(torch.int32), (pixel // width).to(torch.int32)
+        return (
+            t.cpu().numpy(),
+            x.cpu().numpy().astype(np.uint16),
+            y.cpu().numpy().astype(np.uint16),
+            on.cpu().numpy().astype(np.uint8),
+        )
+
+
+def _ranks(counts: Tensor) -> Tensor:
+    """0..counts[i] - 1 for each i, one after the other."""
+    total = counts.cumsum(0)
+    everything = torch.arange(int(total[-1]) if len(total) else 0, device=counts.device)
+    return everything - (total - counts).repeat_interleave(counts)
+
+
+def _count(difference: Tensor, threshold: Tensor) -> Tensor:
+    n = torch.div(difference.clamp(min=0), threshold, rounding_mode="floor")
+    return torch.where(n < 2.0**31, n, torch.zeros_like(n)).long()
+
+
+def simulate_batch(
+    frames: Tensor, timestamps: Sequence[float] | NDArray[np.float64], sensors: Sequence[Sensor]
+) -> list[Columns]:
+    """Events of N clips [N, T, H, W] that share `timestamps` [T] (s), one sensor (and seed) a clip; t in us since the first frame."""
+    times = np.asarray(timestamps, np.float64)
+    return TorchEngine(*sensors).advance_batch(frames, times - times[0])
