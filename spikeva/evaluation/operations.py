@@ -124,9 +124,8 @@ def _count_products(layer: Layer, module: Any, args: Any, kwargs: Any, out: Any,
     from torch import nn
 
     x: Tensor = args[0] if args else next(iter(kwargs.values()))
-    if isinstance(
-        module, nn.RNNBase
-    ):  # each weight is used once a step; zeros of the hidden state are not seen from here
+    if isinstance(module, nn.RNNBase):
+        # Each weight is used once a step; zeros of the hidden state cannot be seen from here.
         steps = x.shape[:-1].numel()
         dense = effective = steps * sum(p.numel() for k, p in module.named_parameters() if k.startswith("weight"))
     elif isinstance(module, nn.MultiheadAttention):
@@ -160,9 +159,8 @@ def _linear_products(module: Any, x: "Tensor") -> tuple[int, int]:
     x = x if batched else x[None]
     groups = module.groups
     present = torch.stack([torch.ones_like(weight, dtype=torch.bool), weight != 0])
-    per_tap = (
-        present.reshape(2, groups, -1, *weight.shape[1:]).sum(2).double()
-    )  # output channels are interchangeable: sum over them
+    # Output channels are alike to an input, so that one channel a group, weighted by how many there are, does for all.
+    per_tap = present.reshape(2, groups, -1, *weight.shape[1:]).sum(2).double()
     counts = []
     for taps in per_tap:
         with torch.enable_grad():
