@@ -23,9 +23,8 @@ class StandIn(_Block):
     identities: PositiveInt = Field(description="people; no two clips of different people share a face")
     clips: PositiveInt = Field(description="clips of each person")
     seconds: PositiveFloat = Field(1.28, description="length of a clip")
-    fps: PositiveFloat = Field(
-        100.0, description="frames rendered a second, before simulation; labels come at 25 a second"
-    )
+    fps: PositiveFloat = Field(100.0, description="frames rendered a second, before simulation")
+    label_fps: PositiveFloat = Field(25.0, description="labels a second")
     size: Annotated[int, Field(ge=32, le=1280)] = Field(64, description="side of the face picture in pixels")
     pixel: str | dict[str, Any] | None = Field(
         None, description="a pixel preset or its parameters; none: the domain's own"
