@@ -55,7 +55,7 @@ def cut(image: NDArray[np.uint8], square: Square, size: int) -> NDArray[np.uint8
 
 
 def box_of_events(counts: NDArray[np.integer]) -> tuple[float, float, float, float]:
-    """The face's box (x0, y0, x1, y1) in a still camera's event counts per pixel [H, W] over a whole recording.
+    """The face's box (x0, y0, x1, y1), with about `MARGIN`, in a still camera's event counts per pixel [H, W].
 
     Lone pixels (hot, noise) fall to a median filter; what stands out of the smoothed noise and is joined at arm's length
     of each other is the moving person; going down from the crown, the first rows that are about as high as wide are the

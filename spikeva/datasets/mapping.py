@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from spikeva.datasets.pool import WorkerPool
@@ -128,6 +129,13 @@ def _local(workers: int) -> Iterator[Executor]:
         pool.shutdown()
     finally:
         pool.terminate()
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed workers left half-written in `folder`, of files that are there whole by now."""
+    for part in folder.glob(".*.part"):
+        if (folder / part.name[1:].rsplit(".", 2)[0]).exists():
+            part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """A dataset's tree to a folder of event clips: frames -> face crops -> events -> store, or recordings -> face crops -> store."""
 
+import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from spikeva import __version__
 from spikeva.datasets.afew_va import AFEWVA, Film, frames_of
 from spikeva.datasets.crop import Square, box_of_events, cut, square_around
-from spikeva.datasets.mapping import Account, map_clips
+from spikeva.datasets.mapping import Account, map_clips, remove_parts
 from spikeva.datasets.nefer import NEFER, SENSOR, Recording
 from spikeva.errors import UserError
 from spikeva.events import EventFileError, EventReader, EventStream, open_events, write_clip, write_manifest
@@ -90,6 +91,7 @@ def prepare(
     clips: list[Film | Recording] = list(dataset)
     name, finished = f"prepare {dataset.domain}", lambda clip: _path(out, clip).exists()
     account = map_clips(work, clips, workers, name=name, finished=finished)
+    remove_parts(out)
     events = sum(entry["events"] for entry in write_manifest(out))
     done = Prepared(dataset, out, account, events, time.monotonic() - started)
     _write_json(out / ACCOUNT, {
@@ -115,6 +117,7 @@ def _film(film: Film, out: Path, size: int, pixel: "DVSPixel", seed: int, domain
     }
     attributes = {
         **_attributes(domain, film.actor, film.name, film.face),
+        "source_sha256": _sha256(film.folder / image for image in film.images),
         "fps": film.fps,
         "seed": own_seed,
         "simulator": json.dumps(asdict(pixel), sort_keys=True),
@@ -134,10 +137,11 @@ def _recording(recording: Recording, out: Path, size: int, domain: str) -> None:
             )
     if first is None or last is None:
         raise UserError(f"{recording.path}: the recording holds no events")
-    square, factor = _whole_blocks(square_around(box_of_events(counts)), size, reader.size)
+    square, factor = _whole_blocks(square_around(box_of_events(counts), margin=1.0), size, reader.size)
     annotation = recording.annotation
     attributes = {
         **_attributes(domain, recording.user, recording.video, square),
+        "source_sha256": _sha256([recording.path]),
         "emotion": recording.emotion,
         "emotion_expected": annotation.expected or "",
         "emotion_reported": annotation.reported or "",
@@ -189,6 +193,16 @@ def _attributes(domain: str, subject: str, clip: str, face: Square) -> dict[str,
         "face_y": face.y,
         "face_side": face.side,
     }
+
+
+def _sha256(files: Iterable[Path]) -> str:
+    """The digest of the files' contents, one after the other."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as content:
+            while block := content.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def _name(clip: Film | Recording) -> str:

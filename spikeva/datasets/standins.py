@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikeva.datasets.clips import ClipSet
-from spikeva.datasets.mapping import local_executor, map_clips
+from spikeva.datasets.mapping import local_executor, map_clips, remove_parts
 from spikeva.errors import UserError
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ def standin(
         map_clips(see, jobs, pool, name=f"simulate {domain}", finished=lambda job: job.events.exists()).check(
             "simulate"
         )
+    for folder in (frames_dir, events_dir):
+        remove_parts(folder)
     return ClipSet.read(job.events for job in jobs)
 
 
