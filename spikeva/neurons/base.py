@@ -88,7 +88,8 @@ class Neuron(nn.Module):
     - `theta`: threshold (> 0); `learn_theta` makes it a parameter.
     - `channels`: number of channels; decay, threshold and the like are then one value per channel.
     - `reset`: one of the class's RESETS, the first by default: "zero", "subtract" or "subtract_delayed"; `detach_reset`: no gradient through the reset.
-    - `surrogate`: a name or a callable u -> spikes; `slope`: the named surrogate's slope.
+    - `surrogate`: a name or a callable u -> spikes, "sigmoid" by default: wide enough to train deep layers, and every
+      backend has it; `slope`: the named surrogate's slope.
     - `backend`: "fused", "snntorch", "norse", or "auto" ("fused", which runs every neuron).
 
     A subclass is a `step` (a pure function of input, state, parameters and rule), `STATES` (the state's names)
@@ -121,7 +122,7 @@ class Neuron(nn.Module):
         self.channels = options.get("channels")
         if self.channels is not None and (type(self.channels) is not int or self.channels < 1):
             raise UserError(f"channels must be a whole number >= 1 or None, got {self.channels!r}")
-        surrogate = make_surrogate(options.get("surrogate", "fast_sigmoid"), options.get("slope"))
+        surrogate = make_surrogate(options.get("surrogate", "sigmoid"), options.get("slope"))
         self.rule = Rule(surrogate, reset, bool(options.get("detach_reset", True)))
         self.constants: list[str] = []
         self.decays: list[str] = []

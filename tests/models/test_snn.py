@@ -126,7 +126,7 @@ def test_arguments_read_from_source_are_the_real_ones(name: str) -> None:
         ({"neuron": "li"}, "does not spike: it is a readout"),
         ({"neuron": "liff"}, "unknown neuron 'liff'; did you mean 'lif'"),
         ({"norm": "bntt"}, "norm='bntt' needs steps="),
-        ({"width": 0}, "must be at least 1, got 2, 0, 4, 3"),
+        ({"width": 0}, "must be at least 1, got 2, 0, 4, 4"),
         ({"neuron": "alif", "reset": "subtract_delayed"}, "ALIF has no reset 'subtract_delayed'"),
     ],
 )

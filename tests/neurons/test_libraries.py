@@ -23,7 +23,8 @@ def current(seed: int = 0) -> Tensor:
 
 
 def ours(x: Tensor, backend: str = "fused", **options: object) -> tuple[Tensor, Tensor]:
-    """(spikes, gradient of their weighted sum)."""
+    """(spikes, gradient of their weighted sum), with fast_sigmoid(25) unless told otherwise."""
+    options = {"surrogate": "fast_sigmoid", **options}
     x = x.clone().requires_grad_()
     spikes, _ = make_neuron("lif", beta=BETA, backend=backend, **options)(x)
     (spikes * torch.linspace(-1, 1, x.numel()).view_as(x)).sum().backward()
@@ -94,7 +95,7 @@ def test_stock_norse_equals_our_definition(subtract: bool) -> None:
 
 def test_control_norse_ignores_alpha() -> None:
     x = current()
-    spikes, grad = ours(x, detach_reset=False)  # fast_sigmoid(25)
+    spikes, grad = ours(x, detach_reset=False)
     theirs, naive_grad = box(x, 1 / (1 - BETA), alpha=25.0)
     assert torch.equal(spikes, theirs)
     assert off(naive_grad, grad) > 0.5

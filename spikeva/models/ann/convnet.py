@@ -29,7 +29,7 @@ class ANNConvNet(nn.Module):
     `grid`. Each frame is seen alone and their order has no effect. Topology chosen here.
     """
 
-    def __init__(self, in_channels: int, width: int = 16, depth: int = 4, grid: int = 3, dropout: float = 0.0) -> None:
+    def __init__(self, in_channels: int, width: int = 16, depth: int = 4, grid: int = 4, dropout: float = 0.0) -> None:
         super().__init__()
         positive(in_channels=in_channels, width=width, depth=depth, grid=grid)
         channels = [in_channels, *(width * 2**i for i in range(depth))]
