@@ -21,7 +21,12 @@ PICTURES = ROOT / ".cache" / "examples"
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """The files of the site, with the made ones added."""
-    pages = {"reference/commands.md": commands(), "reference/config.md": config_reference(), "results.md": results()}
+    pages = {
+        "reference/commands.md": commands(),
+        "reference/config.md": config_reference(),
+        "reference/neurons.md": neurons(),
+        "results.md": results(),
+    }
     for script in sorted((ROOT / "examples").glob("[0-9]*.py")):
         pages[f"tutorials/{script.stem}.md"] = tutorial(script)
         files.append(File.generated(config, f"tutorials/{script.stem}.png", content=draw(script)))
@@ -77,6 +82,18 @@ def commands() -> str:
             f"## spikeva {name}\n\n{module.SUMMARY}\n\n```text\n{parser.format_help().strip()}\n```\n\n```console\n{module.EXAMPLES.rstrip()}\n```\n"
         )
     return "\n".join(parts)
+
+
+def neurons() -> str:
+    """The neurons and what each backend runs of them, asked of the backends."""
+    from spikeva.neurons import table
+
+    about = (
+        "What each backend runs of each neuron: all its resets and surrogates, some, or none; the numbers name the reason. "
+        "`spikeva list neurons` prints it for your installation and your own neurons. Whatever runs, runs with the same "
+        "spikes: `spikeva.testing.check_neuron` holds every neuron, reset, surrogate and backend to its step."
+    )
+    return f"# Neurons and backends\n\n{about}\n\n```text\n{table()}\n```\n"
 
 
 def config_reference() -> str:
