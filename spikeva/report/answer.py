@@ -1,6 +1,6 @@
 """The question and its answer in words, from the numbers: also when the spiking network loses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ QUESTION = (
     "On the same faces, how far does a spiking network get against the frame-based ANN, "
     "does it want raw spikes or TBR frames, and what does each cost?"
 )
+
+
+MANY = 3  # other encodings; beyond, they are counted in one sentence
 
 
 @dataclass(frozen=True)
@@ -117,18 +120,32 @@ def _main(run: Run, snn: Row, ann: Row) -> str:
 
 def _encoding(run: Run, rows: Sequence[Row], snn: Row) -> list[str]:
     others = [r for r in rows if r.model == snn.model and r.dataset == snn.dataset and r.encoding != snn.encoding]
+    found = {other.encoding: {axis: difference(run, snn, other, axis) for axis in AXES} for other in others}
+    if len(others) > MANY:
+        return [_encodings_counted(snn, found)]
     out = []
-    for other in others:
+    for other, by_axis in found.items():
         parts = []
-        for axis in AXES:
-            found = difference(run, snn, other, axis)
-            if found:
-                lead = snn if found.value > 0 else other
-                says = f"{lead.encoding} is better" if found.shown else "no difference could be shown"
-                parts.append(f"{axis} {says} ({found})")
+        for axis, apart in by_axis.items():
+            if apart:
+                better = snn.encoding if apart.value > 0 else other
+                parts.append(
+                    f"{axis} {f'{better} is better' if apart.shown else 'no difference could be shown'} ({apart})"
+                )
         if parts:
-            out.append(f"{snn.encoding} or {other.encoding} for {snn.model} ({_word(snn)}data): {'; '.join(parts)}.")
+            out.append(f"{snn.encoding} or {other} for {snn.model} ({_word(snn)}data): {'; '.join(parts)}.")
     return out
+
+
+def _encodings_counted(snn: Row, found: Mapping[str, Mapping[str, Difference | None]]) -> str:
+    """One sentence for many encodings."""
+    parts = []
+    for axis in AXES:
+        worse = [name for name, apart in found.items() if (d := apart[axis]) and d.shown and d.value > 0]
+        better = [name for name, apart in found.items() if (d := apart[axis]) and d.shown and d.value < 0]
+        told = [f"{word} {', '.join(names)}" for word, names in (("ahead of", worse), ("behind", better)) if names]
+        parts.append(f"on {axis} {' and '.join(told) if told else 'it could not be told from any of them'}")
+    return f"{snn.encoding} against the {len(found)} other encodings for {snn.model} ({_word(snn)}data): {'; '.join(parts)}."
 
 
 def _baselines(rows: Sequence[Row], snn: Row, ann: Row) -> list[str]:

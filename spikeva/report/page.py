@@ -73,6 +73,7 @@ def _part(run: Run, rows: Sequence[Row], figures: Figures) -> dict[str, Any]:
         "answer": answer.sentences(run, rows),
         "sections": run_sections(run, rows, best, figures),
         "viewer": viewer(run, best, figures),
+        "comparisons": tables.comparisons(run.comparisons) if run.comparisons else None,
         "provenance": provenance(run),
     }
 

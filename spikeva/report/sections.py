@@ -14,6 +14,7 @@ from spikeva.report.figures import style
 from spikeva.report.files import write_text
 
 Section = dict[str, Any]
+FOREST = 24  # comparisons that are drawn
 
 
 class Figures:
@@ -151,13 +152,17 @@ def _course(found: Mapping[str, Predictions], best: Mapping[str, Row], figures: 
 def _forest(run: Run, models: Sequence[Row], figures: Figures) -> list[Section]:
     if not run.comparisons:
         return []
-    figure, (ax,) = style.panels(1, 9.5, 1.1 + 0.3 * len(run.comparisons))
-    draw.forest(run.comparisons, ax)
+    kinds = {row.name: row.kind for row in models}
+    shown = sorted(run.comparisons, key=lambda c: kinds.get(c["a"]) == kinds.get(c["b"]))[:FOREST]  # SNN to ANN first
+    figure, (ax,) = style.panels(1, 9.5, 1.1 + 0.3 * len(shown))
+    draw.forest(shown, ax)
     ax.set_title("Paired differences" + data_word(models[0]))
     caption = (
         "Differences between two models on the same people, with 95 % intervals over people. A diamond marks an interval that "
         "leaves out 0, a grey circle one that does not: there the study cannot tell the two apart."
     )
+    if len(shown) < len(run.comparisons):
+        caption += f" The first {len(shown)} of {len(run.comparisons)}, those between the families before others; all are in the table below."
     return [figures.add("forest", figure, caption, wide=True)]
 
 

@@ -2,13 +2,13 @@
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spikeva.errors import UserError
 from spikeva.report.data import AXES, Row, Score
-from spikeva.report.text import count, interval, joules, number, score
+from spikeva.report.text import count, interval, joules, number, score, signed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -104,6 +104,21 @@ def html(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, Any]:
 
     body = [{"kind": r.kind, "cells": [{"text": c.text(r), "sort": key(c.sort(r))} for c in columns]} for r in rows]
     return {"heads": [c.head for c in columns], "rows": body}
+
+
+def comparisons(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Every paired difference, for the page's template."""
+    heads = ["a", "b", "metric", "data", "a − b", "95 % interval", "p", "p (Holm)"]
+    rows = []
+    for item in items:
+        p = [item.get("p"), item.get("p_holm")]
+        texts = [item["a"], item["b"], item["metric"], "synthetic" if item.get("synthetic") else "recorded"]
+        texts += [signed(item["difference"]), interval(tuple(item["ci95"]))]
+        texts += ["–" if value is None else f"{value:.2g}" for value in p]
+        sorts = [*texts[:4], item["difference"], item["ci95"][0], *("" if value is None else value for value in p)]
+        cells = [{"text": text, "sort": str(sort)} for text, sort in zip(texts, sorts, strict=True)]
+        rows.append({"kind": "comparison", "cells": cells})
+    return {"heads": heads, "rows": rows}
 
 
 def terminal(rows: Sequence[Row]) -> "Table":

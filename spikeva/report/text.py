@@ -47,4 +47,6 @@ def ratio(a: float, b: float) -> str:
     """How a compares with b, in words: `3.1 times less`."""
     if a <= 0 or b <= 0:
         return "not comparable"
-    return f"{b / a:.3g} times less" if a < b else f"{a / b:.3g} times more" if a > b else "the same"
+    factor = max(a, b) / min(a, b)
+    shown = f"{factor:,.0f}" if factor >= 100 else f"{factor:.3g}"
+    return f"{shown} times {'less' if a < b else 'more'}" if a != b else "the same"

@@ -80,7 +80,13 @@ def write_run(
             args = "ccc", label[:, i], pa[:, i], pb[:, i], who
             ends = statistics.jackknife_difference(*args)
             comparisons.append(
-                {"a": " · ".join(a), "b": " · ".join(b), "metric": f"ccc {axis}", "unit": "subject"}
+                {
+                    "a": " · ".join(a),
+                    "b": " · ".join(b),
+                    "metric": f"ccc {axis}",
+                    "unit": "subject",
+                    "synthetic": dataset.endswith("-like"),
+                }
                 | {"difference": statistics.difference(*args), "ci95": list(ends)}
                 | {"p": statistics.paired_permutation(*args, seed=0, n=199)}
             )

@@ -66,3 +66,12 @@ def test_comparison_read_in_either_direction(tmp_path: Path) -> None:
 def test_one_family_only(tmp_path: Path) -> None:
     lines = _sentences(write_run(tmp_path, models=("snn_convnet",), gallery=0))
     assert "one family only" in lines[0]
+
+
+def test_many_encodings_are_counted_in_one_sentence(tmp_path: Path) -> None:
+    names = ("tbr", "spikes", "counts", "voxel", "bitplanes")
+    lines = _sentences(write_run(tmp_path, encodings=names, gallery=0))
+    counted = [line for line in lines if "4 other encodings" in line]
+    assert len(counted) == 1
+    assert "on valence" in counted[0]
+    assert len(lines) < 7
