@@ -8,6 +8,7 @@ SUMMARY = (
 )
 EXAMPLES = """  spikeva validate configs/quick.yaml
 """
+SHOWN = 20
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,8 +29,10 @@ def run(args: Namespace) -> int:
             continue
         todo = list(cells(study))
         print(f"{path}: fine; {len(todo)} cells")
-        for cell in todo:
+        for cell in todo[:SHOWN]:
             print(f"  {cell.key}  {cell.label}  fold {cell.fold}  seed {cell.seed}")
+        if len(todo) > SHOWN:
+            print(f"  and {len(todo) - SHOWN} more")
     if mistakes:
         raise UserError("\n".join(mistakes))
     return 0

@@ -22,7 +22,8 @@ def compare(entries: list[Entry], rows: dict[str, list[dict[str, str]]], seed: i
         seed: of the permutations.
 
     All folds are taken together, and the metric is averaged over training seeds. `p` is of the paired permutation over
-    subjects, `p_holm` is corrected over all rows of the list.
+    subjects, `p_holm` is corrected over the rows of its `family`: all differences between kinds of network, or all between
+    encodings.
     """
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
@@ -35,9 +36,12 @@ def compare(entries: list[Entry], rows: dict[str, list[dict[str, str]]], seed: i
         if across_kinds and groups[a][0]["kind"] == "ann":
             a, b = b, a  # the spiking net first: a positive difference speaks for it
         if across_kinds or across_encodings:
-            found += [_paired(groups[a], groups[b], rows, axis, seed) for axis in AXES]
-    for row, p in zip(found, statistics.holm([row["p"] for row in found]), strict=True):
-        row["p_holm"] = p
+            family = "network" if across_kinds else "encoding"
+            found += [_paired(groups[a], groups[b], rows, axis, seed) | {"family": family} for axis in AXES]
+    for family in ("network", "encoding"):
+        own = [row for row in found if row["family"] == family]
+        for row, p in zip(own, statistics.holm([row["p"] for row in own]), strict=True):
+            row["p_holm"] = p
     return found
 
 

@@ -309,5 +309,6 @@ def _joint_problems(study: Study) -> Iterator[str]:
     if isinstance(study.regression, StandIn):
         if study.regression.dataset == "nefer-like":
             yield "regression.dataset: found 'nefer-like', which has no valence and arousal labels; use it under transfer"
-        if study.regression.identities < study.folds:
-            yield f"folds: found {study.folds}, allowed: at most {study.regression.identities}, the number of identities"
+        if study.regression.identities < 2 * study.folds:
+            most = study.regression.identities // 2
+            yield f"folds: found {study.folds}, allowed: 2 to {most}, so that each tests two people (an interval needs them)"

@@ -1,0 +1,82 @@
+"""Comparisons pair the right cells, and the transfer knows nothing of the labels it is scored by."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from spikeva.study.cells import cells
+from spikeva.study.comparisons import compare
+from spikeva.study.config import parse
+from spikeva.study.run_cell import zero_shot
+
+
+def entry(model, encoding, seed=0, fold=0):
+    kind = model.partition("_")[0]
+    name = f"{model}-{encoding}-{seed}-{fold}"
+    return {
+        "hash": name,
+        "model": model,
+        "encoding": encoding,
+        "kind": kind,
+        "seed": seed,
+        "fold": fold,
+        "dataset": "d",
+        "synthetic": True,
+    }
+
+
+def rows(noise, seed, fold=0):
+    rng = np.random.default_rng([seed, fold])
+    truth = np.random.default_rng(fold).normal(size=(60, 2))
+    predicted = truth + noise * rng.normal(size=truth.shape)
+    return [
+        {"subject": f"s{fold}{i // 6}", "valence": y[0], "arousal": y[1], "valence_pred": p[0], "arousal_pred": p[1]}
+        for i, (y, p) in enumerate(zip(truth, predicted, strict=True))
+    ]
+
+
+@pytest.fixture
+def found():
+    entries, predictions = [], {}
+    for model, encoding, noise in [("ann_a", "tbr", 0.2), ("snn_a", "tbr", 2.0), ("ann_a", "spikes", 0.2)]:
+        for seed in (0, 1):
+            for fold in (0, 1):
+                one = entry(model, encoding, seed, fold)
+                entries.append(one)
+                predictions[one["hash"]] = rows(noise, seed + 10 * len(predictions), fold)
+    return compare(entries, predictions, seed=0)
+
+
+def test_networks_on_one_encoding_and_encodings_of_one_network(found):
+    assert [(c["a"], c["b"], c["family"]) for c in found[::2]] == [
+        ("snn_a · tbr", "ann_a · tbr", "network"),
+        ("ann_a · tbr", "ann_a · spikes", "encoding"),
+    ]
+    assert [c["metric"] for c in found] == ["ccc valence", "ccc arousal"] * 2
+
+
+def test_the_worse_network_is_found_and_equals_are_not_told_apart(found):
+    for row in found[:2]:
+        assert row["ci95"][1] < 0
+        assert row["difference"] < -0.3
+        assert row["p_holm"] < 0.01
+    for row in found[2:]:
+        assert row["ci95"][0] < 0 < row["ci95"][1]
+        assert row["p"] <= row["p_holm"]
+
+
+def test_the_targets_labels_change_no_prediction():
+    config = Path(__file__).parents[2] / "configs" / "tiny.yaml"
+    cell = next(cells(parse(yaml.safe_load(config.read_text()))))
+    rng = np.random.default_rng(0)
+    emotions = ["anger", "fear", "happiness", "sadness"] * 3
+    shown = [
+        {"subject": f"s{i % 3}", "clip": f"c{i}", "emotion": e, "valence_pred": str(v), "arousal_pred": str(a)}
+        for i, (e, (v, a)) in enumerate(zip(emotions, rng.normal(size=(12, 2)), strict=True))
+    ]
+    other = [row | {"emotion": e} for row, e in zip(shown, rng.permutation(emotions), strict=True)]
+    a, b = zero_shot(cell, shown), zero_shot(cell, other)
+    assert a["confusion"] != b["confusion"]
+    assert np.sum(a["confusion"], axis=0).tolist() == np.sum(b["confusion"], axis=0).tolist()
