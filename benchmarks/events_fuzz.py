@@ -193,33 +193,35 @@ def outcome(name: str, path: Path, content: bytes, original: EventStream, states
     return strict, ("partial" if reader.report.faults else "whole") if sound else f"REPORT ({strict}, {reader.report})"
 
 
-def child(connection: Any, name: str, folder: str) -> None:
-    """Answer mutated files until told to stop."""
+def child(connection: Any, name: str, folder: str, originals: list[bytes]) -> None:
+    """Read the originals, say so, then answer mutated files until told to stop."""
     import resource
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what a decoder written in Rust prints when it panics
     resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))  # a header that asks for terabytes fails at once
     warnings.simplefilter("ignore")
     path = Path(folder) / f"mutated.{SUFFIX.get(name, name)}"
-    known: dict[bytes, EventStream] = {}
+    known: list[EventStream] = []
+    for original in originals:
+        path.write_bytes(original)
+        known.append(read_events(path, SIZE if name != "aedat4" else None))
+    connection.send("ready")
     while (work := connection.recv()) is not None:
-        content, original, states_count = work
-        if original not in known:
-            path.write_bytes(original)
-            known[original] = read_events(path, SIZE if name != "aedat4" else None)
-        connection.send(outcome(name, path, content, known[original], states_count))
+        content, number, states_count = work
+        connection.send(outcome(name, path, content, known[number], states_count))
 
 
 class Child:
     """A child process that reads files for the parent, replaced when it dies."""
 
-    def __init__(self, name: str, folder: str) -> None:
+    def __init__(self, name: str, folder: str, originals: list[bytes]) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["spikeva.events.files", "spikeva.events.writers", "__main__"])
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=child, args=(theirs, name, folder), daemon=True)
+        self.process = context.Process(target=child, args=(theirs, name, folder, originals), daemon=True)
         self.process.start()
         theirs.close()
+        self.connection.recv()  # the time limit begins when kernels are compiled and all is warm
 
     def ask(self, work: Any, seconds: float) -> tuple[str, str] | None:
         """The outcome, or None where the child died or gave no answer (then it is killed)."""
@@ -244,15 +246,16 @@ def fuzz(
         bases = originals(name, Path(folder), rng)
         foreign = [b"", b"\n", rng.bytes(2_000), b"% evt 3.0\n", b"0 0 0 0\n" * 50, b"PK\x03\x04" + rng.bytes(500)]
         foreign += [content for other in ("evt2", "evt3", "clip") for content, _ in originals(other, Path(folder), rng)]
-        reader = Child(name, folder)
+        contents = [content for content, _ in bases]
+        reader = Child(name, folder, contents)
         for number in range(files if bases else 0):
-            base, states_count = bases[int(rng.integers(0, len(bases)))]
-            mutated = mutate(base, foreign, rng)
-            answer = reader.ask((mutated, base, states_count), seconds)
+            which = int(rng.integers(0, len(bases)))
+            base, states_count = bases[which]
+            answer = reader.ask((mutate(base, foreign, rng), which, states_count), seconds)
             if answer is None or answer[0] == "HANG":
                 reader.process.join()
                 answer = answer or (f"CRASH (exit code {reader.process.exitcode})", "-")
-                reader = Child(name, folder)
+                reader = Child(name, folder, contents)
             strict[answer[0]] += 1
             lenient[answer[1]] += 1
             if any(bad(word) for word in answer):

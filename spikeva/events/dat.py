@@ -57,7 +57,7 @@ def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  
     return n
 
 
-DAT = Words("dat", np.dtype(("<u4", 2)), 1, 0, decode, len)
+DAT = Words("dat", np.dtype(("<u4", 2)), 0, decode, len)
 
 
 class DatReader(WordReader):

@@ -60,7 +60,8 @@ def _other(word, i, state, counts, triggers):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True, nogil=True)
 def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  # type: ignore[no-untyped-def]
     """Number of events written; see `prophesee.Words`. state[TIME] is time without its lower 6 bits."""
-    n, high, last = 0, state[TIME], state[LAST]
+    n, one = np.uint64(0), np.uint64(1)  # unsigned: an index that numba need not test for a count from the end
+    high, last = state[TIME], state[LAST]
     timed = state[BLOCKED] == 0
     state[FAULT] = -1
     for i in range(len(words)):
@@ -73,7 +74,7 @@ def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  
                 x[n] = column
                 y[n] = row
                 p[n] = word >> 28
-                n += 1
+                n += one
                 last = time
             else:
                 fault = reason(state[BLOCKED] | (BACK if time < last else 0))
@@ -172,7 +173,7 @@ def encode(t, x, y, p, start, state, words):  # type: ignore[no-untyped-def]
     return i, n
 
 
-EVT2 = Words("evt2", np.dtype("<u4"), 1, NO_TIME, decode, bound)
-EVT21_LEGACY = Words("evt21", np.dtype(("<u4", 2)), 32, NO_TIME, decode21, bound21)  # IMX636: upper half first
-EVT21 = Words("evt21", np.dtype(("<u4", 2)), 32, NO_TIME, decode21, bound21, swap=True)  # GenX320: little-endian
+EVT2 = Words("evt2", np.dtype("<u4"), NO_TIME, decode, bound)
+EVT21_LEGACY = Words("evt21", np.dtype(("<u4", 2)), NO_TIME, decode21, bound21)  # IMX636: upper half first
+EVT21 = Words("evt21", np.dtype(("<u4", 2)), NO_TIME, decode21, bound21, swap=True)  # GenX320: little-endian
 ENCODER_START = np.array([-1])

@@ -36,10 +36,10 @@ _HIGH, _ROW, _BASE, _POLARITY, _HAS_BASE = range(OWN, OWN + 5)  # _HIGH counts o
 @numba.njit(cache=True, nogil=True)
 def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  # type: ignore[no-untyped-def]
     """Number of events written; see `prophesee.Words`."""
-    n = 0
+    n, one = np.uint64(0), np.uint64(1)  # unsigned: an index that numba need not test for a count from the end
     time, last, blocked = state[TIME], state[LAST], state[BLOCKED]
     high, row, base, polarity = state[_HIGH], state[_ROW], state[_BASE], state[_POLARITY]
-    state[FAULT] = -1
+    state[FAULT], has_base = -1, state[_HAS_BASE] == 1
     for i in range(len(words)):
         word = np.int64(words[i])
         kind = word >> 12
@@ -50,7 +50,7 @@ def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  
                 x[n] = word & 0x7FF
                 y[n] = row
                 p[n] = (word >> 11) & 1
-                n += 1
+                n += one
                 last = time
             else:
                 fault = reason(blocked)
@@ -75,7 +75,7 @@ def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  
                 blocked = blocked & ~BACK if time >= last else blocked | BACK
         elif kind in (VECT_12, VECT_8):
             mask = word & 0xFFF if kind == VECT_12 else word & 0xFF
-            usable = blocked == 0 and state[_HAS_BASE] == 1
+            usable = blocked == 0 and has_base
             column = base
             while mask:
                 if mask & 1:
@@ -84,17 +84,17 @@ def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  
                         x[n] = column
                         y[n] = row
                         p[n] = polarity
-                        n += 1
+                        n += one
                         last = time
                     else:
-                        fault = reason(blocked) if blocked or state[_HAS_BASE] else C_NO_ROW
+                        fault = reason(blocked) if blocked or has_base else C_NO_ROW
                         counts[fault] += 1
                 mask >>= 1
-                column += 1
+                column += one
             base += 12 if kind == VECT_12 else 8
         elif kind == BASE_X:
             base, polarity = word & 0x7FF, (word >> 11) & 1
-            state[_HAS_BASE] = 1
+            has_base = True
         elif kind == TRIGGER:
             if blocked & NO_TIME:
                 fault = C_NO_TIME
@@ -113,22 +113,18 @@ def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  
                 state[FAULT], state[FAULT_WORD] = fault, i
             if strict:
                 break
-    state[TIME], state[LAST], state[BLOCKED] = time, last, blocked
+    state[TIME], state[LAST], state[BLOCKED], state[_HAS_BASE] = time, last, blocked, has_base
     state[_HIGH], state[_ROW], state[_BASE], state[_POLARITY] = high, row, base, polarity
     return n
 
 
 @numba.njit(cache=True, nogil=True)
 def bound(words):  # type: ignore[no-untyped-def]
-    """How many events the words announce."""
-    n = 0
+    """How many events the words can hold at most: a quick count that takes every vector for a full one."""
+    n = np.int64(0)
     for word in words:
         kind = word >> 12
-        bits = word & (0xFFF if kind == VECT_12 else 0xFF)
-        bits = (bits & 0x555) + ((bits >> 1) & 0x555)
-        bits = (bits & 0x333) + ((bits >> 2) & 0x333)
-        bits = (bits & 0xF) + ((bits >> 4) & 0xF) + (bits >> 8)
-        n += bits if kind in (VECT_12, VECT_8) else kind == ADDR_X
+        n += np.int64(kind == ADDR_X) + 12 * np.int64(kind >> 1 == VECT_12 >> 1)
     return n
 
 
@@ -188,5 +184,5 @@ def encode(t, x, y, p, start, state, words):  # type: ignore[no-untyped-def]
     return i, n
 
 
-EVT3 = Words("evt3", np.dtype("<u2"), 12, NO_TIME | NO_ROW, decode, bound)
+EVT3 = Words("evt3", np.dtype("<u2"), NO_TIME | NO_ROW, decode, bound)
 ENCODER_START = np.array([-1, 0, -1, -(2**20), -1])

@@ -52,16 +52,15 @@ def reason(blocked: int) -> int:
 
 @dataclass(frozen=True)
 class Words:
-    """A format: its words, how many events one may hold, and its kernels.
+    """A format: its words and its kernels.
 
     `decode(words, state, counts, width, height, strict, t, x, y, p, triggers)` returns the number of events written;
     with `strict` it stops at the first fault, described in state[FAULT] (a slot of the counts) and state[FAULT_WORD].
-    `bound(words)` is the number of events the words can hold at most.
+    `bound(words)` is at least the number of events that is written.
     """
 
     name: str
     dtype: np.dtype[Any]
-    events_per_word: int
     start: int  # state[BLOCKED] at the start of a file
     decode: Callable[..., int]
     bound: Callable[[NDArray[Any]], int]
@@ -135,18 +134,21 @@ class WordReader(EventReader):
                 offset += filled
 
     def _decode(self, out: Columns | None) -> Iterator[tuple[int, Columns]]:
-        """Decode block by block into `out` one after the other, or into one buffer over and over."""
+        """Decode block by block, into `out` one after the other or into fresh columns each."""
         self._begin()
         self._triggers = []
         state, counts = np.zeros(STATE_LENGTH, np.int64), np.zeros(C_LENGTH, np.int64)
         state[LAST] = -(2**62)  # far before any time
         state[BLOCKED] = self.words.start
         triggers = np.empty((BLOCK, 3), np.int64)
-        buffer = out or _columns(BLOCK * self.words.events_per_word)
+        buffer = out
         for words, offset, rest in self._word_blocks():
             before = counts.copy()
             state[TRIGGERS] = 0
-            if out and self.words.bound(words) + self.words.events_per_word > len(buffer[0]):
+            bound = int(self.words.bound(words))
+            if out is None or buffer is None:
+                buffer = _columns(bound)
+            elif bound > len(buffer[0]):
                 raise EventFileError(self.path, "the file grew while it was read", "Read it again.", offset)
             n = self.words.decode(words, state, counts, *self.size, self.strict, *buffer, triggers)
             self.report.events += n
@@ -182,11 +184,11 @@ class WordReader(EventReader):
         for n, buffer in self._decode(None):
             if n:
                 t, x, y, p = buffer
-                yield EventStream._trusted(t[:n].copy(), x[:n].copy(), y[:n].copy(), p[:n].copy(), self.size)
+                yield EventStream._trusted(t[:n], x[:n], y[:n], p[:n], self.size)
 
     def read(self) -> EventStream:
         bound = sum(int(self.words.bound(words)) for words, *_ in self._word_blocks())
-        columns = _columns(bound + self.words.events_per_word)
+        columns = _columns(bound)
         n = sum(count for count, _ in self._decode(columns))
         return EventStream._trusted(*columns, self.size)[:n]
 
