@@ -1,0 +1,119 @@
+"""What the speed benchmarks share: contestants in turns within one run, medians, peak memory, what they ran on."""
+
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+# Python puts a script's folder first on the path, where coverage.py would pass for the package that numba looks for
+sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != Path(__file__).parent.resolve()]
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
+
+
+def keep_freed_memory() -> None:
+    """Start this script again with glibc told to keep freed memory, for every contestant alike.
+
+    By default each large tensor is mapped anew and its page faults cost more than a fused kernel.
+    """
+    if sys.platform == "linux" and any(os.environ.get(k) != v for k, v in MALLOC.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | MALLOC)
+
+
+def environment(*packages: str) -> None:
+    """Print what this runs on."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
+    print(f"{device}; {torch.get_num_threads()} thread(s) of {os.cpu_count()}; Python {platform.python_version()}")
+    print(", ".join(f"{p} {found(p) or 'not installed'}" for p in ("torch", "numba", *packages)))
+    if any(k in os.environ for k in MALLOC):
+        print("glibc keeps freed memory (" + ", ".join(f"{k}={os.environ[k]}" for k in MALLOC) + "), for all alike")
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def found(package: str) -> str | None:
+    """The version of an installed package, or None."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def in_turns(
+    contestants: Mapping[str, Callable[[], Any]], repeats: int, cuda: bool = False, seconds: float = 60.0
+) -> dict[str, float]:
+    """Median milliseconds of each, all run once in every round after one that does not count; at least 3 rounds.
+
+    On one thread of a CPU the time is the process's, which other programs disturb less; else it is the wall's.
+    """
+    clock = time.process_time if torch.get_num_threads() == 1 and not cuda else time.perf_counter
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    began = time.perf_counter()
+    for round_ in range(repeats + 1):
+        for name, run in contestants.items():
+            if cuda:
+                torch.cuda.synchronize()
+            start = clock()
+            run()
+            if cuda:
+                torch.cuda.synchronize()
+            if round_:
+                times[name].append(1000 * (clock() - start))
+        if round_ >= 3 and time.perf_counter() - began > seconds:
+            break
+    return {name: statistics.median(t) for name, t in times.items()}
+
+
+def peak_megabytes(build: Callable[[], Callable[[], Any]], warm: Callable[[], Any], cuda: bool = False) -> float:
+    """What two calls of `build()` add to the memory in use when they start, at the fullest moment.
+
+    On a CPU in a process of its own, after `warm()` has loaded code and compiled kernels there.
+    """
+    if cuda:
+        run = build()
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run(), run()
+        torch.cuda.synchronize()
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            warm()
+            run = build()
+            before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            run(), run()
+            os.write(write, str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        text = pipe.read()
+    os.waitpid(child, 0)
+    return int(text) / 1000 if text else float("nan")
+
+
+def table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a Markdown table."""
+    print(f"\n{title}\n")
+    print("| " + " | ".join(head) + " |")
+    print("|" + "---|" * len(head))
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    sys.stdout.flush()

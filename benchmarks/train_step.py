@@ -1,0 +1,221 @@
+"""A training step of the same net with ReLU, with our neurons and with the libraries' loops, side by side.
+
+    python benchmarks/train_step.py [--net convnet|resnet18] [--threads 1] [--repeats 7] [--profile]
+
+convnet: 2-32-64-128-256 3 x 3 stride-2 convolutions with BatchNorm, neurons and a linear readout, on [16, 4, 2, 96, 96].
+resnet18: snn_resnet18_fusion on [8, 1, 2, 96, 96] (128 x 128 in bfloat16 on a GPU) beside itself with ReLU for its neurons.
+Peak memory is what two steps add to a built net and its input, gradients included, each in a process of its own.
+"""
+
+import argparse
+import functools
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import sidebyside as side
+import torch
+from torch import Tensor, nn
+
+from spikeva import create_model
+from spikeva.neurons import make_neuron
+from spikeva.neurons.base import Neuron
+
+BETA, WIDTHS = 0.9, (2, 32, 64, 128, 256)
+
+
+class Folded(nn.Module):
+    """The net with all convolutions and norms over T*B and a layer [T, B, ...] -> [T, B, ...] for its neurons."""
+
+    def __init__(self, layer: Callable[[], Callable[[Tensor, nn.Module], Tensor]]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1, bias=False) for a, b in pairwise(WIDTHS))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in WIDTHS[1:])
+        self.layers = [layer() for _ in self.norms]
+        self.readout = nn.Linear(WIDTHS[-1], 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = x.shape[:2]
+        for conv, norm, layer in zip(self.convs, self.norms, self.layers, strict=True):
+            x = layer(conv(x.flatten(0, 1)).unflatten(0, steps), norm)
+        prediction: Tensor = self.readout(x.mean((0, 3, 4)))
+        return prediction
+
+
+class Loop(nn.Module):
+    """The net as the libraries' examples write it: every module once per time step, state in hand."""
+
+    def __init__(self, cell: Callable[[], Callable[[Tensor, Any], tuple[Tensor, Any]]]) -> None:
+        super().__init__()
+        self.net = Folded(lambda: lambda x, norm: x)
+        self.cells = [cell() for _ in self.net.norms]
+
+    def forward(self, x: Tensor) -> Tensor:
+        states: list[Any] = [None] * len(self.cells)
+        total: Tensor | float = 0.0
+        for step in x:
+            for i, (conv, norm) in enumerate(zip(self.net.convs, self.net.norms, strict=True)):
+                step, states[i] = self.cells[i](norm(conv(step)), states[i])
+            total = total + step.mean((2, 3))
+        prediction: Tensor = self.net.readout(total / len(x))
+        return prediction
+
+
+def apart(x: Tensor, norm: nn.Module) -> Tensor:
+    normalised: Tensor = norm(x.flatten(0, 1))
+    return normalised.unflatten(0, x.shape[:2])
+
+
+def convnets() -> dict[str, Callable[[], nn.Module]]:
+    """Name -> how to build the convnet."""
+
+    def lif() -> Neuron:
+        return make_neuron("lif", beta=BETA, reset="zero", detach_reset=False)
+
+    def alone() -> Callable[[Tensor, nn.Module], Tensor]:
+        neuron = lif()
+        return lambda x, norm: neuron(apart(x, norm))[0]
+
+    def with_norm() -> Callable[[Tensor, nn.Module], Tensor]:
+        neuron = lif()
+        return lambda x, norm: neuron(x, norm=norm)[0]
+
+    found: dict[str, Callable[[], nn.Module]] = {
+        "ReLU": lambda: Folded(lambda: lambda x, norm: torch.relu(apart(x, norm))),
+        "spikeva LIF": lambda: Folded(alone),
+        "spikeva BN + LIF": lambda: Folded(with_norm),
+    }
+    if side.found("snntorch"):
+        import snntorch
+
+        def snntorch_cell(delay: bool) -> Callable[[Tensor, Any], tuple[Tensor, Any]]:
+            kind = "subtract" if delay else "zero"
+            leaky = snntorch.Leaky(beta=BETA, reset_mechanism=kind, reset_delay=delay)
+            return lambda x, state: leaky(x, leaky.reset_mem() if state is None else state)
+
+        found["snntorch, hard reset"] = lambda: Loop(lambda: snntorch_cell(False))
+        found["snntorch, delayed reset"] = lambda: Loop(lambda: snntorch_cell(True))
+    if side.found("norse"):
+        from norse.torch import LIFBoxCell, LIFBoxParameters
+
+        def norse_cell() -> Callable[[Tensor, Any], tuple[Tensor, Any]]:
+            cell = LIFBoxCell(LIFBoxParameters(tau_mem_inv=torch.tensor(1 - BETA)), dt=1.0)
+            return lambda x, state: cell(x / (1 - BETA), state)
+
+        found["norse"] = lambda: Loop(norse_cell)
+    if side.found("spikingjelly"):
+        from spikingjelly.activation_based import functional, surrogate
+        from spikingjelly.activation_based.neuron import LIFNode
+
+        def node() -> Callable[[Tensor, nn.Module], Tensor]:
+            lif = LIFNode(
+                1 / (1 - BETA), decay_input=False, v_reset=0.0, detach_reset=False, surrogate_function=surrogate.ATan(),
+                step_mode="m",
+            )  # fmt: skip
+
+            def run(x: Tensor, norm: nn.Module) -> Tensor:
+                functional.reset_net(lif)
+                spikes: Tensor = lif(apart(x, norm))
+                return spikes
+
+            return run
+
+        found["spikingjelly"] = lambda: Folded(node)
+    return found
+
+
+class Relu(nn.Module):
+    """ReLU in a neuron's place."""
+
+    def forward(self, x: Tensor, state: None = None) -> tuple[Tensor, None]:
+        return torch.relu(x), None
+
+
+class Apart(nn.Module):
+    """A neuron that no norm is fused with."""
+
+    def __init__(self, neuron: Neuron) -> None:
+        super().__init__()
+        self.neuron = neuron
+
+    def forward(self, x: Tensor, state: Any = None) -> Any:
+        return self.neuron(x, state)
+
+
+def resnets() -> dict[str, Callable[[], nn.Module]]:
+    """Name -> how to build the spiking ResNet-18 or its relatives."""
+
+    def build(replace: Callable[[Neuron], nn.Module] | None, **options: Any) -> nn.Module:
+        model = create_model("snn_resnet18_fusion", in_channels=2, neuron="lif", **options)
+        for module in list(model.modules()):
+            for name, child in list(module.named_children()):
+                # the readout's leaky integrator stays; a neuron in `Apart` is met again inside it
+                if replace and isinstance(child, Neuron) and child.spiking and not isinstance(module, Apart):
+                    setattr(module, name, replace(child))
+        return model
+
+    return {
+        "ReLU": lambda: build(lambda _: Relu()),
+        "spikeva LIF": lambda: build(Apart),
+        "spikeva BN + LIF": lambda: build(None),
+        "snntorch backend": lambda: build(None, backend="snntorch"),
+    }
+
+
+def step_of(build: Callable[[], nn.Module], batch: Tensor, device: str) -> Callable[[], None]:
+    """One training step (forward, loss, backward) of a new net."""
+    torch.manual_seed(0)
+    model, target = build().to(device), torch.zeros(2, device=device)
+
+    def step() -> None:
+        model.zero_grad(set_to_none=True)
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            prediction = model(batch)
+        (prediction.float() - target).square().mean().backward()
+
+    return step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--net", choices=["convnet", "resnet18"], default="convnet")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--profile", action="store_true", help="where a step's time goes, instead of the comparison")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    side.environment("snntorch", "norse", "spikingjelly")
+    builders = convnets() if args.net == "convnet" else resnets()
+    pixels = 128 if device == "cuda" and args.net == "resnet18" else 96
+    shape = (16, 4, 2, 96, 96) if args.net == "convnet" else (1, 8, 2, pixels, pixels)
+    batch = (torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.1).float().to(device)
+    starts = {name: functools.partial(step_of, build, batch, device) for name, build in builders.items()}
+    if args.profile:
+        for name in ("ReLU", "spikeva LIF", "spikeva BN + LIF"):
+            step = starts[name]()
+            step()
+            with torch.profiler.profile() as profile:
+                step()
+            print(f"\n{name}\n" + profile.key_averages().table("self_cpu_time_total", row_limit=10))
+        return
+    small = batch[:, :1, :, :32, :32]
+    peaks = {
+        name: side.peak_megabytes(start, step_of(builders[name], small, device), device == "cuda")
+        for name, start in starts.items()
+    }
+    steps = {name: start() for name, start in starts.items()}
+    times = side.in_turns(steps, args.repeats, device == "cuda", seconds=90)
+    relu, peak = times["ReLU"], peaks["ReLU"]
+    slowest = next((t for name, t in times.items() if name.startswith("snntorch")), float("nan"))
+    rows = [
+        (name, f"{t:.1f}", f"{t / relu:.2f}", f"{slowest / t:.2f}", f"{peaks[name]:.0f}", f"{peaks[name] / peak:.2f}")
+        for name, t in times.items()
+    ]
+    head = ("net", "ms", "/ ReLU", "snntorch / it", "peak MB", "/ ReLU")
+    side.table(f"Training step of {args.net} on {list(shape)}, median of {args.repeats}", head, rows)
+
+
+if __name__ == "__main__":
+    side.keep_freed_memory()
+    main()
