@@ -33,7 +33,7 @@ def binary_frames(encoding: Encoding, events: EventStream, bounds: NDArray[np.in
     """Frames [K, steps, P, H, W] uint8 with 1 where an event fell."""
     from spikeva.encode.walkers import mark
 
-    out = np.zeros((len(bounds), *encoding.frame_shape(events.size)), np.uint8)
+    out = np.empty((len(bounds), *encoding.frame_shape(events.size)), np.uint8)
     starts, stops = bounds[:, :-1].reshape(-1, 1), bounds[:, 1:].reshape(-1, 1)
     mark(events, starts, stops, np.ones(1, np.uint8), out.reshape(-1, *out.shape[2:]))
     return out

@@ -42,7 +42,7 @@ class TBR(Encoding):
         codes = (1 << np.arange(self.bits)).astype(self.dtype)
         if self.order == "newest_lsb":
             codes = codes[::-1].copy()
-        out = np.zeros((len(bounds), *self.frame_shape(events.size)), self.dtype)
+        out = np.empty((len(bounds), *self.frame_shape(events.size)), self.dtype)
         mark(events, bounds[:, :-1], bounds[:, 1:], codes, out)
         return out
 

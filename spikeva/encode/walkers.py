@@ -14,7 +14,7 @@ _jit = njit(cache=True, nogil=True)
 def mark(
     events: EventStream, starts: NDArray[np.int64], stops: NDArray[np.int64], codes: NDArray[Any], out: NDArray[Any]
 ) -> None:
-    """OR codes[j] into out[k, plane] at each event of starts[k, j] to stops[k, j]; out [K, P, H, W]."""
+    """out[k, plane] = the OR of codes[j] over the events from starts[k, j] to stops[k, j], else 0; out [K, P, H, W]."""
     if out.shape[1] == 1:
         _mark_merged(events.x, events.y, starts, stops, codes, out)
     else:
@@ -39,6 +39,7 @@ def share(
 def _mark_merged(x: Any, y: Any, starts: Any, stops: Any, codes: Any, out: Any) -> None:
     for k in range(starts.shape[0]):
         image = out[k, 0]
+        image[:] = 0  # here, not by np.zeros: the frame is in the cache when its events come
         for j in range(starts.shape[1]):
             code = codes[j]
             for i in range(starts[k, j], stops[k, j]):
@@ -49,6 +50,7 @@ def _mark_merged(x: Any, y: Any, starts: Any, stops: Any, codes: Any, out: Any) 
 def _mark_split(x: Any, y: Any, p: Any, starts: Any, stops: Any, codes: Any, out: Any) -> None:
     for k in range(starts.shape[0]):
         images = out[k]
+        images[:] = 0
         for j in range(starts.shape[1]):
             code = codes[j]
             for i in range(starts[k, j], stops[k, j]):
