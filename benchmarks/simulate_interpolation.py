@@ -7,6 +7,7 @@ Columns: correlation of counts of signed events a pixel in bins of 5 ms and of 4
 """
 
 import argparse
+import itertools
 import time
 
 import numpy as np
@@ -52,17 +53,14 @@ def main() -> None:
         stop = round(times[-1] * 1e6) + 1
         flow = _Flow()
         motion = max(
-            float(np.linalg.norm(Pair(a, b, flow).forward, axis=2).max())
-            for a, b in zip(frames[:-1], frames[1:], strict=True)
+            float(np.linalg.norm(Pair(a, b, flow).forward, axis=2).max()) for a, b in itertools.pairwise(frames)
         )
         for method, steps, timing in METHODS:
             start = time.perf_counter()
             pairs = list(interpolate(zip(frames, times, strict=True), method, steps))
             events = simulate(np.stack([p for p, _ in pairs]), [t for _, t in pairs], "ideal", timing=timing)
             took = (time.perf_counter() - start) / len(frames)
-            fine, coarse = (
-                np.corrcoef(counts(truth, stop, b), counts(events, stop, b))[0, 1] for b in (5_000, 40_000)
-            )
+            fine, coarse = (np.corrcoef(counts(truth, stop, b), counts(events, stop, b))[0, 1] for b in (5_000, 40_000))
             shares = [np.bincount(e.t // 5000, minlength=stop // 5000 + 1) / len(e) for e in (truth, events)]
             distance = np.abs(shares[0] - shares[1]).sum() / 2
             row = [fine, coarse, 1 - len(events) / len(truth), distance, took * 1e3, motion]

@@ -88,8 +88,8 @@ class Neuron(nn.Module):
     - `theta`: threshold (> 0); `learn_theta` makes it a parameter.
     - `channels`: number of channels; decay, threshold and the like are then one value per channel.
     - `reset`: one of the class's RESETS, the first by default: "zero", "subtract" or "subtract_delayed"; `detach_reset`: no gradient through the reset.
-    - `surrogate`: a name or a callable u -> spikes, "sigmoid" by default: wide enough to train deep layers, and every
-      backend has it; `slope`: the named surrogate's slope.
+    - `surrogate`: a name or a callable u -> spikes, "sigmoid" by default (chosen here), which every
+      backend has; `slope`: the named surrogate's slope.
     - `backend`: "fused", "snntorch", "norse", or "auto" ("fused", which runs every neuron).
 
     A subclass is a `step` (a pure function of input, state, parameters and rule), `STATES` (the state's names)

@@ -1,12 +1,15 @@
 """How often the intervals cover the truth, and how often the permutation test sees a difference where there is none.
 
-    python benchmarks/interval_coverage.py [--subjects 12 30 100] [--simulations 4000]
+    python benchmarks/coverage.py [--subjects 12 30 100] [--simulations 4000]
 
 Simulated studies: subjects with a level of their own and an autocorrelated course of labels (AR(1), 0.9 a frame), followed by
 two equally good models whose errors have a part of each subject's own and an autocorrelated part. In "gain" studies the
 models also follow some people twice as closely as others, which makes people differ more. The truth is the value over 80,000
 subjects. Nothing here is a measurement of a model.
 """
+
+if __name__ != "__main__":  # numba looks for a package of this name, and finds this script first beside other scripts
+    raise ImportError("a script, not the package 'coverage'")
 
 import argparse
 import time
