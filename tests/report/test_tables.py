@@ -33,6 +33,15 @@ def test_folds_are_pooled_and_seeds_averaged(tmp_path: Path) -> None:
     assert score.interval[0] < score.value < score.interval[1]
 
 
+def test_transfer_keeps_an_interval_over_folds(tmp_path: Path) -> None:
+    row = Run.open(write_run(tmp_path, encodings=("tbr",), folds=2, seeds=2, gallery=0)).rows()[0]
+    ends = np.mean([c["transfer"]["accuracy_ci95"] for c in row.cells], axis=0)
+    found = row.transfer()
+    assert found
+    assert found.interval == pytest.approx(tuple(ends))
+    assert found.interval[0] < found.value < found.interval[1]
+
+
 def test_without_predictions_there_is_no_interval(tmp_path: Path) -> None:
     run = Run.open(write_run(tmp_path, folds=2, gallery=0))
     for file in tmp_path.rglob("predictions.csv"):
