@@ -13,6 +13,7 @@ from spikeva import models
 from spikeva.datasets import ClipSet, Split
 from spikeva.encode import channels as channels_of
 from spikeva.evaluation import cost, emotion, metrics, statistics
+from spikeva.neurons import health, warn_unhealthy
 from spikeva.study import panels
 from spikeva.study.cells import Cell, encoding_label, model_label, options_of
 from spikeva.study.files import read_json, write_csv, write_json, write_yaml
@@ -126,6 +127,8 @@ def _evaluate(
         result["transfer"] = zero_shot(cell, seen)
     samples = windows(cell, clips)
     batch = torch.stack([samples[i][0] for i in _spread(len(samples), cell.study.evaluation.cost_samples)])
+    if cell.kind == "snn":
+        warn_unhealthy(health(model.to("cpu"), batch))
     measured = cost.measure(model.to("cpu"), batch, cell.kind)
     return {**result, "parameters": measured["parameters"], "cost": measured}
 
