@@ -27,6 +27,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--pixel", default="clean", metavar="PRESET", help="afew-va: the simulated pixel (default: clean)"
     )
+    parser.add_argument(
+        "--interpolate", default="flow", metavar="METHOD", help="afew-va: sub-frames by none, linear or flow (default)"
+    )
     parser.add_argument("--fps", type=float, default=25.0, help="afew-va: frames a second of the films (default: 25)")
     parser.add_argument("--seed", type=int, default=0, help="afew-va: of the simulated pixels (default: 0)")
     parser.add_argument(
@@ -66,6 +69,9 @@ def run(args: Namespace) -> int:
         return 0
     executor: Any = cluster(args.cluster) if args.cluster else nullcontext(args.workers)
     with executor as workers:
-        done = prepare(dataset, args.out.resolve(), size=args.size, pixel=args.pixel, seed=args.seed, workers=workers)
+        done = prepare(
+            dataset, args.out.resolve(), size=args.size, pixel=args.pixel, interpolate=args.interpolate, seed=args.seed,
+            workers=workers,
+        )  # fmt: skip
     print(done)
     return 1 if done.account.errors else 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from spikeva.events._atomic import whole_file
 if TYPE_CHECKING:
     from spikeva.simulate import DVSPixel
 
+CHUNK = 64  # frames in memory at once
 RECIPE, ACCOUNT = "recipe.json", "account.json"
 LABEL_STEP_US = 40_000  # a NEFER clip has no labels of its own: it is looked at 25 times a second, as AFEW-VA is
 
@@ -58,17 +60,19 @@ def prepare(
     *,
     size: int = 128,
     pixel: "str | DVSPixel" = "clean",
+    interpolate: str = "flow",
     seed: int = 0,
     workers: int | Executor | None = None,
 ) -> Prepared:
     """Writes every clip of `dataset` to `out` as `<clip>.h5`, then `manifest.json` and `account.json`; skips what is there.
 
-    A film's face crop (one square for the whole clip) is scaled to `size` x `size` and seen by `pixel`. A recording's face is
-    found from its own events, and whole blocks of pixels are merged to `size` x `size`. A clip is a function of its source
+    A film's face crop (one square for the whole clip) is scaled to `size` x `size`, sub-frames come between its frames
+    (`interpolate`: a method of `spikeva.simulate`), and `pixel` sees them. A recording's face is found from its own events, and whole blocks of pixels are merged to `size` x `size`. A clip is a function of its source
     and of these arguments: neither the number of workers nor their place changes a byte. A clip that fails is in the account,
     the others go on. Raises UserError where `out` holds clips of another recipe.
     """
     from spikeva.simulate import DVSPixel
+    from spikeva.simulate.interpolate import check_method
 
     started = time.monotonic()
     out = Path(out)
@@ -78,12 +82,15 @@ def prepare(
         raise UserError(
             "events come from NEFER's raw recordings; use source='raw' (the TBR pictures hold no event times)"
         )
+    check_method(interpolate, None)
     sensor = pixel if isinstance(pixel, DVSPixel) else DVSPixel.preset(pixel)
     work: Callable[[Any], None]
     recipe: dict[str, Any] = {"dataset": dataset.domain, "size": size, "spikeva": __version__}
     if isinstance(dataset, AFEWVA):
-        recipe |= {"fps": dataset.fps, "pixel": asdict(sensor), "seed": seed}
-        work = partial(_film, out=out, size=size, pixel=sensor, seed=seed, domain=dataset.domain)
+        recipe |= {"fps": dataset.fps, "pixel": asdict(sensor), "interpolate": interpolate, "seed": seed}
+        work = partial(
+            _film, out=out, size=size, pixel=sensor, interpolation=interpolate, seed=seed, domain=dataset.domain
+        )
     else:
         recipe |= {"labels": dataset.labels}
         work = partial(_recording, out=out, size=size, domain=dataset.domain)
@@ -104,12 +111,22 @@ def prepare(
     return done
 
 
-def _film(film: Film, out: Path, size: int, pixel: "DVSPixel", seed: int, domain: str) -> None:
-    from spikeva.simulate import simulate
+def _film(film: Film, out: Path, size: int, pixel: "DVSPixel", interpolation: str, seed: int, domain: str) -> None:
+    import cv2
 
-    frames = np.stack([cut(image, film.face, size) for image in frames_of(film)])
+    from spikeva.simulate import Simulator
+    from spikeva.simulate.interpolate import interpolate
+
     own_seed = int(np.random.SeedSequence([seed, *film.name.encode()]).generate_state(1)[0])
-    events = simulate(frames, film.times, pixel, seed=own_seed)
+    crops = (cut(image, film.face, size) for image in frames_of(film))
+    timed = interpolate(zip(crops, film.times.tolist(), strict=True), interpolation)
+    simulator = Simulator(pixel, seed=own_seed)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # processes are the parallelism, and optical flow depends on how its work is shared out
+    try:
+        blocks = [simulator.feed(*chunk) for chunk in _chunks(timed)]
+    finally:
+        cv2.setNumThreads(threads)
     labels: dict[str, NDArray[Any]] = {
         "t_us": np.rint(film.label_times * 1e6).astype(np.int64),
         "valence": film.valence,
@@ -119,10 +136,18 @@ def _film(film: Film, out: Path, size: int, pixel: "DVSPixel", seed: int, domain
         **_attributes(domain, film.actor, film.name, film.face),
         "source_sha256": _sha256(film.folder / image for image in film.images),
         "fps": film.fps,
+        "interpolation": interpolation,
         "seed": own_seed,
         "simulator": json.dumps(asdict(pixel), sort_keys=True),
     }
-    write_clip(_path(out, film), events, labels=labels, attributes=attributes)
+    write_clip(_path(out, film), blocks, labels=labels, attributes=attributes)
+
+
+def _chunks(timed: Iterator[tuple[NDArray[Any], float]]) -> Iterator[tuple[NDArray[Any], NDArray[np.float64]]]:
+    """Frames [n, H, W] and times [n] for the simulator, a bounded number at once."""
+    while part := list(islice(timed, CHUNK)):
+        frames, times = zip(*part, strict=True)
+        yield np.stack(frames), np.array(times)
 
 
 def _recording(recording: Recording, out: Path, size: int, domain: str) -> None:
