@@ -150,5 +150,5 @@ def _record(frames: "Iterator[NDArray[np.float32]]", times: "NDArray[np.float64]
 
     simulator = Simulator(DVSPixel(**pixel("nefer-like")), seed=seed)  # type: ignore[arg-type]
     parts = (times[i : i + 16] for i in range(0, len(times), 16))
-    chunks = ((np.stack([next(frames) for _ in part]), part) for part in parts)
-    write_events(path, simulator.stream(chunks), format="evt3")
+    blocks = (simulator.feed(np.stack([next(frames) for _ in part]), part) for part in parts)
+    write_events(path, blocks, format="evt3")
