@@ -4,9 +4,22 @@
 """
 
 from spikeva._callable import make_callable
+from spikeva.simulate.blocks import block_edge_excess, deblock
+from spikeva.simulate.interpolate import METHODS, interpolate
 from spikeva.simulate.pixel import PRESETS, DVSPixel
 from spikeva.simulate.simulator import ENGINES, TIMINGS, Simulator, simulate
 
-__all__ = ["ENGINES", "PRESETS", "TIMINGS", "DVSPixel", "Simulator", "simulate"]
+__all__ = [
+    "ENGINES",
+    "METHODS",
+    "PRESETS",
+    "TIMINGS",
+    "DVSPixel",
+    "Simulator",
+    "block_edge_excess",
+    "deblock",
+    "interpolate",
+    "simulate",
+]
 
 make_callable(__name__)

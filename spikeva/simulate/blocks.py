@@ -11,17 +11,21 @@ BLOCK = 8  # pixels, of JPEG, MPEG-4 and H.264
 
 
 def block_edge_excess(events: EventStream, block: int = BLOCK) -> float:
-    """Events at block edges over events elsewhere, a pixel: 1 where compression leaves no trace.
-
-    A pixel lies at an edge where its left or upper neighbour is in another block.
-    """
-    at_edge = (events.x % block == 0) | (events.y % block == 0)
+    """`edge_excess` of the events' counts."""
     width, height = events.size
-    columns, rows = -(-width // block), -(-height // block)
-    edges = columns * height + rows * width - columns * rows
-    inside = width * height - edges
-    quiet = int((~at_edge).sum())
-    return float("nan") if quiet == 0 else float(at_edge.sum() / edges / (quiet / inside))
+    index = events.y.astype(np.int64) * width + events.x
+    return edge_excess(np.bincount(index, minlength=width * height).reshape(height, width), block)
+
+
+def edge_excess(counts: NDArray[np.int64], block: int = BLOCK) -> float:
+    """Events a pixel at block edges over events a pixel elsewhere, from counts [H, W]: 1 where compression leaves no trace.
+
+    A pixel lies at an edge where a neighbour is in another block. Not a number without events elsewhere.
+    """
+    at = [(np.arange(n) % block == 0) | (np.arange(n) % block == block - 1) for n in counts.shape]
+    edge = at[0][:, None] | at[1][None, :]
+    elsewhere = counts[~edge].mean() if not edge.all() else 0.0
+    return float(counts[edge].mean() / elsewhere) if elsewhere > 0 else float("nan")
 
 
 def deblock(frame: NDArray[Any], strength: float = 12.0, block: int = BLOCK) -> NDArray[np.float32]:
@@ -35,8 +39,10 @@ def deblock(frame: NDArray[Any], strength: float = 12.0, block: int = BLOCK) -> 
         edge = np.arange(block, view.shape[1] - 1, block)
         far_left, left, right, far_right = (view[:, edge + i].copy() for i in (-2, -1, 0, 1))
         step = right - left
-        artefact = (np.abs(step) < strength) & (np.abs(step) > np.abs(left - far_left)) & (
-            np.abs(step) > np.abs(far_right - right)
+        artefact = (
+            (np.abs(step) < strength)
+            & (np.abs(step) > np.abs(left - far_left))
+            & (np.abs(step) > np.abs(far_right - right))
         )
         part = np.where(artefact, step / 8, 0)
         for offset, weight in ((-2, 1), (-1, 3), (0, -3), (1, -1)):

@@ -116,9 +116,7 @@ class Pair:
 
     def _warp(self, picture: Picture, flow: Picture) -> Picture:
         cv2 = self.cv2
-        warped: Picture = cv2.remap(
-            picture, self.grid + flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        )
+        warped: Picture = cv2.remap(picture, self.grid + flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         return warped
 
     def _disagreement(self, there: Picture, back: Picture) -> Picture:

@@ -11,12 +11,14 @@ from spikeva.errors import UserError
 from spikeva.events import EventStream
 from spikeva.registry import did_you_mean
 from spikeva.simulate.frames import check_frames, check_times
+from spikeva.simulate.interpolate import interpolate
 from spikeva.simulate.pixel import DVSPixel
 from spikeva.simulate.sensor import Sensor, build_sensor
 from spikeva.simulate.timing import Columns
 
 ENGINES = ("auto", "numba", "torch", "reference", "v2e")
 TIMINGS = ("v2e", "crossing")
+CHUNK = 1 << 22  # pixels x frames of a block of a stream
 
 
 class Engine(Protocol):
@@ -101,10 +103,25 @@ class Simulator:
             t += round(self._start * 1e6)
         return EventStream._trusted(t, x, y, p, self._size)
 
-    def stream(self, chunks: Iterable[tuple[Any, Any]]) -> Iterator[EventStream]:
-        """Events of each (frames, timestamps) of `chunks`, as they come."""
-        for frames, timestamps in chunks:
-            yield self.feed(frames, timestamps)
+    def stream(self, frames: Iterable[tuple[Any, float]], pixels: int = CHUNK) -> Iterator[EventStream]:
+        """Events of (frame [H, W] or [H, W, 3], time in s) one by one, in blocks of about `pixels` pixels x frames.
+
+        Holds one block at a time, so that a video of any length, or a camera, fits in memory. The same events as all at once.
+        """
+        held: list[tuple[Any, float]] = []
+        for frame, time in frames:
+            held.append((frame, time))
+            if len(held) * np.shape(frame)[0] * np.shape(frame)[1] >= pixels:
+                yield self._block(held)
+                held = []
+        if held:
+            yield self._block(held)
+
+    def _block(self, held: list[tuple[Any, float]]) -> EventStream:
+        shapes = {np.shape(frame) for frame, _ in held}
+        if len(shapes) > 1:
+            raise UserError(f"frames changed size within a clip: {sorted(shapes)} (H, W)")
+        return self.feed(np.stack([frame for frame, _ in held]), [time for _, time in held])
 
 
 def simulate(
@@ -116,18 +133,27 @@ def simulate(
     engine: str = "auto",
     thresholds: tuple[Any, Any] | None = None,
     timing: str = "v2e",
+    interpolation: str = "none",
+    subframes: int | None = None,
     threads: int | None = None,
 ) -> EventStream:
     """Events that an event camera sees in `frames` [T, H, W] (uint8 or float luma 0..255, or RGB) at `timestamps` [T] (s).
 
-    The same seed gives the same events on every engine and number of threads. See `Simulator` for the arguments. Raises
+    The same seed gives the same events on every engine and number of threads. See `Simulator` for the arguments, and
+    `interpolate` for `interpolation` and `subframes`. Raises
     UserError for bad input: fewer than two frames, times that do not increase, values outside 0..255, NaN, unknown names.
     """
     count = len(frames)
     if count < 2:
         raise UserError(f"events come from changes: give at least 2 frames, got {count}")
     simulator = Simulator(pixel, seed=seed, engine=engine, thresholds=thresholds, timing=timing, threads=threads)
-    return simulator.feed(frames, timestamps)
+    if interpolation == "none":
+        return simulator.feed(frames, timestamps)
+    luma = check_frames(frames)
+    times = check_times(timestamps, len(luma))
+    blocks = list(simulator.stream(interpolate(zip(luma, times.tolist(), strict=True), interpolation, subframes)))
+    t, x, y, p = (np.concatenate([getattr(b, n) for b in blocks]) for n in "txyp")
+    return EventStream._trusted(t, x, y, p, blocks[0].size)
 
 
 def _create(engine: str, threads: int | None, build: Callable[..., Sensor]) -> Engine:

@@ -55,5 +55,5 @@ def interpolate(
         moments = np.interp(positions, np.arange(len(times)), times)
         for path, moment in zip(pictures, moments, strict=False):  # v2e returns one time more than pictures
             if moment < times[-1]:
-                yield cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float32), float(moment)
+                yield np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.float32), float(moment)
         yield last.astype(np.float32), times[-1]

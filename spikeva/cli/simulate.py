@@ -1,0 +1,132 @@
+"""``spikeva simulate``: a video, a folder of images or an .npz to an event file."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spikeva.simulate import DVSPixel
+
+SUMMARY = "Turn a video into the events an event camera would see, with v2e's pixel model."
+EXAMPLES = """  spikeva simulate face.mp4 -o face.h5                                   v2e's 'clean' pixel
+  spikeva simulate face.mp4 -o face.raw --preset noisy --seed 3 --view face.png
+  spikeva simulate frames/ --fps 25 -o face.h5 --interpolate flow --timing crossing
+  spikeva simulate clip.npz -o clip.dat --set cutoff_hz=100 --set leak_rate_hz=0.1
+An .npz holds `frames` [T, H, W] (or [T, H, W, 3] RGB) and `timestamps` in seconds (or give --fps).
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("input", type=Path, help="video file, folder of images or .npz")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="event file to write: .h5, .raw, .dat, .npz")
+    parser.add_argument(
+        "--preset", default="clean", metavar="NAME", help="ideal, clean (default), noisy or v2e-default"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the pixel on top of the preset"
+    )
+    parser.add_argument("--fps", type=float, metavar="X", help="frames a second (default: what the file says)")
+    parser.add_argument("--size", metavar="WxH", help="resize the video, by area averaging")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of mismatch and noise (default: 0)")
+    parser.add_argument(
+        "--engine", default="auto", metavar="NAME", help="auto (default), numba, torch, reference or v2e"
+    )
+    parser.add_argument(
+        "--timing", default="v2e", metavar="NAME", help="v2e (default) or crossing: a time for each event"
+    )
+    parser.add_argument(
+        "--interpolate", default="none", metavar="NAME", help="none (default), linear, flow or v2e-slomo"
+    )
+    parser.add_argument("--subframes", type=int, metavar="N", help="steps a frame (default: no motion over one pixel)")
+    parser.add_argument(
+        "--deblock", action="store_true", help="smooth the edges of 8 x 8 compression blocks before simulating"
+    )
+    parser.add_argument(
+        "--blur", type=float, default=0.0, metavar="SIGMA", help="Gaussian blur before simulating, pixels"
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="of the numba engine (default: all)")
+    parser.add_argument("--view", type=Path, metavar="PNG", help="also write a picture of the events")
+
+
+def run(args: Namespace) -> int:
+    from spikeva.errors import UserError
+    from spikeva.events import write_events
+    from spikeva.progress import console, stage
+    from spikeva.simulate import Simulator
+    from spikeva.simulate.interpolate import check_method, interpolate
+    from spikeva.simulate.summary import Summary
+    from spikeva.simulate.video import read_frames
+
+    check_method(args.interpolate, args.subframes)
+    if args.blur < 0:
+        raise UserError(f"--blur is at least 0, got {args.blur}")
+    simulator = Simulator(
+        _pixel(args.preset, args.set), seed=args.seed, engine=args.engine, timing=args.timing, threads=args.threads
+    )
+    frames, count = read_frames(args.input, args.fps, _size(args.size))
+    times: list[float] = []
+    summary = Summary()
+    with stage("simulate", count) as bar:
+
+        def prepared() -> Iterator[tuple[Any, float]]:
+            for frame, time in frames:
+                times.append(time)
+                yield _filtered(frame, args.deblock, args.blur), time
+                bar.advance()
+            if len(times) < 2:
+                raise UserError(f"{args.input}: events come from changes; found {len(times)} frame(s), need at least 2")
+
+        moving = interpolate(prepared(), args.interpolate, args.subframes)
+        write_events(args.out, summary.watch(simulator.stream(moving)))
+    console.print(f"{args.out}: {summary.text(times[-1] - times[0])}", highlight=False)
+    if args.view is not None:
+        from spikeva.datasets.view import show
+
+        show(args.out, args.view)
+    return 0
+
+
+def _pixel(preset: str, changes: list[str]) -> "DVSPixel":
+    """The preset with `NAME=VALUE` changes."""
+    from dataclasses import fields, replace
+
+    import yaml
+
+    from spikeva.errors import UserError
+    from spikeva.registry import did_you_mean
+    from spikeva.simulate import DVSPixel
+
+    names = [f.name for f in fields(DVSPixel)]
+    values = {}
+    for change in changes:
+        name, _, value = change.partition("=")
+        if name not in names or not value:
+            raise UserError(
+                f"--set takes NAME=VALUE, got {change!r}{did_you_mean(name, names)} (there are: {', '.join(names)})"
+            )
+        values[name] = yaml.safe_load(value)
+    return replace(DVSPixel.preset(preset), **values)
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    from spikeva.errors import UserError
+
+    if text is None:
+        return None
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise UserError(f"--size takes WIDTHxHEIGHT, such as 224x224, got {text!r}")
+    return int(width), int(height)
+
+
+def _filtered(frame: Any, deblocked: bool, blur: float) -> Any:
+    if deblocked:
+        from spikeva.simulate import deblock
+
+        frame = deblock(frame)
+    if blur > 0:
+        import cv2
+
+        frame = cv2.GaussianBlur(frame.astype("float32"), (0, 0), blur)
+    return frame

@@ -1,0 +1,39 @@
+"""What a simulation made: number of events, rate, polarity, active pixels, traces of compression."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeva.events import EventStream
+from spikeva.simulate.blocks import edge_excess
+
+
+class Summary:
+    """Counts events as they pass through `watch`; its text is the summary."""
+
+    def __init__(self) -> None:
+        self.on = 0
+        self.pixels: NDArray[np.int64] = np.zeros((0, 0), np.int64)
+
+    def watch(self, blocks: Iterable[EventStream]) -> Iterator[EventStream]:
+        """`blocks`, counted."""
+        for events in blocks:
+            width, height = events.size
+            if not self.pixels.size:
+                self.pixels = np.zeros((height, width), np.int64)
+            index = events.y.astype(np.int64) * width + events.x
+            self.pixels += np.bincount(index, minlength=width * height).reshape(height, width)
+            self.on += int(events.p.sum())
+            yield events
+
+    def text(self, seconds: float) -> str:
+        """One line, for a clip of `seconds`."""
+        total = int(self.pixels.sum())
+        rate = total / seconds
+        return (
+            f"{total:,} events in {seconds:.3f} s of {self.pixels.shape[1]} x {self.pixels.shape[0]}: {rate:,.0f} a second, "
+            f"{rate / self.pixels.size:.2f} a second and pixel, {self.on / max(total, 1):.0%} ON; "
+            f"{np.count_nonzero(self.pixels) / self.pixels.size:.0%} of the pixels active; "
+            f"edges of 8 x 8 blocks make {edge_excess(self.pixels):.2f} times the events of other pixels"
+        )

@@ -1,0 +1,115 @@
+"""Frames and their times from a video file, a folder of images or an .npz, one at a time."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeva.errors import UserError
+from spikeva.simulate.frames import check_frames, check_times
+
+IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+TIMES = ("timestamps", "times", "t")
+
+
+def read_frames(
+    path: Path, fps: float | None = None, size: tuple[int, int] | None = None
+) -> tuple[Iterator[tuple[NDArray[Any], float]], int | None]:
+    """(luma [H, W], time in s) of each frame of `path`, and the number of frames where it is known.
+
+    `fps` sets the times (a folder needs it; a video and an .npz bring their own). `size` (width, height) resizes by area averaging,
+    in colour where there is colour, before luma is taken (BT.601): the other order differs. Raises UserError for what cannot be read.
+    """
+    if fps is not None and not fps > 0:
+        raise UserError(f"fps must be above 0, got {fps}")
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
+    if path.is_dir():
+        return _folder(path, fps, size)
+    if path.suffix.lower() == ".npz":
+        return _npz(path, fps, size)
+    return _video(path, fps, size)
+
+
+def _luma(picture: NDArray[Any], size: tuple[int, int] | None) -> NDArray[Any]:
+    """Luma of RGB or grey, resized."""
+    import cv2
+
+    if size is not None and picture.shape[1::-1] != size:
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    luma: NDArray[Any] = check_frames(picture[None])[0]
+    return luma
+
+
+def _folder(
+    path: Path, fps: float | None, size: tuple[int, int] | None
+) -> tuple[Iterator[tuple[NDArray[Any], float]], int]:
+    files = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGES), key=_natural)
+    if not files:
+        raise UserError(f"{path}: no images ({', '.join(sorted(IMAGES))}) in this folder")
+    if fps is None:
+        raise UserError(f"{path}: a folder of images has no times; give the frame rate (--fps)")
+    return ((_image(p, size), i / fps) for i, p in enumerate(files)), len(files)
+
+
+def _natural(path: Path) -> list[Any]:
+    """frame2 before frame10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+
+
+def _image(path: Path, size: tuple[int, int] | None) -> NDArray[Any]:
+    import cv2
+
+    picture = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR)
+    if picture is None:
+        raise UserError(f"{path}: not a readable image")
+    return _luma(picture[..., ::-1] if picture.ndim == 3 else picture, size)
+
+
+def _npz(
+    path: Path, fps: float | None, size: tuple[int, int] | None
+) -> tuple[Iterator[tuple[NDArray[Any], float]], int]:
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files if name in ("frames", *TIMES)}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a readable .npz ({error})") from error
+    if "frames" not in arrays:
+        raise UserError(f"{path}: no array 'frames' [T, H, W] inside (found: {', '.join(arrays) or 'none'})")
+    frames = arrays["frames"]
+    times = next((arrays[n] for n in TIMES if n in arrays), None)
+    if fps is not None:
+        times = np.arange(len(frames)) / fps
+    elif times is None:
+        raise UserError(f"{path}: no array of times ({', '.join(TIMES)}, in s) inside; give the frame rate (--fps)")
+    moments = check_times(times, len(frames))
+    return ((_luma(f, size), t) for f, t in zip(frames, moments.tolist(), strict=True)), len(frames)
+
+
+def _video(
+    path: Path, fps: float | None, size: tuple[int, int] | None
+) -> tuple[Iterator[tuple[NDArray[Any], float]], int | None]:
+    try:
+        import av
+    except ImportError:
+        raise UserError(f"{path}: video files need PyAV; install it with `pip install spikeva[video]`") from None
+    try:
+        with av.open(str(path)) as container:
+            count = container.streams.video[0].frames or None
+    except (av.FFmpegError, IndexError) as error:
+        raise UserError(f"{path}: not a readable video ({error})") from error
+
+    def frames() -> Iterator[tuple[NDArray[Any], float]]:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for i, frame in enumerate(container.decode(stream)):
+                time = frame.time if fps is None else i / fps
+                if time is None:
+                    raise UserError(f"{path}: frame {i} has no time; give the frame rate (--fps)")
+                yield _luma(frame.to_ndarray(format="rgb24"), size), float(time)
+
+    return frames(), count

@@ -1,0 +1,110 @@
+"""The engines make the same events, however a clip is cut and however many threads there are."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spikeva import DVSPixel, EventStream
+from spikeva.simulate import Simulator, simulate
+from spikeva.simulate.draws import philox
+
+PIXELS = {
+    "clean": DVSPixel.preset("clean"),
+    "noisy": DVSPixel.preset("noisy"),
+    "v2e-default": DVSPixel.preset("v2e-default"),
+    "photoreceptor": DVSPixel(
+        cutoff_hz=100.0,
+        shot_noise_rate_hz=5.0,
+        photoreceptor_noise=True,
+        leak_rate_hz=0.3,
+        leak_jitter_fraction=0.2,
+        refractory_period_s=0.001,
+    ),
+    "surround": DVSPixel(cs_lambda_pixels=2.5, cs_tau_p_ms=5.0, shot_noise_rate_hz=10.0, sigma_thres=0.03),
+    "scidvs": DVSPixel(scidvs=True, sigma_thres=0.03),
+}
+
+
+def clip(dtype: Any = np.uint8, count: int = 12, width: int = 61, height: int = 37) -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    still = rng.integers(0, 256, (height, width)).astype(float)
+    moving = [still * (0.6 + 0.5 * np.sin(i / 3 + np.arange(width) / 9)) for i in range(count)]
+    return np.clip(moving, 0, 255).astype(dtype), 3.25 + 0.002 * np.arange(count) ** 1.3
+
+
+def same(a: EventStream, b: EventStream) -> bool:
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in "txyp")
+
+
+@pytest.mark.parametrize("timing", ["v2e", "crossing"])
+@pytest.mark.parametrize("name", PIXELS)
+def test_numba_and_torch_are_the_reference(name: str, timing: str) -> None:
+    frames, times = clip()
+    if name == "scidvs":
+        times = np.arange(len(frames)) * 1e-3
+    wanted = simulate(frames, times, PIXELS[name], seed=5, engine="reference", timing=timing)
+    assert len(wanted) > 1000
+    for engine in ("numba", "torch"):
+        assert same(wanted, simulate(frames, times, PIXELS[name], seed=5, engine=engine, timing=timing)), engine
+
+
+def test_float_luma_is_the_same_on_all_engines() -> None:
+    frames, times = clip(np.float32)
+    streams = [simulate(frames, times, "clean", engine=engine) for engine in ("reference", "numba", "torch")]
+    assert same(streams[0], streams[1])
+    assert same(streams[0], streams[2])
+    assert not same(streams[0], simulate(frames.astype(np.uint8), times, "clean"))
+
+
+@pytest.mark.parametrize("engine", ["reference", "numba", "torch"])
+def test_events_do_not_depend_on_the_cut(engine: str) -> None:
+    frames, times = clip()
+    whole = simulate(frames, times, "noisy", seed=1, engine=engine)
+    camera = Simulator("noisy", seed=1, engine=engine)
+    cuts = [camera.feed(frames[a:b], times[a:b]) for a, b in ((0, 1), (1, 5), (5, 5), (5, 6), (6, 12))]
+    assert same(whole, EventStream.merge(*cuts))
+    streamed = Simulator("noisy", seed=1, engine=engine).stream(zip(frames, times, strict=True), pixels=5 * 61 * 37)
+    assert same(whole, EventStream.merge(*streamed))
+
+
+def test_events_do_not_depend_on_threads() -> None:
+    rng = np.random.default_rng(1)
+    frames, times = rng.integers(0, 256, (6, 100, 200)).astype(np.uint8), np.arange(6) * 0.01
+    streams = [simulate(frames, times, "noisy", threads=threads) for threads in (1, 2, 5)]
+    assert same(streams[0], streams[1])
+    assert same(streams[0], streams[2])
+
+
+def test_seed_decides() -> None:
+    frames, times = clip()
+    assert same(simulate(frames, times, "noisy", seed=2**64 - 1), simulate(frames, times, "noisy", seed=2**64 - 1))
+    assert not same(simulate(frames, times, "noisy", seed=1), simulate(frames, times, "noisy", seed=2))
+    assert not same(simulate(frames, times, "noisy", seed=1), simulate(frames, times, "noisy", seed=1 + 2**32))
+
+
+def test_philox_known_answers() -> None:
+    """Vectors of the Random123 distribution (kat_vectors, philox4x32-10)."""
+    assert [int(w[0]) for w in philox(np.zeros(1, np.uint64), 0, 0, 0, 0)] == [
+        0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8
+    ]  # fmt: skip
+    words = philox(
+        np.array([0x243F6A88], np.uint64), 0x85A308D3, 0x13198A2E, 0x03707344, 0xA4093822 | (0x299F31D0 << 32)
+    )
+    assert [int(w[0]) for w in words] == [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1]
+
+
+def test_strided_frames_and_a_batch_of_clips() -> None:
+    import torch
+
+    from spikeva.simulate.engines.device import simulate_batch
+    from spikeva.simulate.sensor import build_sensor
+
+    frames, times = clip()
+    turned = np.ascontiguousarray(frames.transpose(0, 2, 1)).transpose(0, 2, 1)
+    assert same(simulate(frames, times, "clean"), simulate(turned, times, "clean"))
+    both = torch.from_numpy(np.stack([frames, frames[:, ::-1]]))
+    sensors = [build_sensor(DVSPixel.preset("noisy"), (61, 37), seed, "v2e") for seed in (3, 4)]
+    for i, (t, x, y, p) in enumerate(simulate_batch(both, times, sensors)):
+        alone = simulate(both[i].numpy(), times - times[0], "noisy", seed=3 + i)
+        assert same(alone, EventStream(t, x, y, p, (61, 37)))

@@ -1,0 +1,148 @@
+"""From a video, a folder or an .npz to an event file; interpolation; compression artefacts."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spikeva import DVSPixel
+from spikeva.cli import main
+from spikeva.errors import UserError
+from spikeva.events import EventStream, read_events
+from spikeva.simulate import block_edge_excess, deblock, interpolate, simulate
+from spikeva.simulate.video import read_frames
+
+
+def disc(x: float, y: float = 16.0, size: tuple[int, int] = (48, 32)) -> np.ndarray:
+    """A soft disc of light at (x, y)."""
+    columns, rows = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+    return (60 + 150 / (1 + np.exp(np.hypot(columns - x, rows - y) - 7))).astype(np.float32)
+
+
+@pytest.fixture
+def frames() -> np.ndarray:
+    return np.stack([disc(14 + 2 * i) for i in range(6)]).round().astype(np.uint8)
+
+
+def test_folder_npz_and_array_give_the_same_events(
+    tmp_path: Path, frames: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import cv2
+
+    (tmp_path / "frames").mkdir()
+    for i, frame in enumerate(frames):
+        cv2.imwrite(str(tmp_path / "frames" / f"f{i + 8}.png"), frame)  # f8, f9, f10: natural order
+    np.savez(tmp_path / "clip.npz", frames=frames, timestamps=np.arange(6) / 25)
+    wanted = simulate(frames, np.arange(6) / 25, "noisy", seed=2)
+    for arguments in (["frames", "--fps", "25"], ["clip.npz"]):
+        out = tmp_path / "out.npz"
+        code = main(["simulate", str(tmp_path / arguments[0]), *arguments[1:], "-o", str(out), "--preset", "noisy", "--seed", "2"])  # fmt: skip
+        assert code == 0
+        got = read_events(out)
+        assert all(np.array_equal(getattr(got, n), getattr(wanted, n)) for n in "txyp")
+    assert f"{len(wanted):,} events in 0.200 s of 48 x 32" in " ".join(capsys.readouterr().err.split())
+
+
+def test_video_file_brings_its_times(tmp_path: Path, frames: np.ndarray) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=50)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "gray"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode())
+    read = list(read_frames(path)[0])
+    assert [t for _, t in read] == pytest.approx(np.arange(6) / 50, abs=1e-3)
+    assert np.abs(np.stack([f for f, _ in read]).astype(int) - frames).max() <= 1
+    assert main(["simulate", str(path), "-o", str(tmp_path / "a.raw"), "--size", "24x16", "--interpolate", "flow"]) == 0
+    assert read_events(tmp_path / "a.raw").size == (24, 16)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing.mp4"], "no such file or folder"),
+        (["text.mp4"], "not a readable video"),
+        (["empty"], "no images"),
+        (["one.npz"], "need at least 2"),
+        (["notime.npz"], "give the frame rate"),
+        (["one.npz", "--set", "cutof_hz=3"], "did you mean 'cutoff_hz'"),
+        (["one.npz", "--set", "cutoff_hz=fast"], "cutoff_hz must be a finite number"),
+        (["one.npz", "--size", "12"], "WIDTHxHEIGHT"),
+        (["one.npz", "--interpolate", "v2e-slomo"], "needs v2e"),
+        (["notime.npz", "--fps", "25", "--engine", "v2e"], "pip install git+https://github.com/SensorsINI/v2e"),
+    ],
+)
+def test_mistakes_end_with_2(
+    tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "v2ecore", None)
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "empty").mkdir()
+    np.savez(tmp_path / "one.npz", frames=np.zeros((1, 4, 5), np.uint8), t=[0.0])
+    np.savez(tmp_path / "notime.npz", frames=np.zeros((3, 4, 5), np.uint8))
+    out = tmp_path / "out.h5"
+    assert main(["simulate", str(tmp_path / arguments[0]), *arguments[1:], "-o", str(out)]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not out.exists()
+
+
+def test_flow_knows_where_the_disc_was() -> None:
+    """Half way, and against the blend of the two pictures."""
+    ends = [(disc(20.0), 0.0), (disc(26.0), 0.04)]
+    truth = disc(23.0)
+    found = {m: list(interpolate(ends, m, 2))[1] for m in ("flow", "linear")}
+    errors = {m: float(np.abs(picture - truth).mean()) for m, (picture, _) in found.items()}
+    assert found["flow"][1] == pytest.approx(0.02)
+    assert errors["flow"] < 0.35 * errors["linear"]
+
+
+def test_sub_frames_follow_the_motion() -> None:
+    still = list(interpolate([(disc(20.0), 0.0), (disc(20.0), 1.0)], "flow"))
+    assert [t for _, t in still] == [0.0, 1.0]
+    fast = list(interpolate([(disc(20.0), 0.0), (disc(26.0), 1.0)], "flow"))
+    assert 5 <= len(fast) - 1 <= 12  # six pixels, one a step, and the estimate's error
+    assert np.array_equal(fast[-1][0], disc(26.0))
+    with pytest.raises(UserError, match="subframes must be at least 1"):
+        list(interpolate([], "flow", 0))
+
+
+def test_interpolation_spreads_events_in_time(frames: np.ndarray) -> None:
+    times = np.arange(6) / 25
+    none = simulate(frames, times, "ideal")
+    flow = simulate(frames, times, "ideal", interpolation="flow", subframes=8)
+    assert len(np.unique(flow.t)) > 2 * len(np.unique(none.t))
+
+
+def test_block_edges_of_jpeg_are_found_and_smoothed() -> None:
+    """A soft scene that drifts, compressed hard: more events at the rims of blocks, fewer of them after the filter."""
+    import cv2
+
+    columns, rows = np.meshgrid(np.arange(96), np.arange(96))
+    scene = [120 + 40 * np.sin((columns + 0.7 * i) / 17) + 40 * np.cos((rows + 0.4 * i) / 13) for i in range(12)]
+    jpeg = [cv2.imencode(".jpg", f.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 15])[1] for f in scene]
+    blocky = [cv2.imdecode(f, cv2.IMREAD_GRAYSCALE) for f in jpeg]
+    excess, numbers = {}, {}
+    for name, frames in (("clean", scene), ("jpeg", blocky), ("deblocked", [deblock(f) for f in blocky])):
+        events = simulate(np.clip(frames, 0, 255), np.arange(12) * 0.02, DVSPixel(0.06, 0.06))
+        excess[name], numbers[name] = block_edge_excess(events), len(events)
+    assert excess["clean"] == pytest.approx(1.0, abs=0.02)
+    assert excess["clean"] < excess["deblocked"] < excess["jpeg"]
+    assert numbers["deblocked"] < numbers["jpeg"]
+
+
+def test_block_edge_excess_of_even_counts_is_1() -> None:
+    x, y = (v.ravel().astype(np.uint16) for v in np.meshgrid(np.arange(16), np.arange(16)))
+    even = EventStream(np.zeros(256, np.int64), x, y, np.ones(256, np.uint8), (16, 16))
+    assert block_edge_excess(even) == pytest.approx(1.0)
+
+
+def test_deblocking_keeps_edges_and_flat_areas() -> None:
+    edge = np.full((16, 16), 50.0)
+    edge[:, 8:] = 200.0
+    assert np.array_equal(deblock(edge), edge.astype(np.float32))
+    step = np.full((16, 16), 50.0)
+    step[:, 8:] = 54.0
+    assert np.abs(np.diff(deblock(step)[4])).max() < 4.0
