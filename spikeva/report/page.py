@@ -1,6 +1,5 @@
 """The report: one HTML file that opens offline, and its figures as SVG files beside it."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,14 +83,18 @@ def provenance(run: Run) -> dict[str, Any]:
 
     import yaml
 
-    facts = {"command": run.study.get("command"), **run.environment}
+    facts = dict(run.environment)
     facts["results.json (SHA-256)"] = hashlib.sha256((run.directory / "results.json").read_bytes()).hexdigest()
-    config = run.study.get("config") or {k: v for k, v in run.study.items() if k != "command"}
+    config = run.study.get("config") or run.study
     return {
-        "facts": {k: v if isinstance(v, str) else json.dumps(v) for k, v in facts.items() if v is not None},
+        "facts": {name: _fact(value) for name, value in facts.items() if value is not None},
         "config": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         "cells": [{key: cell.get(key) for key in ("hash", "model", "encoding", "fold", "seed")} for cell in run.cells],
     }
+
+
+def _fact(value: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _several(rows: Sequence[Row]) -> bool:

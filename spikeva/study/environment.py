@@ -2,7 +2,10 @@
 
 import os
 import platform
+import shlex
+import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import spikeva
@@ -26,6 +29,7 @@ def environment() -> dict[str, Any]:
     import torch
 
     return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "spikeva": spikeva.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -91,11 +91,17 @@ def write_run(
                 | {"p": statistics.paired_permutation(*args, seed=0, n=199)}
             )
     results = {
-        "study": {"name": "invented", "command": "nothing was run", "config": {"study": "invented", "seed": 0}},
+        "study": {"name": "invented", "config": {"study": "invented", "seed": 0}},
         "cells": cells,
         "baselines": baselines,
         "comparisons": comparisons,
-        "environment": {"spikeva": "0.0.0", "python": "3.11", "note": "invented numbers, for tests only"},
+        "environment": {
+            "command": "nothing was run",
+            "packages": {"torch": "0.0"},
+            "spikeva": "0.0.0",
+            "python": "3.11",
+            "note": "invented numbers, for tests only",
+        },
     }
     (root / "results.json").write_text(json.dumps(results, indent=1))
     if gallery:

@@ -33,6 +33,8 @@ def test_parts_and_figures_are_there(run_dir: Path) -> None:
         "rates",
         "raster",
     } <= figures
+    assert "nothing was run" in page
+    assert "torch 0.0" in page
     assert not list(run_dir.rglob("*.writing"))
 
 
