@@ -6,6 +6,7 @@ import resource
 import statistics
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -100,6 +101,8 @@ def peak_megabytes(build: Callable[[], Callable[[], Any]], warm: Callable[[], An
             before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             run(), run()
             os.write(write, str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb).encode())
+        except Exception:
+            traceback.print_exc()  # the table then shows nan
         finally:
             os._exit(0)
     os.close(write)
