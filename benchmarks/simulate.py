@@ -38,17 +38,26 @@ QUOTED_MS = {  # v2e at cac6384 on another 2-core machine, 100 frames like these
 }
 
 
-def scene(width: int, height: int, count: int, step: float = 0.5) -> np.ndarray:
-    """A textured picture that moves `step` pixels a frame: uint8 [T, H, W]."""
+def scene(kind: str, width: int, height: int, count: int, step: float = 0.5) -> np.ndarray:
+    """A picture that moves `step` pixels a frame: uint8 [T, H, W].
+
+    `leaves`: occluding discs with a power law of sizes, the usual model of photographs, with their hard edges (Lee, Mumford and
+    Huang 2001). `soft`: smooth texture, where no pixel has more than one or two events a frame.
+    """
     import cv2
 
     rng = np.random.default_rng(0)
-    big = cv2.resize(
-        rng.uniform(0, 255, (height // 8 + 20, width // 8 + 20)).astype(np.float32),
-        (width + 80, height + 80),
-        interpolation=cv2.INTER_CUBIC,
-    )
-    big += cv2.GaussianBlur(rng.normal(0, 30, big.shape).astype(np.float32), (0, 0), 1)
+    shape = height + 80, width + 80
+    if kind == "soft":
+        coarse = rng.uniform(0, 255, (shape[0] // 8, shape[1] // 8)).astype(np.float32)
+        big = cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
+        big += cv2.GaussianBlur(rng.normal(0, 30, shape).astype(np.float32), (0, 0), 1)
+    else:
+        big = np.zeros(shape, np.float32)
+        for radius in 3 / np.sqrt(rng.uniform(0.0004, 1, shape[0] * shape[1] // 30)):
+            x, y = rng.uniform(0, shape[1]), rng.uniform(0, shape[0])
+            cv2.circle(big, (int(x), int(y)), int(radius), float(rng.uniform(5, 250)), -1)
+        big += rng.normal(0, 4, shape).astype(np.float32)
     shift = [np.array([[1, 0, -i * step], [0, 1, -i * step / 3]], np.float32) for i in range(count)]
     frames = [cv2.warpAffine(big, m, (width, height), flags=cv2.INTER_LINEAR) for m in shift]
     return np.clip(np.rint(frames), 0, 255).astype(np.uint8)
@@ -116,6 +125,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="the best of these counts")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--sizes", nargs="+", default=["224x224", "640x480"])
+    parser.add_argument("--scene", choices=["leaves", "soft"], default="leaves")
     args = parser.parse_args()
 
     print(f"{platform.processor() or platform.machine()}, {default_threads()} processors, numba and torch:")
@@ -125,13 +135,13 @@ def main() -> None:
     eventcv = importlib.util.find_spec("eventcv") is not None
     print(f"  eventcv {importlib.metadata.version('eventcv') if eventcv else 'is absent (pip install eventcv)'}")
     print(
-        f"\n{args.frames} frames at 1000 fps; milliseconds, ns an event\n"
+        f"\n{args.frames} frames of {args.scene!r} at 1000 fps; milliseconds, ns an event\n"
         f"{'size':>9} {'preset':>6} {'threads':>7} | {'ours':>8} {'ns/ev':>6} {'x copy':>6} | {'v2e':>9} {'ns/ev':>6} "
         f"{'ratio':>6} | {'eventcv':>8} {'ns/ev':>6}"
     )
     times = np.arange(args.frames) * 1e-3
     for size in (tuple(map(int, s.split("x"))) for s in args.sizes):
-        frames = scene(*size, args.frames)
+        frames = scene(args.scene, *size, args.frames)
         for preset in ("clean", "noisy"):
             for threads in args.threads:
                 ours_run(frames[:3], times[:3], preset, threads)  # compile
