@@ -1,11 +1,16 @@
 """AEDAT4, the files of iniVation's DV software: events of DAVIS and DVXplorer cameras, through the `aedat` package.
 
-The package decodes; that the file is whole is checked here, by walking its packets (docs.inivation.com, "AEDAT 4.0"): a
+The package decodes, in a process of its own since damage can end it; that the file is whole is checked here, by walking its packets (docs.inivation.com, "AEDAT 4.0"): a
 text line, a flatbuffer with the position of the closing table, then packets of stream, length and bytes.
 """
 
+import pickle
 import struct
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from importlib.util import find_spec
 from typing import Any
 
 from spikeva.errors import UserError
@@ -24,18 +29,17 @@ class Aedat4Reader(EventReader):
 
     def __init__(self, path: Any, size: tuple[int, int] | None, strict: bool) -> None:
         super().__init__(path, size, strict)
-        try:
-            import aedat
-        except ImportError as error:
+        if find_spec("aedat") is None:
             remedy = 'Install it: pip install "spikeva[aedat]".'
-            raise UserError(f"{path}: reading AEDAT4 needs the package aedat. {remedy}") from error
-        self._open = aedat.Decoder
+            raise UserError(f"{path}: reading AEDAT4 needs the package aedat. {remedy}")
         with open(self.path, "rb") as file:
             start = file.read(len(_MAGIC))
         if start != _MAGIC:
             raise EventFileError(path, "not an AEDAT4 file", "Is it really a recording of DV?", 0)
         self._walk()
-        streams = {number: s for number, s in self._decoder().id_to_stream().items() if s["type"] == "events"}
+        with closing(self._messages()) as messages:
+            table = next(messages)[1]
+        streams = {number: s for number, s in table.items() if s["type"] == "events"}
         if not streams:
             raise EventFileError(path, "the file holds no stream of events", "Record with an event output.")
         if len(streams) > 1:
@@ -81,40 +85,47 @@ class Aedat4Reader(EventReader):
         except struct.error:
             raise EventFileError(self.path, "the header is damaged", "Copy the file again.", len(_MAGIC)) from None
 
-    def _decoder(self) -> Any:
-        try:
-            return self._open(str(self.path))
-        except BaseException as error:
-            raise self._damage(error) from error
-
-    def _damage(self, error: BaseException) -> BaseException:
-        """The error to raise: the package panics with what is no Exception, which a user could not catch."""
-        if isinstance(error, KeyboardInterrupt | SystemExit | EventFileError):
-            return error
-        return EventFileError(self.path, f"the packets cannot be decoded ({error})", "Copy the file again.")
+    def _messages(self) -> Generator[tuple[Any, ...]]:
+        """What the decoding process says (see `_aedat4_child`); EventFileError where it meets damage or dies of it."""
+        command = [sys.executable, "-m", "spikeva.events._aedat4_child", str(self.path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+            assert child.stdout is not None
+            try:
+                while True:
+                    try:
+                        message = pickle.load(child.stdout)
+                    except (EOFError, pickle.UnpicklingError):
+                        message = ("fault", f"the decoder ended with code {child.wait()}")
+                    if message[0] == "end":
+                        return
+                    if message[0] == "fault":
+                        found = f"the packets cannot be decoded ({message[1]})"
+                        raise EventFileError(self.path, found, "Copy the file again.")
+                    yield message
+            finally:
+                child.kill()
 
     def blocks(self) -> Iterator[EventStream]:
         self._begin()
         last = None
-        packets = iter(self._decoder())
-        number = 0
-        while True:
-            try:
-                packet = next(packets, None)
-            except BaseException as error:
-                damage = self._damage(error)
-                if self.strict or not isinstance(damage, EventFileError):
-                    raise damage from error
-                self.fault(_DAMAGED, damage.found)
-                return
-            if packet is None:
-                return
-            number += 1
-            if packet["stream_id"] == self._stream:
-                e = packet["events"]
-                block = self.sound((e["t"], e["x"], e["y"], e["on"]), last, None, f"of packet {number}")
-                last = int(block.t[-1]) if len(block) else last
-                yield block
-            else:
-                kind = next(key for key in packet if key != "stream_id")
-                self.report.skipped[f"packets of {kind}"] = self.report.skipped.get(f"packets of {kind}", 0) + 1
+        with closing(self._messages()) as messages:
+            next(messages)  # the table of streams
+            number = 0
+            while True:
+                try:
+                    message = next(messages, None)
+                except EventFileError as damage:
+                    if self.strict:
+                        raise
+                    self.fault(_DAMAGED, damage.found)
+                    return
+                if message is None:
+                    return
+                _, stream, kind, e = message
+                number += 1
+                if stream == self._stream:
+                    block = self.sound((e["t"], e["x"], e["y"], e["on"]), last, None, f"of packet {number}")
+                    last = int(block.t[-1]) if len(block) else last
+                    yield block
+                else:
+                    self.report.skipped[f"packets of {kind}"] = self.report.skipped.get(f"packets of {kind}", 0) + 1
