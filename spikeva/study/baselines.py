@@ -59,7 +59,8 @@ def _transfer_baselines(study: Study, material: Material) -> list[Entry]:
     kinds = sorted({e for e in emotions if e is not None})
     shares = {"chance": 1 / len(kinds), "majority": max(map(emotions.count, kinds)) / len(emotions)}
     return [
-        _entry(study, name, None, material) | {"transfer": {"dataset": study.transfer.dataset, "accuracy": share}}
+        _entry(study, name, None, material)
+        | {"dataset": study.transfer.dataset, "transfer": {"dataset": study.transfer.dataset, "accuracy": share}}
         for name, share in shares.items()
     ]
 
