@@ -105,5 +105,8 @@ def fit(
             enable_model_summary=False,
             **(trainer or {}),
         )
-        engine.fit(module, loader, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
+        try:
+            engine.fit(module, loader, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
+        except SystemExit as stop:  # Lightning makes one of Ctrl-C
+            raise KeyboardInterrupt from stop
     return module.history

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,18 +18,25 @@ ROOT = Path(__file__).parents[2]
 STAGES = ("render afew-va-like", "simulate afew-va-like", "2/4 train", "3/4 evaluate", "4/4 transfer")
 
 
-def compare(out: Path, kill_at: str | None = None) -> str:
-    """Run the tiny study through the command; kill -9 it and its workers when `kill_at` shows. The output is returned."""
+def run_tiny(out: Path, stop_at: str | None = None, with_signal: int = signal.SIGKILL) -> tuple[int, str]:
+    """Run the tiny study through the command; signal it and its workers when `stop_at` shows. Exit code and output."""
     command = [sys.executable, "-m", "spikeva", "compare", str(ROOT / "configs" / "tiny.yaml"), "--out", str(out)]
     log = out.with_suffix(".log")
     with log.open("w") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+        sent = False
         while process.poll() is None:
-            if kill_at is not None and kill_at in log.read_text():
-                os.killpg(process.pid, signal.SIGKILL)
+            if not sent and stop_at is not None and stop_at in log.read_text():
+                os.killpg(process.pid, with_signal)
+                sent = True
             time.sleep(0.02)
-    text = log.read_text()
-    assert process.returncode == (0 if kill_at is None else -signal.SIGKILL), text
+    return process.returncode, log.read_text()
+
+
+def compare(out: Path, kill_at: str | None = None) -> str:
+    """The output of the tiny study, run to its end or killed with -9 when `kill_at` shows."""
+    code, text = run_tiny(out, kill_at)
+    assert code == (0 if kill_at is None else -signal.SIGKILL), text
     return text
 
 
@@ -97,6 +105,15 @@ def test_killed_in_every_stage_it_ends_with_the_same_results(undisturbed, tmp_pa
     assert comparable(out) == comparable(undisturbed[0])
     assert "1/4 train" not in text, "a finished cell was trained again"
     assert "2/4 train" not in text, "a finished training was done again"
+
+
+def test_ctrl_c_says_how_to_go_on(undisturbed, tmp_path):
+    out = tmp_path / "interrupted"
+    shutil.copytree(undisturbed[0], out, ignore=shutil.ignore_patterns("cells", "results.json"))
+    code, text = run_tiny(out, stop_at="1/4 train", with_signal=signal.SIGINT)
+    assert code == 130, text
+    assert "interrupted; the same command goes on from here" in text
+    assert "Traceback" not in text
 
 
 def test_run_again_computes_nothing(undisturbed):
