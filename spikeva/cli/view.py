@@ -1,11 +1,17 @@
-"""``spikeva view``: a recording or a clip as GIF, WebP or PNG."""
+"""``spikeva view``: a recording or a clip as GIF, WebP or PNG, with what a trained model says of it."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-SUMMARY = "Show any event file: an animation (.gif, .webp) or a sheet of windows (.png). ON is yellow, OFF blue; a clip's labels lie below."
+if TYPE_CHECKING:
+    from spikeva.datasets.view import Predictor
+    from spikeva.study.cells import Cell
+
+SUMMARY = "Show any event file: an animation (.gif, .webp) or a sheet of windows (.png). ON is yellow, OFF blue; labels and predictions lie below."
 EXAMPLES = """  spikeva view recording.raw                                   recording.gif, its first 10 s
   spikeva view clip.h5 -o clip.webp                            with valence and arousal below
+  spikeva view clip.h5 --cell runs/quick/cells/<hash>          and what a trained model says, from the past alone
   spikeva view recording.raw -o sheet.png --seconds 60         12 windows of the first minute
   spikeva view recording.dat --size 304 240 --start 2 --seconds 1 --speed 0.1
 """
@@ -14,6 +20,9 @@ EXAMPLES = """  spikeva view recording.raw                                   rec
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="any event file that spikeva reads")
     parser.add_argument("-o", "--out", type=Path, help="picture to write (default: FILE's name with .gif, here)")
+    parser.add_argument(
+        "--cell", type=Path, help="folder of a trained cell: its predictions are drawn beside the labels"
+    )
     parser.add_argument("--start", type=float, default=0.0, help="seconds after the first event (default: 0)")
     parser.add_argument("--seconds", type=float, default=10.0, help="most seconds to show (default: 10)")
     parser.add_argument("--fps", type=float, default=25.0, help="pictures a second (default: 25)")
@@ -28,6 +37,72 @@ def run(args: Namespace) -> int:
 
     out = args.out or Path(f"{args.file.stem}.gif")
     size = (args.size[0], args.size[1]) if args.size else None
-    view = show(args.file, out, start=args.start, seconds=args.seconds, fps=args.fps, speed=args.speed, size=size)
+    view = show(
+        args.file, out, start=args.start, seconds=args.seconds, fps=args.fps, speed=args.speed, size=size,
+        predictor=predictor(args.cell, args.file, size) if args.cell else None,
+    )  # fmt: skip
     print(f"{out}: {view}")
     return 0
+
+
+def predictor(folder: Path, file: Path, size: tuple[int, int] | None = None) -> "Predictor":
+    """The trained model of a cell's folder as it follows an event file; `size` as in `open_events`.
+
+    Raises UserError where the folder is not that of a trained cell, or the file's pictures are of another size than
+    those that the cell learned from.
+    """
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from spikeva.datasets.view import Predictor
+    from spikeva.errors import UserError
+    from spikeva.events import open_events
+    from spikeva.live import Follower
+    from spikeva.progress import track
+    from spikeva.study.trained import load_cell
+
+    cell, model = load_cell(folder)
+    reader = open_events(file, size)
+    learned, synthetic = _learned_from(cell)
+    if learned not in (None, reader.size):
+        raise UserError(
+            f"{folder} learned from pictures of {learned[0]} x {learned[1]} pixels, {file} has {reader.size[0]} x "
+            f"{reader.size[1]}; crop the face and bring it to that size (a video: `spikeva simulate --size`; events: EventStream.crop and "
+            ".downsample), or name another cell"
+        )
+    frames = cell.study.window.frames
+    history = frames * Follower(model, cell.encoding, cell.kind, frames).span_us
+
+    def at(times: NDArray[np.int64]) -> NDArray[np.float64]:
+        first = int(times[0])
+        every = int(times[1]) - first if len(times) > 1 else None
+        follower = Follower(model, cell.encoding, cell.kind, frames, every_us=every, first_us=first)
+        pieces = (
+            block.slice_time(start, start + follower.every_us)
+            for block in reader.blocks()
+            if len(block)
+            for start in range(max(int(block.t[0]), first - history), int(block.t[-1]) + 1, follower.every_us)
+        )
+        predictions = (found for piece in pieces for found in follower.push(piece))
+        values = np.full((len(times), 2), np.nan)
+        for i, found in track(zip(range(len(times)), predictions, strict=False), "predict", len(times)):
+            values[i] = found.valence, found.arousal
+        return values
+
+    legend = (f"{cell.model['model']}, {cell.encoding['encoding']}",)
+    return Predictor(legend + (("learned on synthetic faces",) if synthetic else ()), history, at)
+
+
+def _learned_from(cell: "Cell") -> tuple[tuple[int, int] | None, bool]:
+    """((width, height) of the pictures that a cell learned from, None where its clips are gone; whether synthetic)."""
+    from spikeva.events import EventClip
+    from spikeva.study.config import StandIn
+
+    source = cell.study.regression
+    if isinstance(source, StandIn):
+        return (source.size, source.size), True
+    path = next(source.root.rglob("*.h5"), None)
+    if path is None:
+        return None, False
+    with EventClip(path) as clip:
+        return clip.size, bool(clip.attributes.get("synthetic"))

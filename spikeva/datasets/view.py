@@ -1,7 +1,7 @@
-"""Pictures of event files for people: an animation or a contact sheet, with the labels below where a clip has them."""
+"""Pictures of event files for people: an animation or a contact sheet, with labels and predictions below where there are."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ Picture = NDArray[np.uint8]  # [H, W, 3], RGB
 
 PAPER, ON, OFF = (24, 26, 30), (240, 228, 66), (86, 180, 233)  # Okabe and Ito's yellow and sky blue on near black
 TEXT, DIM = (225, 225, 225), (110, 114, 120)
-LINES = {"valence": (0, 158, 115), "arousal": (213, 94, 0)}
+LINES = {"valence": (0, 158, 115), "arousal": (213, 94, 0)}  # of the labels; predictions are dots in the text's colour
 FULL = 3  # events of one pixel in one window that show in full colour
-STRIP = 96  # height of the label strip in pixels
+TOP, BOTTOM, ROW = 24, 72, 17  # of the labels' curves in the strip below, and the height of a line of text, in pixels
 WIDTHS = (320, 960)  # pictures are enlarged to at least, or reduced to at most so many pixels in width
 SHEET, CELL = (4, 3), 480  # windows on a contact sheet: columns, rows; their largest width in pixels
 FORMATS = (".gif", ".webp", ".png")
@@ -37,6 +37,29 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Predictor:
+    """A trained model that `show` asks what it says along the recording.
+
+    `at` gets equally spaced times (us) [n] and returns (valence, arousal) [n, 2] at each, from what lies before it; NaN
+    where there is none.
+    """
+
+    legend: tuple[str, ...]  # which model it is, one text a line
+    history_us: int  # a prediction needs so much of the recording before it
+    at: Callable[[NDArray[np.int64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What is drawn over the labels."""
+
+    legend: tuple[str, ...]
+    times: NDArray[np.float64]  # s [n]
+    values: NDArray[np.float64]  # [n, 2]
+    span: tuple[float, float]  # s, first and last time of the view
+
+
+@dataclass(frozen=True)
 class View:
     """What `show` wrote."""
 
@@ -44,9 +67,11 @@ class View:
     events: int  # in the time shown
     seconds: float
     cut: bool  # the recording goes on after it
+    predictions: int = 0
 
     def __str__(self) -> str:
         text = f"{self.pictures} pictures of {self.seconds:.2f} s with {self.events:,} events"
+        text += f" and {self.predictions} predictions" if self.predictions else ""
         return text + (" (the recording goes on: --start, --seconds)" if self.cut else "")
 
 
@@ -59,10 +84,12 @@ def show(
     fps: float = 25.0,
     speed: float = 1.0,
     size: tuple[int, int] | None = None,
+    predictor: Predictor | None = None,
 ) -> View:
     """Writes `out` (.gif, .webp: an animation; .png: 12 windows on a sheet) of an event file and returns what is on it.
 
-    A picture shows the events of `speed / fps` seconds: ON yellow, OFF blue. A clip of the store has its labels below.
+    A picture shows the events of `speed / fps` seconds: ON yellow, OFF blue. A clip of the store has its labels below, and
+    `predictor` adds what it says at the end of each picture's time, up to that picture.
     The file is read in blocks, from `start` s after its first event (after 0 in a clip of the store) and for `seconds` at
     most. Raises UserError or EventFileError.
     """
@@ -84,6 +111,7 @@ def show(
     if not events:
         raise UserError(f"{path}: no events in the {seconds:g} s from {start:g} s on, so there is nothing to see")
     count = (last - origin) // window + 1
+    predicted = None if predictor is None else _predict(predictor, origin, start, window, count)
     wanted, widest = np.arange(count), WIDTHS[1]
     if out.suffix.lower() == ".png":
         widest = CELL
@@ -92,14 +120,31 @@ def show(
     counts = _windows(reader, origin, window, wanted)
     digits = 2 if window >= 10_000 else 4
     pictures = (
-        _page(_picture(c, widest), float(t), f"{t:.{digits}f} s", labels) for c, t in zip(counts, elapsed, strict=True)
+        _page(_picture(c, widest), float(t), f"{t:.{digits}f} s", labels, predicted)
+        for c, t in zip(counts, elapsed, strict=True)
     )
     with whole_file(out) as part:
         if out.suffix.lower() == ".png":
             _save(part, "PNG", [_sheet(list(pictures))], fps)
         else:
             _save(part, out.suffix[1:].upper(), track(pictures, "draw", len(wanted)), fps)
-    return View(len(wanted), events, count * window / 1e6, cut)
+    return View(len(wanted), events, count * window / 1e6, cut, len(predicted.times) if predicted else 0)
+
+
+def _predict(predictor: Predictor, origin: int, start: float, window: int, count: int) -> Predictions:
+    """What the model says at the end of each of the view's `count` windows that has enough of the recording before it."""
+    zero = origin - round(start * 1e6)
+    ends = origin + window * np.arange(1, count + 1)
+    due = ends[ends >= zero + predictor.history_us]
+    values = predictor.at(due) if len(due) else np.empty((0, 2))
+    known = np.isfinite(values).all(axis=1)
+    if not known.any():
+        raise UserError(
+            f"{predictor.legend[0]} needs {predictor.history_us / 1000:g} ms of a recording before its first prediction; "
+            f"the time to show ends {(ends[-1] - zero) / 1000:g} ms after its start: show more --seconds, or a longer one"
+        )
+    span = (start, float(ends[-1] - zero) / 1e6)
+    return Predictions(predictor.legend, (due[known] - zero) / 1e6, values[known], span)
 
 
 def _scan(reader: EventReader, zero: int | None, start: float, seconds: float) -> tuple[int, int, int, bool]:
@@ -153,28 +198,48 @@ def _picture(counts: NDArray[np.uint8], widest: int) -> Picture:
     return np.asarray(np.clip(cv2.resize(image, side, interpolation=how), 0, 255), np.uint8)
 
 
-def _page(events: Picture, elapsed: float, time: str, labels: Labels | None) -> Picture:
-    """A picture with its time below, and of a clip its title, curves and values now."""
+def _page(events: Picture, elapsed: float, time: str, labels: Labels | None, predicted: Predictions | None) -> Picture:
+    """A picture with its time below, of a clip its title and labels, and what a model has said up to now."""
     width = events.shape[1]
     curves = labels.curves if labels else {}
-    strip = np.full((STRIP if curves else 22, width, 3), PAPER, np.uint8)
+    names = list(LINES) if predicted else list(curves)
+    lines = (1 if names else 0) + (1 + len(predicted.legend) if predicted else 0)
+    bottom = BOTTOM + (24 if predicted else 0)
+    strip = np.full((bottom + 7 + lines * ROW if names else 22, width, 3), PAPER, np.uint8)
     _write(strip, time, (6, 15), TEXT)
-    if labels is None:
-        return np.concatenate([events, strip])
-    _write(strip, labels.title, (90, 15), DIM)
-    top, bottom, left, right = 24, STRIP - 24, 6, width - 6
-    span = max(float(labels.times.max(initial=0)), 1e-6)
-    for i, (name, values) in enumerate(curves.items()):
-        if i == 0:
-            cv2.line(strip, (left, (top + bottom) // 2), (right, (top + bottom) // 2), DIM, 1)
-        points = np.stack(
-            [left + (right - left) * labels.times / span, bottom - (values + 1) / 2 * (bottom - top)], axis=1
-        )
-        now = float(np.interp(elapsed, labels.times, values))
-        here = (round(left + (right - left) * min(elapsed / span, 1.0)), round(bottom - (now + 1) / 2 * (bottom - top)))
-        cv2.polylines(strip, [points.round().astype(np.int32)], False, LINES[name], 1, cv2.LINE_AA)
-        cv2.circle(strip, here, 3, LINES[name], -1, cv2.LINE_AA)
-        _write(strip, f"{name} {now:+.2f}", (left + 140 * i, STRIP - 7), LINES[name])
+    _write(strip, labels.title if labels else "", (90, 15), DIM)
+    first, last = (0.0, float(labels.times.max(initial=1e-6))) if labels else (0.0, 1e-6)
+    if predicted:
+        first, last = (first, max(last, predicted.span[1])) if curves else predicted.span
+    for i, name in enumerate(names):
+        # Two plots side by side where predictions come in, one for both where labels are alone.
+        left, right = (6 + i * width // 2, (i + 1) * width // 2 - 6) if predicted else (6, width - 6)
+        text = left if predicted else left + 140 * i
+
+        def place(t: Any, v: Any, left: int = left, right: int = right) -> NDArray[np.int32]:
+            across = (np.asarray(t, np.float64) - first) / (last - first)
+            up = (np.clip(v, -1, 1) + 1) / 2
+            points = np.stack([left + (right - left) * np.clip(across, 0, 1), bottom - (bottom - TOP) * up], axis=-1)
+            return np.asarray(points.round(), np.int32)
+
+        if predicted or i == 0:
+            cv2.line(strip, (left, (TOP + bottom) // 2), (right, (TOP + bottom) // 2), DIM, 1)
+        said = name
+        if labels and name in curves:
+            now = float(np.interp(elapsed, labels.times, curves[name]))
+            said = f"{name} {now:+.2f}"
+            cv2.polylines(strip, [place(labels.times, curves[name])], False, LINES[name], 1, cv2.LINE_AA)
+            cv2.circle(strip, place(elapsed, now).tolist(), 3, LINES[name], -1, cv2.LINE_AA)
+        _write(strip, said, (text, bottom + ROW), LINES[name])
+        if predicted:
+            past = int(np.searchsorted(predicted.times, elapsed + 1e-7, side="right"))  # 1e-7: rounding
+            dots = place(predicted.times[:past], predicted.values[:past, i]).tolist()
+            for j, dot in enumerate(dots):
+                cv2.circle(strip, dot, 3 if j == past - 1 else 1, TEXT, -1, cv2.LINE_AA)
+            value = f"{predicted.values[past - 1, i]:+.2f}" if past else "-"
+            _write(strip, f"predicted {value}", (text, bottom + 2 * ROW), TEXT)
+    for j, line in enumerate(predicted.legend if predicted else ()):
+        _write(strip, f"dots: {line}" if j == 0 else line, (6, bottom + (3 + j) * ROW), DIM)
     return np.concatenate([events, strip])
 
 

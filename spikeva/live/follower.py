@@ -25,7 +25,7 @@ class Follower:
     """A trained model on a stream of events; the state carried from call to call is the recent events.
 
     A prediction at time t sees the `frames` windows that end at t, as in training: events at t and later do not count,
-    and none is made before that much of the stream has passed.
+    and without `first_us` none is made before that much of the stream has passed.
 
     Args:
         model: `[1, T, C, H, W] -> [1, 2]`, in evaluation mode.
@@ -33,10 +33,18 @@ class Follower:
         kind: "ann" or "snn".
         frames: number of windows K that the model was trained on.
         every_us: time between predictions; None: one window.
+        first_us: time of the first prediction; None: `frames` windows after the first event.
     """
 
     def __init__(
-        self, model: "nn.Module", encoding: Mapping[str, Any], kind: Kind, frames: int, *, every_us: int | None = None
+        self,
+        model: "nn.Module",
+        encoding: Mapping[str, Any],
+        kind: Kind,
+        frames: int,
+        *,
+        every_us: int | None = None,
+        first_us: int | None = None,
     ) -> None:
         self.model, self.kind, self.frames = model, kind, frames
         self.name = str(encoding["encoding"])
@@ -46,7 +54,7 @@ class Follower:
         if self.every_us < 1:
             raise UserError(f"every_us must be at least 1, found {every_us}")
         self._recent: EventStream | None = None
-        self._next: int | None = None
+        self._next = first_us
 
     def push(self, events: EventStream) -> Iterator[Prediction]:
         """The predictions that have become due with these events, which continue the stream where it stood.
@@ -57,7 +65,8 @@ class Follower:
             return
         first = int(events.t[0])
         if self._recent is None:
-            self._recent, self._next = events, first + self.frames * self.span_us
+            self._recent = events
+            self._next = first + self.frames * self.span_us if self._next is None else self._next
         else:
             seen = self._recent
             if events.size != seen.size:

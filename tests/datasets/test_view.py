@@ -2,11 +2,20 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from spikeva.cli import main
-from spikeva.datasets.view import OFF, ON, PAPER, show
-from spikeva.events import EventStream, write_clip, write_events
+from spikeva.cli.view import predictor
+from spikeva.datasets.view import OFF, ON, PAPER, Predictor, show
+from spikeva.encode import encode, model_input
+from spikeva.events import EventStream, read_events, write_clip, write_events
+from spikeva.study.cells import cells
+from spikeva.study.config import parse
+from spikeva.study.files import write_yaml
+from spikeva.study.run_cell import create
+from spikeva.study.trained import load_cell
 
 
 @pytest.fixture
@@ -102,3 +111,101 @@ def test_command_says_what_it_wrote(recording, tmp_path, capsys, monkeypatch):
     assert main(["view", str(recording)]) == 0
     assert "dots.gif: 76 pictures of 3.04 s with 201 events" in capsys.readouterr().out
     assert (tmp_path / "dots.gif").stat().st_size > 1000
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """A labelled clip of 32 x 32 pixels and 0.4 s, with events everywhere."""
+    rng = np.random.default_rng(0)
+    t = np.sort(rng.integers(3000, 400_000, 4000))
+    x, y = (rng.integers(0, 32, 4000).astype(np.uint16) for _ in range(2))
+    times = np.arange(11) * 40_000
+    labels = {"t_us": times, "valence": np.full(11, 0.5, np.float32), "arousal": np.full(11, -0.5, np.float32)}
+    facts = {"subject": "ann", "clip": "1", "domain": "films-like", "synthetic": 1}
+    path = tmp_path / "clip.h5"
+    write_clip(
+        path, EventStream(t, x, y, rng.integers(0, 2, 4000).astype(np.uint8), (32, 32)), labels=labels, attributes=facts
+    )
+    return path
+
+
+def trained_cell(folder, size=32, root=None):
+    """The folder of a small spiking cell on two windows of 20 ms, as a study on rendered or on prepared clips leaves it."""
+    source = {"dataset": "afew-va-like", "identities": 4, "clips": 1, "size": size}
+    source = source if root is None else {"dataset": "prepared", "root": str(root)}
+    entry = {
+        "models": [{"model": "snn_convnet", "width": 4, "depth": 2}],
+        "encodings": [{"encoding": "spikes", "steps": 4, "dt": 5000}],
+    }
+    study = parse({"study": "s", "regression": source, "folds": 2, "window": {"frames": 2}, "grid": entry})
+    cell = next(cells(study))
+    folder.mkdir()
+    write_yaml(folder / "config.yaml", cell.determinants())
+    save_file(create(cell).state_dict(), folder / "model.safetensors")
+    return folder
+
+
+def test_predictions_are_dots_up_to_now(clip, tmp_path):
+    asked = []
+
+    def at(times):
+        asked.extend(times.tolist())
+        return np.stack([np.linspace(-1, 1, len(times)), np.full(len(times), 0.0)], axis=1)
+
+    view = show(clip, tmp_path / "clip.gif", fps=25, predictor=Predictor(("a model",), 100_000, at))
+    assert asked == list(range(120_000, 400_001, 40_000))
+    assert (view.pictures, view.predictions) == (10, 8)
+    assert "8 predictions" in str(view)
+    bright = []
+    with Image.open(tmp_path / "clip.gif") as image:
+        assert image.n_frames == 10
+        for i in range(10):
+            image.seek(i)
+            plot = np.asarray(image.convert("RGB")).astype(int)[320 + 24 : 320 + 96, :160]
+            bright.append(np.flatnonzero((plot.min(axis=2) > 180).any(axis=0)))
+    assert not len(bright[0])
+    assert not len(bright[1])
+    assert [dots.max() for dots in bright[2:]] == pytest.approx([6 + 148 * (i + 1) / 10 for i in range(2, 10)], abs=4)
+
+
+def test_predictions_are_those_of_the_cell(clip, tmp_path):
+    folder = trained_cell(tmp_path / "cell")
+    found = predictor(folder, clip)
+    assert found.legend == ("snn_convnet, spikes", "learned on synthetic faces")
+    assert found.history_us == 40_000
+    times = np.arange(60_000, 400_001, 20_000)
+    values = found.at(times)
+    model, events = load_cell(folder)[1], read_events(clip)
+    assert np.isnan(values[-1]).all()  # nothing says yet that 400 ms have passed
+    for time, value in zip(times[:-1], values[:-1], strict=True):
+        codes = encode(events.slice_time(None, int(time)), "spikes", ends=[time - 20_000, time], steps=4, dt=5000)
+        inputs = model_input(codes, "spikes", "snn", steps=4, dt=5000)
+        with torch.no_grad():
+            assert value == pytest.approx(model(torch.from_numpy(inputs)[None])[0].numpy(), abs=1e-6)
+
+
+def test_view_with_a_cell(clip, tmp_path, capsys):
+    folder = trained_cell(tmp_path / "cell")
+    plain, drawn = tmp_path / "plain.png", tmp_path / "drawn.png"
+    assert main(["view", str(clip), "-o", str(plain)]) == 0
+    assert main(["view", str(clip), "-o", str(drawn), "--cell", str(folder)]) == 0
+    assert "10 pictures of 0.40 s with 4,000 events and 9 predictions" in capsys.readouterr().out
+    with Image.open(plain) as a, Image.open(drawn) as b:
+        assert b.size[0] == a.size[0]
+        assert b.size[1] > a.size[1]
+
+    assert main(["view", str(clip), "-o", str(drawn), "--cell", str(folder), "--fps", "50", "--seconds", "0.01"]) == 2
+    assert "needs 40 ms of a recording before its first prediction" in capsys.readouterr().err
+    assert main(["view", str(clip), "-o", str(drawn), "--cell", str(tmp_path)]) == 2
+    assert "name the folder of a trained cell" in capsys.readouterr().err
+    larger = trained_cell(tmp_path / "larger", size=64)
+    assert main(["view", str(clip), "-o", str(drawn), "--cell", str(larger)]) == 2
+    assert "learned from pictures of 64 x 64 pixels" in capsys.readouterr().err
+
+
+def test_a_cell_of_prepared_clips_asks_them_for_their_size(clip, recording, tmp_path, capsys):
+    folder = trained_cell(tmp_path / "cell", root=clip.parent)
+    assert main(["view", str(clip), "-o", str(tmp_path / "a.gif"), "--cell", str(folder)]) == 0
+    assert main(["view", str(recording), "-o", str(tmp_path / "b.gif"), "--cell", str(folder)]) == 2
+    assert "learned from pictures of 32 x 32 pixels" in capsys.readouterr().err
+    assert not (tmp_path / "b.gif").exists()

@@ -23,6 +23,13 @@ def model(x: torch.Tensor) -> torch.Tensor:
     return torch.stack([(x * weights).mean((1, 2, 3, 4)), (x * weights.flip(0)).mean((1, 2, 3, 4))], 1)
 
 
+def directly(events: EventStream, time: int) -> tuple[float, ...]:
+    """What the model says at a time (us) of the whole stream."""
+    codes = encode.encode(events, "spikes", ends=time - np.array([40_000, 20_000, 0]), steps=4, dt=5000)
+    whole = model(torch.from_numpy(encode.model_input(codes, "spikes", "snn", steps=4, dt=5000))[None])[0]
+    return tuple(whole.tolist())
+
+
 @pytest.mark.parametrize("chunk", [700, 20_000, 1_000_000])
 def test_pieces_do_not_matter(chunk):
     events = stream()
@@ -32,10 +39,7 @@ def test_pieces_do_not_matter(chunk):
     first = int(events.t[0]) + 60_000
     assert times == list(range(first, int(events.t[-1]) + 1, 15_000))
     for prediction in found:
-        ends = prediction.t_us - np.array([40_000, 20_000, 0])
-        codes = encode.encode(events, "spikes", ends=ends, steps=4, dt=5000)
-        whole = model(torch.from_numpy(encode.model_input(codes, "spikes", "snn", steps=4, dt=5000))[None])[0]
-        assert prediction[1:] == pytest.approx(tuple(whole.tolist()))
+        assert prediction[1:] == pytest.approx(directly(events, prediction.t_us))
 
 
 def test_a_stream_that_steps_back_is_refused():
@@ -46,3 +50,11 @@ def test_a_stream_that_steps_back_is_refused():
         list(follower.push(events))
     with pytest.raises(UserError, match="pixels"):
         list(follower.push(EventStream(events.t + 300_000, events.x, events.y, events.p, (32, 32))))
+
+
+def test_the_first_prediction_may_be_given():
+    events = stream()
+    follower = Follower(model, SPIKES, "snn", 3, every_us=15_000, first_us=100_000)
+    found = [p for s in range(0, 300_000, 700) for p in follower.push(events.slice_time(s, s + 700))]
+    assert [p.t_us for p in found] == list(range(100_000, int(events.t[-1]) + 1, 15_000))
+    assert [p[1:] for p in found] == [pytest.approx(directly(events, p.t_us)) for p in found]
