@@ -23,15 +23,16 @@ def load_cell(folder: str | Path) -> tuple[Cell, nn.Module]:
     for file in (config, weights):
         if not file.is_file():
             raise UserError(f"{file} does not exist; name the folder of a trained cell, as runs/quick/cells/<hash>")
-    found = yaml.safe_load(config.read_text())
-    grid = {
-        "models": [found["model"]],
-        "encodings": [found["encoding"]],
-        "folds": [found["fold"]],
-        "seeds": [found["run_seed"]],
-    }
-    settings = {key: found[key] for key in Study.model_fields if key in found}
-    study = Study.model_validate({**settings, "study": "cell", "grid": grid})
+    try:
+        found = yaml.safe_load(config.read_text())
+        grid = {"models": [found["model"]], "encodings": [found["encoding"]]}
+        grid |= {"folds": [found["fold"]], "seeds": [found["run_seed"]]}
+        settings = {key: found[key] for key in Study.model_fields if key in found}
+        study = Study.model_validate({**settings, "study": "cell", "grid": grid})
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{config} is damaged or of another version of spikeva ({error}); train the cell again"
+        ) from error
     cell = Cell(study, found["model"], found["encoding"], found["fold"], found["run_seed"])
     model = create(cell)
     model.load_state_dict(load_file(weights))

@@ -16,6 +16,8 @@ from spikeva.errors import UserError
 from spikeva.models import create_model
 from spikeva.models.snn.nir_graph import export_nir, fold_norms, import_nir
 from spikeva.neurons.base import Neuron
+from spikeva.study.cells import cells
+from spikeva.study.config import parse
 
 nir = pytest.importorskip("nir")
 T, SIZE = 1000, (8, 8)
@@ -131,17 +133,14 @@ def test_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     options = {"width": 3, "depth": 2, "grid": 2}
     model = create_model("snn_convnet", in_channels=2, **options).eval()
     save_file(model.state_dict(), cell / "model.safetensors")
-    config = {
-        "model": {"model": "snn_convnet", **options},
-        "encoding": {"encoding": "spikes", "steps": 8},
-        "window": {"frames": 4},
-        "regression": {"size": 8},
-    }
-    (cell / "config.yaml").write_text(yaml.safe_dump(config))
-    assert main(["export", str(cell), "--out", str(tmp_path / "m.nir")]) == 0
+    raw = yaml.safe_load((Path(__file__).parents[2] / "configs" / "tiny.yaml").read_text())
+    raw["grid"] = {"models": [{"model": "snn_convnet", **options}], "encodings": [{"encoding": "spikes", "steps": 8}]}
+    trained_cell = next(cells(parse(raw)))
+    (cell / "config.yaml").write_text(yaml.safe_dump(trained_cell.determinants()))
+    assert main(["export", str(cell), "--out", str(tmp_path / "m.nir"), "--size", "8"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "m.nir")
     made = import_nir(tmp_path / "m.nir")
     assert torch.equal(made(events(8)), fold_norms(model)(events(8)))
 
     assert main(["export", str(tmp_path), "--out", str(tmp_path / "n.nir")]) == 2
-    assert "has no config.yaml: give the folder of a trained cell" in capsys.readouterr().err
+    assert "name the folder of a trained cell" in capsys.readouterr().err

@@ -144,6 +144,11 @@ def test_a_trained_cell_is_scored_on_other_clips(undisturbed, capsys):
     assert "spikeva transfer" in capsys.readouterr().err
     assert main(["evaluate", str(out), "--clips", str(films)]) == 2
     assert "name the folder of a trained cell" in capsys.readouterr().err
+    damaged = out / "damaged"
+    shutil.copytree(folder, damaged)
+    (damaged / "config.yaml").write_text("model: {}")
+    assert main(["evaluate", str(damaged), "--clips", str(films)]) == 2
+    assert "damaged or of another version" in capsys.readouterr().err
 
 
 def test_train_takes_the_cells_that_match(undisturbed, capsys):
