@@ -4,8 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 SHARED = os.environ.get("SPIKEVA_SHARED")
+
+
+settings.register_profile("ci", derandomize=True)  # the same examples at each run; elsewhere new ones are tried
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 def pytest_configure(config: pytest.Config) -> None:

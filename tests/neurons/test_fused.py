@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -79,6 +79,8 @@ def test_equals_the_eager_reference(
     wanted, wanted_grads = run_and_differentiate(neuron, scan, x, state, seed)
     for f, w in zip(found, wanted, strict=True):
         assert torch.equal(f, w)
+    # an undetached reset can make gradients grow at every step until float32 overflows: nothing is left to compare
+    assume(all(bool(w.isfinite().all()) for w in wanted_grads))
     count = 1 + len(state)
     assert_close(grads[:count], wanted_grads[:count], 2e-5)
     # a parameter's gradient is a long float32 sum in the reference: the scale of its error is that of its summands

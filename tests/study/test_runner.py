@@ -18,12 +18,19 @@ ROOT = Path(__file__).parents[2]
 STAGES = ("render afew-va-like", "simulate afew-va-like", "2/4 train", "3/4 evaluate", "4/4 transfer")
 
 
+def _hear_ctrl_c() -> None:
+    """A background job of a shell ignores Ctrl-C, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def run_tiny(out: Path, stop_at: str | None = None, with_signal: int = signal.SIGKILL) -> tuple[int, str]:
     """Run the tiny study through the command; signal it and its workers when `stop_at` shows. Exit code and output."""
     command = [sys.executable, "-m", "spikeva", "compare", str(ROOT / "configs" / "tiny.yaml"), "--out", str(out)]
     log = out.with_suffix(".log")
     with log.open("w") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_hear_ctrl_c
+        )
         sent = False
         while process.poll() is None:
             if not sent and stop_at is not None and stop_at in log.read_text():
