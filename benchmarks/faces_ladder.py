@@ -3,6 +3,9 @@
 The ladder, on held-out identities: predict the mean < ridge on pixels < CNN on one event window < CNN on several
 windows < CNN on grey frames < landmarks + SVR < true action units + SVR. The leaks: a neutral frame of the person,
 the background, the clip's length and the event rate must predict nothing (the interval of the CCC includes 0).
+The bounds: an event window shows how a face changes, not how it stands. An SVR on the exact change of the action units
+within the window, without noise, says how much of valence and arousal the change of a resting head's face can tell; where
+that is no more than a ridge on pixels reaches, a window of events has no reason to stand above it.
 
     python benchmarks/faces_ladder.py --work runs/ladder                          everything: about an hour on two cores
     python benchmarks/faces_ladder.py --work runs/ladder --identities 40 --splits 1 --rungs mean ridge "event rate"
@@ -30,6 +33,8 @@ Array = NDArray[Any]
 CLIPS, WINDOWS, WINDOW_S, SIZE = 4, 8, 0.04, 64
 LADDER = ("mean", "ridge", "1 window", f"{WINDOWS} windows", "grey CNN", "landmarks", "action units")
 LEAKS = ("neutral frame", "background", "clip length", "event rate")
+BOUNDS = ("change, 1 window", f"change, {WINDOWS} windows")
+RUNGS = (*LADDER, *LEAKS, *BOUNDS)
 
 
 def make_part(job: tuple[int, int], work: Path, nuisance: float, style: float) -> None:
@@ -53,6 +58,8 @@ def make_part(job: tuple[int, int], work: Path, nuisance: float, style: float) -
     frame_of = np.rint(made.label_times[labels] * made.fps).astype(int)
     grey = np.rint(made.frames[frame_of]).astype(np.uint8)
     neutral = neutral_frame(identity)
+    units = made.action_units.reshape(len(made.action_units), -1)  # a label a window: WINDOW_S is their interval
+    changes = np.stack([units[labels - k] - units[labels - k - 1] for k in range(WINDOWS)], 1)
     per_window = counts.sum((3, 4), dtype=np.int64)  # [S, windows, polarity]
     rate = np.concatenate(
         [
@@ -72,7 +79,8 @@ def make_part(job: tuple[int, int], work: Path, nuisance: float, style: float) -
         length=np.full((len(labels), 1), seconds),
         rate=rate,
         landmarks=made.landmarks[labels],
-        units=made.action_units[labels].reshape(len(labels), -1),
+        units=units[labels],
+        changes=changes,
         y=np.stack([made.valence[labels], made.arousal[labels]], 1),
         subject=np.full(len(labels), identity),
     )
@@ -110,6 +118,9 @@ def features(data: dict[str, Array], rung: str) -> Array:
         turn /= (eyes**2).sum(1)[:, None, None]  # upright and one eye distance large
         centred = marks - marks[:, 27:36].mean(1, keepdims=True)
         return np.asarray(np.einsum("nij,nkj->nki", turn, centred).reshape(len(marks), -1))
+    if rung in BOUNDS:
+        steps = data["changes"][:, : 1 if rung == BOUNDS[0] else None]
+        return np.asarray(steps.reshape(len(steps), -1))
     key = {"action units": "units", "neutral frame": "neutral", "background": "background", "clip length": "length"}
     flat = data[key.get(rung, "rate")].astype(np.float64)
     flat = flat.reshape(len(flat), -1)
@@ -131,7 +142,7 @@ def fit_predict(data: dict[str, Array], rung: str, train: Array, test: Array, se
     except ImportError as error:
         raise SystemExit("this benchmark needs scikit-learn: pip install scikit-learn") from error
     x = features(data, rung)
-    if rung in ("landmarks", "action units"):
+    if rung in ("landmarks", "action units", *BOUNDS):
         model = make_pipeline(StandardScaler(), MultiOutputRegressor(SVR(C=1.0, epsilon=0.05)))
         return np.asarray(model.fit(x[train], y[train]).predict(x[test]))
     return ridge(x[train], y[train], data["subject"][train], x[test])
@@ -241,7 +252,7 @@ def main() -> None:
     parser.add_argument("--identities", type=int, nargs="+", default=[40, 120])
     parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--updates", type=int, default=900, help="of each CNN")
-    parser.add_argument("--rungs", nargs="+", default=[*LADDER, *LEAKS], choices=[*LADDER, *LEAKS])
+    parser.add_argument("--rungs", nargs="+", default=RUNGS, choices=RUNGS)
     parser.add_argument("--nuisance", type=float, default=0.6)
     parser.add_argument("--style", type=float, default=0.7)
     parser.add_argument("--workers", type=int)
@@ -259,7 +270,7 @@ def main() -> None:
             results = []
             for split in range(args.splits):
                 updates = args.updates if rung in LADDER[2:5] else 0
-                kept = args.work / f"{identities}_{rung.replace(' ', '-')}_{split}_{updates}.json"
+                kept = args.work / f"{identities}_{rung.replace(', ', '-').replace(' ', '-')}_{split}_{updates}.json"
                 if not kept.exists():
                     kept.write_text(json.dumps(score(data, rung, split, args.updates)))
                 results.append(json.loads(kept.read_text()))
@@ -272,7 +283,7 @@ def main() -> None:
         for rung, results in table.items():
             cells = (row(results, axis) for axis in ("valence", "arousal"))
             text = "   ".join(f"{m:6.3f} ± {s:.3f} [{low:6.3f}, {high:6.3f}]" for m, s, low, high in cells)
-            print(f"  {'LEAK? ' if rung in LEAKS else '':<6}{rung:<16}{text}")
+            print(f"  {'LEAK? ' if rung in LEAKS else 'BOUND ' if rung in BOUNDS else '':<6}{rung:<18}{text}")
         steps = [r for r in LADDER if r in table]
         for axis in ("valence", "arousal"):
             means = [row(table[r], axis)[0] for r in steps]
