@@ -22,14 +22,15 @@ def run(args: Namespace) -> int:
     from spikeva.errors import UserError
     from spikeva.events import read_events
     from spikeva.live import Follower
-    from spikeva.study.trained import load_cell
+    from spikeva.study.trained import check_picture, load_cell
 
     if args.chunk <= 0:
         raise UserError(f"--chunk must be above 0 ms, found {args.chunk:g}")
     cell, model = load_cell(args.cell)
+    events = read_events(args.recording)
+    check_picture(cell, args.cell, events.size, args.recording)
     every = None if args.every is None else round(args.every * 1000)
     follower = Follower(model, cell.encoding, cell.kind, cell.study.window.frames, every_us=every)
-    events = read_events(args.recording)
     print("t_us,valence,arousal")
     if len(events):
         chunk = round(args.chunk * 1000)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spikeva.datasets.view import Predictor
-    from spikeva.study.cells import Cell
 
 SUMMARY = "Show any event file: an animation (.gif, .webp) or a sheet of windows (.png). ON is yellow, OFF blue; labels and predictions lie below."
 EXAMPLES = """  spikeva view recording.raw                                   recording.gif, its first 10 s
@@ -55,21 +54,15 @@ def predictor(folder: Path, file: Path, size: tuple[int, int] | None = None) -> 
     from numpy.typing import NDArray
 
     from spikeva.datasets.view import Predictor
-    from spikeva.errors import UserError
     from spikeva.events import open_events
     from spikeva.live import Follower
     from spikeva.progress import track
-    from spikeva.study.trained import load_cell
+    from spikeva.study.trained import check_picture, learned_from, load_cell
 
     cell, model = load_cell(folder)
     reader = open_events(file, size)
-    learned, synthetic = _learned_from(cell)
-    if learned not in (None, reader.size):
-        raise UserError(
-            f"{folder} learned from pictures of {learned[0]} x {learned[1]} pixels, {file} has {reader.size[0]} x "
-            f"{reader.size[1]}; crop the face and bring it to that size (a video: `spikeva simulate --size`; events: EventStream.crop and "
-            ".downsample), or name another cell"
-        )
+    check_picture(cell, folder, reader.size, file)
+    _, synthetic = learned_from(cell)
     frames = cell.study.window.frames
     history = frames * Follower(model, cell.encoding, cell.kind, frames).span_us
 
@@ -91,18 +84,3 @@ def predictor(folder: Path, file: Path, size: tuple[int, int] | None = None) -> 
 
     legend = (f"{cell.model['model']}, {cell.encoding['encoding']}",)
     return Predictor(legend + (("learned on synthetic faces",) if synthetic else ()), history, at)
-
-
-def _learned_from(cell: "Cell") -> tuple[tuple[int, int] | None, bool]:
-    """((width, height) of the pictures that a cell learned from, None where its clips are gone; whether synthetic)."""
-    from spikeva.events import EventClip
-    from spikeva.study.config import StandIn
-
-    source = cell.study.regression
-    if isinstance(source, StandIn):
-        return (source.size, source.size), True
-    path = next(source.root.rglob("*.h5"), None)
-    if path is None:
-        return None, False
-    with EventClip(path) as clip:
-        return clip.size, bool(clip.attributes.get("synthetic"))

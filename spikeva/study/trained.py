@@ -6,8 +6,9 @@ import yaml
 from torch import nn
 
 from spikeva.errors import UserError
+from spikeva.events import EventClip
 from spikeva.study.cells import Cell
-from spikeva.study.config import Study
+from spikeva.study.config import StandIn, Study
 from spikeva.study.run_cell import create
 
 
@@ -37,3 +38,29 @@ def load_cell(folder: str | Path) -> tuple[Cell, nn.Module]:
     model = create(cell)
     model.load_state_dict(load_file(weights))
     return cell, model.eval()
+
+
+def learned_from(cell: Cell) -> tuple[tuple[int, int] | None, bool]:
+    """((width, height) of the pictures that a cell learned from, None where its clips are gone; whether synthetic)."""
+    source = cell.study.regression
+    if isinstance(source, StandIn):
+        return (source.size, source.size), True
+    path = next(source.root.rglob("*.h5"), None)
+    if path is None:
+        return None, False
+    with EventClip(path) as clip:
+        return clip.size, bool(clip.attributes.get("synthetic"))
+
+
+def check_picture(cell: Cell, folder: Path, size: tuple[int, int], file: Path) -> None:
+    """Raises UserError where the recording `file` has pictures of another `size` (width, height) than those learned from.
+
+    A convolutional network runs on any size, and what it then says means nothing.
+    """
+    learned, _ = learned_from(cell)
+    if learned not in (None, size):
+        raise UserError(
+            f"{folder} learned from pictures of {learned[0]} x {learned[1]} pixels, {file} has {size[0]} x {size[1]}; crop "
+            "the face and bring it to that size (a video: `spikeva simulate --size`; events: EventStream.crop and .downsample), "
+            "or name another cell"
+        )

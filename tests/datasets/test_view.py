@@ -208,4 +208,8 @@ def test_a_cell_of_prepared_clips_asks_them_for_their_size(clip, recording, tmp_
     assert main(["view", str(clip), "-o", str(tmp_path / "a.gif"), "--cell", str(folder)]) == 0
     assert main(["view", str(recording), "-o", str(tmp_path / "b.gif"), "--cell", str(folder)]) == 2
     assert "learned from pictures of 32 x 32 pixels" in capsys.readouterr().err
+    assert main(["live", str(folder), str(clip)]) == 0
+    assert capsys.readouterr().out.startswith("t_us,valence,arousal\n")
+    assert main(["live", str(folder), str(recording)]) == 2
+    assert "learned from pictures of 32 x 32 pixels" in capsys.readouterr().err
     assert not (tmp_path / "b.gif").exists()
