@@ -5,6 +5,7 @@ numbers come from a table of the quantile function with linear interpolation, so
 exact operations; libm's logarithm and cosine differ from one device to the next.
 """
 
+import math
 from functools import cache
 from statistics import NormalDist
 
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 ROUNDS = 10
-FRAME, MAPS = 0, 1
-"""Third word of the counter: what the numbers are for."""
+FRAME, MAPS, FINE, VOLTAGE = 0, 1, 2, 3
+"""Third word of the counter: what the numbers are for. FRAME: the leak's jitter and the first half of the shot noise, FINE: its
+second half, VOLTAGE: the photoreceptor's noise."""
+DIGITS = np.float32(1 / math.sqrt(85))  # 4 (16**2 - 1) / 12 = 85, the variance of four hexadecimal digits
 BITS = 6  # of the mantissa: steps of the quantile table in each octave of probability
 
 
@@ -63,23 +66,34 @@ def normal(words: NDArray[np.uint64]) -> NDArray[np.float32]:
     return z
 
 
-def uniform(words: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Uniform numbers in [0, 1), one from each 32-bit word."""
-    return words.astype(np.float64) * 2.0**-32
+def words(seed: int, frame: int, purpose: int, pixels: int) -> NDArray[np.uint64]:
+    """One word a pixel [pixels]; a Philox block serves four neighbouring pixels."""
+    blocks = philox(np.arange((pixels + 3) // 4, dtype=np.uint64), frame, purpose, 0, seed)
+    return np.stack(blocks, axis=1).ravel()[:pixels]
 
 
-def frame_words(seed: int, frame: int, pixels: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Two arrays of words [pixels] for one frame; one Philox block serves two neighbouring pixels.
+def jitter(words: NDArray[np.uint64]) -> NDArray[np.float32]:
+    """Numbers of mean 0 and variance 1 from the lower 16 bits of each word: four hexadecimal digits added up.
 
-    The first word makes shot noise or photoreceptor noise, the second the jitter of the leak.
+    Chosen here: within 3.3 standard deviations as good as normal, and what a pixel leaks between two events is the sum of many.
     """
-    blocks = philox(np.arange((pixels + 1) // 2, dtype=np.uint64), frame, FRAME, 0, seed)
-    first, second = (np.stack([blocks[i], blocks[i + 2]], axis=1).ravel()[:pixels] for i in (0, 1))
-    return first, second
+    pairs = (words & np.uint64(0x0F0F)) + ((words >> np.uint64(4)) & np.uint64(0x0F0F))
+    total = (pairs & np.uint64(0xFF)) + (pairs >> np.uint64(8))
+    result: NDArray[np.float32] = (total.astype(np.float32) - np.float32(30)) * DIGITS
+    return result
+
+
+def uniform(coarse: NDArray[np.uint64], fine: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Uniform numbers in [0, 1): their first 16 bits are the upper half of `coarse`, the next 16 that of `fine`.
+
+    The coarse half rules out almost every pixel, so that the fine one need be drawn for few.
+    """
+    high = coarse & np.uint64(0xFFFF0000)
+    return (high | (fine >> np.uint64(16))).astype(np.float64) * 2.0**-32
 
 
 def pixel_normals(seed: int, size: tuple[int, int]) -> NDArray[np.float32]:
     """Four maps of normal numbers [4, H, W] for what differs from pixel to pixel: ON, OFF, leak rate, SCIDVS time constant."""
     width, height = size
-    words = philox(np.arange(width * height, dtype=np.uint64), 0, MAPS, 0, seed)
-    return np.stack([normal(w).reshape(height, width) for w in words])
+    blocks = philox(np.arange(width * height, dtype=np.uint64), 0, MAPS, 0, seed)
+    return np.stack([normal(w).reshape(height, width) for w in blocks])

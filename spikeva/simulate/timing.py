@@ -9,7 +9,7 @@ from spikeva.errors import UserError
 
 Columns = tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.uint16], NDArray[np.uint8]]
 """t (us since the clip's first frame), x, y, p."""
-MOST_SLOTS = 2**20  # the whole range of 8-bit luma is 28 thresholds of 0.2
+MOST_SLOTS = 500_000  # the whole range of 8-bit luma is 28 thresholds of 0.2
 
 
 def join(parts: Sequence[Columns]) -> Columns:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from spikeva import DVSPixel, simulate
-from spikeva.simulate.engines import compiled
+from spikeva.simulate.engines import tiles
 from spikeva.simulate.noise import photoreceptor_vrms
 from spikeva.simulate.sensor import build_sensor
 
@@ -81,7 +81,7 @@ def test_photoreceptor_noise_is_v2es(shared: Path, cutoff: float, monkeypatch: p
     amplitude = photoreceptor_vrms(pixel, 0.001)
     assert amplitude == pytest.approx(stats["vrms"], rel=0.04)  # v2e's is an estimate from random draws
     # The rate goes with about the eighth power of the amplitude, so compare at v2e's own draw.
-    monkeypatch.setattr(compiled, "photoreceptor_vrms", lambda pixel, dt: stats["vrms"])
+    monkeypatch.setattr(tiles, "photoreceptor_vrms", lambda pixel, dt: stats["vrms"])
     events = simulate(bands(1501), np.arange(1501) * 0.001, pixel, seed=6)
     rate = len(events) / 2 / (128 * 96 * 1.5)
     assert rate == pytest.approx(np.mean([*stats["on"], *stats["off"]]), rel=0.12)

@@ -67,6 +67,7 @@ class TorchEngine:
         # Divisors are tensors: CUDA divides by a Python number with its reciprocal, which rounds differently.
         self.grid, self.span, self.sinh_step = (put(np.float64(v)) for v in (luma.GRID, 275.0, exact.STEP))
         self.efold = put(np.array(SCIDVS_EFOLD, self.sensor.dtype))
+        self.digits = put(draws.DIGITS)
         self.dtype = DTYPES[self.sensor.dtype]
 
     def _step(self, values: Tensor, stop: float) -> list[list[Columns]]:
@@ -81,11 +82,11 @@ class TorchEngine:
             self.state = (1 - eps) * self.state + eps * log
         else:
             self.state = log
+        self.signal = self._signal(dt)
         noisy = pixel.leak_rate_hz > 0 or pixel.shot_noise_rate_hz > 0
-        first, second = self._words() if noisy else (log, log)
-        self.signal = self._signal(first, dt)
+        words = self._words(draws.FRAME) if noisy else log
         if pixel.leak_rate_hz > 0:
-            rate = self.leak_hz * (1 - pixel.leak_jitter_fraction * self._normal(second))
+            rate = self.leak_hz * (1 - pixel.leak_jitter_fraction * self._jitter(words))
             self.base = self.base - (dt * rate) * self.on_step
         difference = self.signal - self.base
         on, off = _count(difference, self.on), _count(-difference, self.off)
@@ -95,7 +96,7 @@ class TorchEngine:
         self.base = self.base + passed.to(torch.float32) * step
         if pixel.photoreceptor_noise or pixel.shot_noise_rate_hz == 0:
             return [events]
-        return [events, self._shot(first, intensity, dt, stop)]
+        return [events, self._shot(words, intensity, dt, stop)]
 
     def _start(self, log: Tensor) -> None:
         s = self.sensor
@@ -124,19 +125,23 @@ class TorchEngine:
         y = ((y * luma.GRID + exact.ROUND) - exact.ROUND) / self.grid
         return y.to(torch.float32), (x + 20.0) / self.span
 
-    def _words(self) -> tuple[Tensor, Tensor]:
-        """`draws.frame_words` of every clip, int64 [N, n]."""
+    def _words(self, purpose: int) -> Tensor:
+        """`draws.words` of every clip, int64 [N, n]."""
         n = self.on.shape[1]
         words = []
         for sensor in self.sensors:
-            a = torch.arange((n + 1) // 2, device=self.on.device)
-            b, c, d = (torch.full_like(a, v) for v in (self.frame, draws.FRAME, 0))
+            a = torch.arange((n + 3) // 4, device=self.on.device)
+            b, c, d = (torch.full_like(a, v) for v in (self.frame, purpose, 0))
             for k0, k1 in draws.key_schedule(sensor.seed):
                 p, q = a * draws.MULTIPLIERS[0], c * draws.MULTIPLIERS[1]  # the wrapped product has the right bits
                 a, b, c, d = ((q >> 32) & MASK) ^ b ^ k0, q & MASK, ((p >> 32) & MASK) ^ d ^ k1, p & MASK
-            words.append([torch.stack(pair, dim=1).flatten()[:n] for pair in ((a, c), (b, d))])
-        first, second = (torch.stack(w) for w in zip(*words, strict=True))
-        return first, second
+            words.append(torch.stack((a, b, c, d), dim=1).flatten()[:n])
+        return torch.stack(words)
+
+    def _jitter(self, words: Tensor) -> Tensor:
+        """`draws.jitter`."""
+        pairs = (words & 0x0F0F) + ((words >> 4) & 0x0F0F)
+        return (((pairs & 0xFF) + (pairs >> 8)).to(torch.float32) - 30) * self.digits
 
     def _normal(self, words: Tensor) -> Tensor:
         """`draws.normal`."""
@@ -146,12 +151,12 @@ class TorchEngine:
         z = self.quantile[index] + within * self.slope[index]
         return torch.where((words & 1) == 1, -z, z)
 
-    def _signal(self, words: Tensor, dt: float) -> Tensor:
+    def _signal(self, dt: float) -> Tensor:
         pixel = self.sensor.pixel
         signal = self.state
         if pixel.photoreceptor_noise:
             eps = filter_step(pixel, dt)
-            new = photoreceptor_vrms(pixel, dt) * self._normal(words)
+            new = photoreceptor_vrms(pixel, dt) * self._normal(self._words(draws.VOLTAGE))
             self.voltage = (1 - eps) * self.voltage + eps * new
         if pixel.cs_lambda_pixels:
             self._diffuse(*diffusion_steps(pixel, dt))
@@ -264,7 +269,7 @@ class TorchEngine:
     def _shot(self, words: Tensor, intensity: Tensor, dt: float, stop: float) -> list[Columns]:
         pixel = self.sensor.pixel
         rate = (pixel.shot_noise_rate_hz / 2 * dt) * ((0.25 - 1) * intensity + 1)
-        u = words.to(torch.float64) * 2.0**-32
+        u = ((words & 0xFFFF0000) | (self._words(draws.FINE) >> 16)).to(torch.float64) * 2.0**-32
         on, off = u > 1 - rate * self.on_ratio, u < rate * self.off_ratio
         self.base = torch.where(on | off, self.state, self.base)
         end = np.float32(stop) if self.sensor.timing == "v2e" else np.float64(stop)

@@ -1,26 +1,86 @@
-"""Compiled: from records (pixel, signed number of events) to events in order of time.
+"""Compiled: from records (see `kernels`) to events in order of time.
 
-Records of a chunk of T frames lie tile by tile: those of the tile that starts at pixel `low` begin at low * T, frame after frame,
-and `ends` [tiles, T, 2] says where each frame's records and its shot-noise codes (which begin at 2 * low * T) end.
-
-numba's cache of a function follows changes of its own file only; what the functions here call stands here.
+`marks` [tiles, T, 6] says where the records and shot-noise events of each tile and frame lie, and how many events they make.
 """
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 
-TILE = 2048  # pixels; even
+from spikeva.simulate.engines.tiles import PLACE, TILE, compiled
 
-
-def compiled(function: Any) -> Any:
-    """`function` compiled without the interpreter's lock, once for all processes."""
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
+SHIFT = np.int32(PLACE + 1)
+SIGN, COUNT = np.uint64(32), np.uint64(33)
 
 
 @compiled
-def memorise(i, count, m, s):  # type: ignore[no-untyped-def]
+def _open(v, low, row, column, width, inverse):  # type: ignore[no-untyped-def]
+    """Column, row and signed number of events of record `v` in the tile that starts at pixel `low` = (column, row)."""
+    along = np.int32(column + (v & np.int32(TILE - 1)))
+    down = np.int32((np.float64(along) + 0.5) * inverse)  # a whole number and a half is far from the next whole one
+    return np.int32(along - down * width), np.int32(row + down), np.int32(v >> SHIFT)
+
+
+@compiled
+def emit_slots(f, marks, records, times, width, t, x, y, p):  # type: ignore[no-untyped-def]
+    """Events of frame `f` into t, x, y, p: every record's k-th event at `times[k]`, k by k, in raster order.
+
+    Returns their number.
+    """
+    n = 0
+    for tile in range(len(marks)):
+        n += marks[tile, f, 1] - marks[tile, f, 0]
+    work = np.empty(n, np.uint64)
+    inverse, width = 1.0 / width, np.int32(width)
+    at = 0
+    for tile in range(len(marks)):
+        part = records[marks[tile, f, 0] : marks[tile, f, 1]]
+        low = tile * TILE
+        row = np.int32(low // width)
+        column = np.int32(low - row * width)
+        left, xs, ys, ps = work[at : at + len(part)], x[at:], y[at:], p[at:]
+        for q in range(len(part)):
+            across, down, count = _open(part[q], low, row, column, width, inverse)
+            on = np.uint64(count > 0)
+            xs[q], ys[q], ps[q] = across, down, on
+            left[q] = (
+                (np.uint64(abs(count)) << COUNT) | (on << SIGN) | (np.uint64(down) << np.uint64(16)) | np.uint64(across)
+            )
+        at += len(part)
+    t[:at] = times[0]
+    bound = np.uint64(at)
+    for k in range(1, len(times)):
+        kept, needed = np.uint64(0), np.uint64(k)
+        for q in range(bound):
+            v = work[q]
+            work[kept] = v
+            kept += np.uint64((v >> COUNT) > needed)
+        bound = kept
+        end = at + int(kept)
+        xs, ys, ps = x[at:end], y[at:end], p[at:end]
+        for q in range(len(xs)):
+            xs[q] = np.uint16(work[q])
+        for q in range(len(ys)):
+            ys[q] = np.uint16(work[q] >> np.uint64(16))
+        for q in range(len(ps)):
+            ps[q] = np.uint8((work[q] >> SIGN) & np.uint64(1))
+        t[at:end] = times[k]
+        at = end
+    return at
+
+
+@compiled
+def _gather(f, marks, records, pixels, counts, places):  # type: ignore[no-untyped-def]
+    """Pixel, signed number of events and place of each record of frame `f`, in raster order."""
+    n = 0
+    for tile in range(len(marks)):
+        for j in range(marks[tile, f, 0], marks[tile, f, 1]):
+            pixels[n], counts[n] = tile * TILE + (records[j] & np.int32(TILE - 1)), records[j] >> SHIFT
+            places[n] = j
+            n += 1
+    return n
+
+
+@compiled
+def _memorise(i, count, m, s):  # type: ignore[no-untyped-def]
     """Move the memorised brightness of pixel `i` by `count` events."""
     if count > 0:
         s.base[i] = s.base[i] + np.float32(count) * m.on_step[i]
@@ -29,109 +89,53 @@ def memorise(i, count, m, s):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def tally(length, counts, ends, most, totals):  # type: ignore[no-untyped-def]
-    """Each frame's largest count (`most`), and its numbers of events and of shot-noise events (`totals` [T, 2])."""
-    for tile in range(len(ends)):
-        n, c = tile * TILE * length, 2 * tile * TILE * length
-        for f in range(length):
-            for j in range(n, ends[tile, f, 0]):
-                count = abs(counts[j])
-                most[f] = max(most[f], count)
-                totals[f, 0] += count
-            totals[f, 1] += ends[tile, f, 1] - c
-            n, c = ends[tile, f, 0], ends[tile, f, 1]
-
-
-@compiled
-def gather(f, length, ends, active):  # type: ignore[no-untyped-def]
-    """The records of frame `f` in raster order into `active`; returns their number."""
-    n = 0
-    for tile in range(len(ends)):
-        start = tile * TILE * length if f == 0 else ends[tile, f - 1, 0]
-        for j in range(start, ends[tile, f, 0]):
-            active[n] = j
-            n += 1
-    return n
-
-
-@compiled
-def emit_slots(f, length, ends, pixels, counts, times, active, width, t, x, y, p):  # type: ignore[no-untyped-def]
-    """Events of frame `f` into t, x, y, p: every record's k-th event at `times[k]`, k by k, in raster order.
-
-    Returns their number.
-    """
-    at, left, row, start = 0, 0, 0, 0
-    for tile in range(len(ends)):
-        first = tile * TILE * length if f == 0 else ends[tile, f - 1, 0]
-        for j in range(first, ends[tile, f, 0]):
-            pixel, count = pixels[j], counts[j]
-            while pixel >= start + width:
-                row, start = row + 1, start + width
-            x[at], y[at], p[at] = pixel - start, row, count > 0
-            at += 1
-            active[left] = j
-            left += abs(count) > 1
-    t[:at] = times[0]
-    for k in range(1, len(times)):
-        n, left, first, row, start = left, 0, at, 0, 0
-        for q in range(n):
-            j = active[q]
-            pixel, count = pixels[j], counts[j]
-            while pixel >= start + width:
-                row, start = row + 1, start + width
-            x[at], y[at], p[at] = pixel - start, row, count > 0
-            at += 1
-            active[left] = j
-            left += abs(count) > k + 1
-        t[first:at] = times[k]
-    return at
-
-
-@compiled
-def emit_refractory(ends, pixels, counts, seconds, times, refractory, active, m, s, width, t, x, y, p):  # type: ignore[no-untyped-def]
+def emit_refractory(marks, records, seconds, times, refractory, m, s, width, t, x, y, p):  # type: ignore[no-untyped-def]
     """As `emit_slots` for one frame, without the events of pixels that still rest; memorises what passed.
 
     Returns the number of events. `seconds` are the slots' float32 times, which v2e compares in float32.
     """
-    n = gather(0, 1, ends, active)
-    passed = np.zeros(n, np.int64)
-    rank = np.arange(n)
-    left, at = n, 0
+    n = (marks[:, 0, 1] - marks[:, 0, 0]).sum()
+    pixels, counts, places = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int64)
+    _gather(0, marks, records, pixels, counts, places)
+    column, row = np.empty(n, np.uint16), np.empty(n, np.uint16)
+    for q in range(n):
+        column[q], row[q] = pixels[q] % width, pixels[q] // width
+    passed, rank = np.zeros(n, np.int32), np.arange(n)
+    left, at, wait = n, 0, np.float32(refractory)
     for k in range(len(times)):
         still = 0
-        for q in range(left):
-            j = active[rank[q]]
-            pixel, count = pixels[j], counts[j]
-            if refractory == 0 or seconds[k] - np.float32(s.last[pixel]) > np.float32(refractory):
+        for r in range(left):
+            q = rank[r]
+            fires = refractory == 0 or seconds[k] - np.float32(s.last[pixels[q]]) > wait
+            if fires:
                 if refractory > 0:
-                    s.last[pixel] = seconds[k]
-                passed[rank[q]] += 1
-                t[at], y[at], x[at], p[at] = times[k], pixel // width, pixel % width, count > 0
+                    s.last[pixels[q]] = seconds[k]
+                passed[q] += 1
+                t[at], y[at], x[at], p[at] = times[k], row[q], column[q], counts[q] > 0
                 at += 1
-            if abs(count) > k + 1:
-                rank[still] = rank[q]
-                still += 1
+            rank[still] = q
+            still += abs(counts[q]) > k + 1
         left = still
     for q in range(n):
-        j = active[q]
-        memorise(pixels[j], passed[q] if counts[j] > 0 else -passed[q], m, s)
+        _memorise(pixels[q], passed[q] if counts[q] > 0 else -passed[q], m, s)
     return at
 
 
 @compiled
-def emit_crossings(f, ends, length, pixels, counts, before, after, start, stop, refractory, waits, active, m, s, keys):  # type: ignore[no-untyped-def]
-    """Sorted keys ((us since the frame's start) * n + pixel) * 2 + polarity of frame `f`; returns their number.
+def emit_crossings(f, marks, records, before, after, start, stop, refractory, wait, m, s, keys):  # type: ignore[no-untyped-def]
+    """Keys ((us since the frame's start) * n + pixel) * 2 + polarity of frame `f`; returns their number.
 
-    The difference is taken as linear over the frame from `before` to `after`. Where pixels wait (`waits`), events in the
+    The difference is taken as linear over the frame from `before` to `after`. Where pixels wait (`wait`), events in the
     refractory period fall away and what passed is memorised here.
     """
-    n = gather(f, length, ends, active)
+    n = (marks[:, f, 1] - marks[:, f, 0]).sum()
+    pixels, counts, places = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int64)
+    _gather(f, marks, records, pixels, counts, places)
     origin, size, at = np.rint(start * 1e6), len(s.base), 0
     for q in range(n):
-        j = active[q]
-        i, count = pixels[j], counts[j]
+        i, count = pixels[q], counts[q]
         sign, threshold = (1.0, np.float64(m.on[i])) if count > 0 else (-1.0, np.float64(m.off[i]))
-        e0, e1 = sign * before[j], sign * after[j]
+        e0, e1 = sign * before[places[q]], sign * after[places[q]]
         passed = 0
         for k in range(1, abs(count) + 1):
             part = min(max((k * threshold - e0) / (e1 - e0), 0.0), 1.0) if e1 > e0 else 0.0
@@ -143,6 +147,19 @@ def emit_crossings(f, ends, length, pixels, counts, before, after, start, stop, 
             passed += 1
             keys[at] = (np.int64(np.rint(time * 1e6) - origin) * size + i) * 2 + (count > 0)
             at += 1
-        if waits:
-            memorise(i, passed if count > 0 else -passed, m, s)
+        if wait:
+            _memorise(i, passed if count > 0 else -passed, m, s)
     return at
+
+
+@compiled
+def emit_shots(f, marks, codes, time, width, wait, s, t, x, y, p):  # type: ignore[no-untyped-def]
+    """Shot-noise events of frame `f`, all at `time`; where pixels wait (`wait`), they memorise the present here."""
+    at = 0
+    for tile in range(len(marks)):
+        for j in range(marks[tile, f, 2], marks[tile, f, 3]):
+            pixel = codes[j] >> 1
+            t[at], y[at], x[at], p[at] = time, pixel // width, pixel % width, codes[j] & 1
+            at += 1
+            if wait:
+                s.base[pixel] = s.state[pixel]

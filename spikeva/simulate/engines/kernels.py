@@ -1,113 +1,31 @@
 """Compiled steps of the pixel model over a tile of pixels. Each mirrors an equation of the reference engine.
 
 A tile stays in the cache while all steps, and where possible all frames of a chunk, go over it. Steps are plain loops over few
-arrays, so that the compiler vectorises them. `s` is the tile's `State`, `m` its `Maps`, `k` the `Tables`.
+arrays that read all they may need before they choose, so that the compiler makes vector code of them; what only the few pixels
+with events need is done after these have been picked out. `s` is the tile's `State`, `m` its `Maps`, `k` the `Tables`.
+
+A record is one int32: signed number of events, flag of a candidate for shot noise, place in the tile.
 """
 
 import math
-from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
 from numba.extending import overload
-from numpy.typing import NDArray
 
-from spikeva.simulate.draws import BITS, FRAME, MAPS
-from spikeva.simulate.engines.emission import TILE, compiled
+from spikeva.simulate.draws import BITS, DIGITS, FINE, FRAME, MAPS, VOLTAGE
+from spikeva.simulate.engines.tiles import PLACE, TILE, Maps, State, compiled
 from spikeva.simulate.exact import CELLS, LN2, ROUND, SINH_LIMIT, STEP, STEPS
 from spikeva.simulate.luma import GRID, KNEE, SLOPE
 
-BLOCK = 32  # pixels looked at together for events
-Vector = NDArray[Any]
-
-
-class Maps(NamedTuple):
-    """What is fixed for the clip, flat [n] (see `Sensor`)."""
-
-    on: Vector
-    off: Vector
-    on_step: Vector
-    off_step: Vector
-    on_ratio: Vector
-    off_ratio: Vector
-    leak_hz: Vector
-    decay_hz: Vector
-
-
-class Tables(NamedTuple):
-    """Look-up tables."""
-
-    scidvs: Vector  # efold and gain, in the state's precision
-    keys: Vector  # [10, 2] uint64, Philox's key schedule
-    quantile: Vector
-    quantile_slope: Vector
-    byte_log: Vector
-    byte_intensity: Vector
-    inverse: Vector
-    log_cell: Vector
-    power: Vector
-
-
-class State(NamedTuple):
-    """What the pixels remember, and room for intermediate values, flat [n]."""
-
-    state: Vector  # photoreceptor, in the state's precision
-    signal: Vector  # what the change detector sees; `state` itself where nothing is added
-    base: Vector  # memorised brightness
-    residue: Vector  # signal - base at the end of the last frame
-    difference: Vector  # signal - base now
-    surround: Vector
-    highpass: Vector
-    previous: Vector
-    last: Vector  # time of the last event, s
-    voltage: Vector  # photoreceptor noise, float32
-    log: Vector  # brightness of the frame, float32
-    normal: Vector  # float32
-    intensity: Vector  # relative intensity of the frame, float64
-    events: Vector  # their signed number, int32
-    first: Vector  # random words of the frame, [n rounded up to even]
-    second: Vector
-
-
-class Step(NamedTuple):
-    """Parameters of one frame; 0 switches a mechanism off."""
-
-    frame: int
-    start: float  # s since the clip's first frame
-    stop: float
-    low_pass: float  # dt / tau
-    leak: float  # dt
-    jitter: float
-    shot: float  # rate / 2 * dt
-    noise_step: float
-    noise_vrms: float
-    scidvs: float
-    surround: float
-    crossing: float
-
-
-@compiled
-def _step(row):  # type: ignore[no-untyped-def]
-    return Step(
-        int(row[0]),
-        row[1],
-        row[2],
-        row[3],
-        row[4],
-        row[5],
-        row[6],
-        row[7],
-        row[8],
-        row[9],
-        row[10],
-        row[11],
-    )
+FLAG = np.int32(1 << PLACE)
+SHIFT = np.int32(PLACE + 1)
+CLIP = float((1 << (31 - SHIFT)) - 1)  # above `timing.MOST_SLOTS`
 
 
 @compiled
 def _tile(m, s, a, b):  # type: ignore[no-untyped-def]
     """Maps and state of the pixels [a, b)."""
-    even = b + (b - a) % 2
     maps = Maps(
         m.on[a:b],
         m.off[a:b],
@@ -123,45 +41,30 @@ def _tile(m, s, a, b):  # type: ignore[no-untyped-def]
         s.signal[a:b],
         s.base[a:b],
         s.residue[a:b],
-        s.difference[a:b],
         s.surround[a:b],
         s.highpass[a:b],
         s.previous[a:b],
         s.last[a:b],
         s.voltage[a:b],
-        s.log[a:b],
-        s.normal[a:b],
-        s.intensity[a:b],
-        s.events[a:b],
-        s.first[a:even],
-        s.second[a:even],
     )
     return maps, state
 
 
 @compiled
-def draw(counter, frame, purpose, keys, a, b):  # type: ignore[no-untyped-def]
-    """Philox4x32-10 (`draws.philox`) of the counters `counter`, `counter` + 1, ...: words 0 and 2 into `a`, 1 and 3 into `b`.
+def draw(counter, frame, purpose, keys, out):  # type: ignore[no-untyped-def]
+    """Philox4x32-10 (`draws.philox`) of the counters `counter`, `counter` + 1, ... into `out`, two uint64 a counter.
 
-    Both are uint64, the lower half first: as uint32 they are `draws.frame_words` on every machine numba runs on.
+    The lower half is the earlier word: as uint32 they are `draws.words` on every machine numba runs on.
     """
     mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
     m0, m1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-    for i in range(len(a)):
+    for i in range(len(out) // 2):
         c0, c1, c2, c3 = np.uint64(counter + i), np.uint64(frame), np.uint64(purpose), np.uint64(0)
         for r in range(10):
             p, q = c0 * m0, c2 * m1
             c0, c1, c2, c3 = (q >> shift) ^ c1 ^ keys[r, 0], q & mask, (p >> shift) ^ c3 ^ keys[r, 1], p & mask
-        a[i] = c0 | (c2 << shift)
-        b[i] = c1 | (c3 << shift)
-
-
-@compiled
-def draw_maps(keys, table, slope, words, out):  # type: ignore[no-untyped-def]
-    """Normal numbers of the maps into `out` [4, n] float32, as `draws.pixel_normals`; `words` [2, 2 n] uint32 is room."""
-    draw(0, 0, MAPS, keys, words[0].view(np.uint64), words[1].view(np.uint64))
-    for j in range(4):
-        normals(words[j % 2, j // 2 :: 2].copy(), out[j], table, slope)
+        out[2 * i] = c0 | (c1 << shift)
+        out[2 * i + 1] = c2 | (c3 << shift)
 
 
 @compiled
@@ -178,78 +81,85 @@ def normals(words, out, table, slope):  # type: ignore[no-untyped-def]
         out[i] = -z if words[i] & np.uint32(1) else z
 
 
-def _brightness(frame, s, k, shine):  # type: ignore[no-untyped-def]
-    """`luma.lin_log` of the frame into `log` and, where `shine`, its relative intensity into `intensity`."""
+@compiled
+def draw_maps(a, b, keys, table, slope, out):  # type: ignore[no-untyped-def]
+    """Normal numbers of the maps of the pixels [a, b) into `out` [maps, n] float32, as `draws.pixel_normals`."""
+    words = np.empty(4 * TILE, np.uint32)
+    for low in range(a, b, TILE):
+        high = min(low + TILE, b)
+        draw(low, 0, MAPS, keys, words[: 4 * (high - low)].view(np.uint64))
+        for j in range(len(out)):
+            normals(words[j::4][: high - low].copy(), out[j, low:high], table, slope)
 
 
-@overload(_brightness)
-def _brightness_of(frame, s, k, shine):  # type: ignore[no-untyped-def]
-    def of_bytes(frame, s, k, shine):  # type: ignore[no-untyped-def]
-        for i in range(len(frame)):
-            s.log[i] = k.byte_log[frame[i]]
-        if shine:
+def _receive(frame, s, k, low_pass, filter_of_byte):  # type: ignore[no-untyped-def]
+    """Lin-log (`luma.lin_log`) and, where `low_pass`, the low-pass filter, into `state`."""
+
+
+@overload(_receive)
+def _receive_of(frame, s, k, low_pass, filter_of_byte):  # type: ignore[no-untyped-def]
+    def of_bytes(frame, s, k, low_pass, filter_of_byte):  # type: ignore[no-untyped-def]
+        if low_pass:
+            keep, add = filter_of_byte[0], filter_of_byte[1]
             for i in range(len(frame)):
-                s.intensity[i] = k.byte_intensity[frame[i]]
+                s.state[i] = keep[frame[i]] * s.state[i] + add[frame[i]]
+        else:
+            for i in range(len(frame)):
+                s.state[i] = k.byte_log[frame[i]]
 
-    def of_floats(frame, s, k, shine):  # type: ignore[no-untyped-def]
+    def of_floats(frame, s, k, low_pass, filter_of_byte):  # type: ignore[no-untyped-def]
+        log = np.empty(len(frame), np.float32)
+        mantissa = np.empty(len(frame), np.float64)
         for i in range(len(frame)):
-            s.intensity[i] = max(np.float64(frame[i]), 1.0)
-        bits = s.intensity.view(np.uint64)
+            mantissa[i] = max(np.float64(frame[i]), 1.0)
+        bits = mantissa.view(np.uint64)
         fraction, one = np.uint64((1 << 52) - 1), np.uint64(1023 << 52)
         for i in range(len(frame)):
             b = bits[i]
             cell = (b >> np.uint64(45)) & np.uint64(CELLS - 1)
             exponent = np.float64(np.int64(b >> np.uint64(52)) - 1023)
             bits[i] = (b & fraction) | one
-            r = s.intensity[i] * k.inverse[cell] - 1.0
+            r = mantissa[i] * k.inverse[cell] - 1.0
             series = r * (1.0 + r * (-1 / 2 + r * (1 / 3 + r * (-1 / 4 + r * (1 / 5)))))
             y = exponent * LN2 + (k.log_cell[cell] + series)
             luma = np.float64(frame[i])
             y = luma * SLOPE if luma <= KNEE else y
-            s.log[i] = np.float32(((y * GRID + ROUND) - ROUND) / GRID)
-        if shine:
+            log[i] = np.float32(((y * GRID + ROUND) - ROUND) / GRID)
+        if low_pass:
             for i in range(len(frame)):
-                s.intensity[i] = (np.float64(frame[i]) + 20.0) / 275.0
+                take = min((np.float64(frame[i]) + 20.0) / 275.0 * low_pass, 1.0)
+                s.state[i] = (1 - take) * s.state[i] + take * log[i]
+        else:
+            for i in range(len(frame)):
+                s.state[i] = log[i]
 
     return of_bytes if frame.dtype == types.uint8 else of_floats
 
 
 @compiled
-def settle(frame, s, k, surround):  # type: ignore[no-untyped-def]
-    """The first frame: every pixel is at rest in it."""
-    _brightness(frame, s, k, False)  # type: ignore[no-untyped-call]
-    for i in range(len(frame)):
-        s.state[i] = s.log[i]
-        s.surround[i] = s.state[i]
-        s.base[i] = s.state[i] - s.surround[i] if surround else s.state[i]
+def settle_pixels(a, b, frame, surround, m, s, k):  # type: ignore[no-untyped-def]
+    """The first frame: every pixel in [a, b) is at rest in it."""
+    _, s = _tile(m, s, a, b)
+    _receive(frame[a:b], s, k, 0.0, np.empty((2, 256)))  # type: ignore[no-untyped-call]
     if surround:
+        s.surround[:] = s.state
+        s.base[:] = 0
         s.signal[:] = s.base
     else:
+        s.base[:] = s.state
         s.signal[:] = s.state
 
 
 @compiled
-def receive(low, frame, s, k, step):  # type: ignore[no-untyped-def]
-    """Photoreceptor: lin-log, low-pass and its noise. Draws the frame's random words; keeps what is left of the last frame."""
-    n = len(frame)
-    if step.crossing:
-        for i in range(n):
-            s.residue[i] = s.signal[i] - s.base[i]
-    if step.leak or step.shot or step.noise_vrms:
-        draw(low // 2, step.frame, FRAME, k.keys, s.first.view(np.uint64), s.second.view(np.uint64))
-    _brightness(frame, s, k, step.low_pass > 0 or step.shot > 0)  # type: ignore[no-untyped-call]
-    if step.low_pass:
-        for i in range(n):
-            eps = min(s.intensity[i] * step.low_pass, 1.0)
-            s.state[i] = (1 - eps) * s.state[i] + eps * s.log[i]
-    else:
-        for i in range(n):
-            s.state[i] = s.log[i]
-    if step.noise_vrms:
-        normals(s.first, s.normal, k.quantile, k.quantile_slope)
-        keep, take, vrms = np.float32(1 - step.noise_step), np.float32(step.noise_step), np.float32(step.noise_vrms)
-        for i in range(n):
-            s.voltage[i] = keep * s.voltage[i] + take * (vrms * s.normal[i])
+def _add_noise(low, s, k, step):  # type: ignore[no-untyped-def]
+    """Noise of the photoreceptor: white noise, low-passed."""
+    n = len(s.voltage)
+    words, normal = np.empty(4 * ((n + 3) // 4), np.uint32), np.empty(n, np.float32)
+    draw(low // 4, step.frame, VOLTAGE, k.keys, words.view(np.uint64))
+    normals(words, normal, k.quantile, k.quantile_slope)
+    keep, take, vrms = np.float32(1 - step.noise_step), np.float32(step.noise_step), np.float32(step.noise_vrms)
+    for i in range(n):
+        s.voltage[i] = keep * s.voltage[i] + take * (vrms * normal[i])
 
 
 @compiled
@@ -272,168 +182,186 @@ def _high_pass(m, s, k, step):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def compose(m, s, k, step):  # type: ignore[no-untyped-def]
+def _compose(m, s, k, step):  # type: ignore[no-untyped-def]
     """What the change detector sees, where more than the photoreceptor makes it."""
-    if step.scidvs:
+    if len(s.highpass):
         _high_pass(m, s, k, step)
     for i in range(len(s.state)):
-        value = k.scidvs[1] * s.highpass[i] if step.scidvs else s.state[i]
-        value = value + s.voltage[i]
-        s.signal[i] = value - s.surround[i] if step.surround else value
+        s.signal[i] = k.scidvs[1] * s.highpass[i] if len(s.highpass) else s.state[i]
+    if len(s.voltage):
+        for i in range(len(s.state)):
+            s.signal[i] = s.signal[i] + s.voltage[i]
+    if len(s.surround):
+        for i in range(len(s.state)):
+            s.signal[i] = s.signal[i] - s.surround[i]
 
 
 @compiled
-def leak(m, s, k, step):  # type: ignore[no-untyped-def]
-    """Leak of the memorised brightness."""
-    normals(s.second[: len(s.base)], s.normal, k.quantile, k.quantile_slope)
-    dt, jitter, one = np.float32(step.leak), np.float32(step.jitter), np.float32(1)
+def _leak(m, s, words, dt, jitter):  # type: ignore[no-untyped-def]
+    """Leak of the memorised brightness, with `draws.jitter`."""
+    one, middle, digits = np.float32(1), np.float32(30), np.float32(DIGITS)
     for i in range(len(s.base)):
-        s.base[i] = s.base[i] - dt * (m.leak_hz[i] * (one - jitter * s.normal[i])) * m.on_step[i]
+        w = words[i]
+        pairs = np.uint32((w & np.uint32(0x0F0F)) + ((w >> np.uint32(4)) & np.uint32(0x0F0F)))
+        total = np.int32((pairs & np.uint32(0xFF)) + (pairs >> np.uint32(8)))
+        normal = (np.float32(total) - middle) * digits
+        s.base[i] = s.base[i] - dt * (m.leak_hz[i] * (one - jitter * normal)) * m.on_step[i]
 
 
 @compiled
-def count_events(m, s):  # type: ignore[no-untyped-def]
-    """Whole thresholds in signal - base: `difference` and, signed, `events`, exactly. 0 where they pass int32."""
-    for i in range(len(s.base)):
-        s.difference[i] = s.signal[i] - s.base[i]
+def _count(m, s, events):  # type: ignore[no-untyped-def]
+    """Whole thresholds in signal - base, signed, exactly. 0 where they pass int32, CLIP where they are out of all reason."""
+    zero, far, clip = m.on.dtype.type(0), m.on.dtype.type(2.0**31), m.on.dtype.type(CLIP)
     doubtful = np.int32(0)
-    for i in range(len(s.base)):
-        d = s.difference[i]
-        ratio = d / (m.on[i] if d >= 0 else m.off[i])
-        whole = np.int32(ratio) if abs(ratio) < 2.0**31 else np.int32(0)
-        s.events[i] = whole
-        doubtful |= np.int32(whole == ratio) & np.int32(whole != 0)
+    for i in range(len(events)):
+        on, off = m.on[i], m.off[i]
+        d = s.signal[i] - s.base[i]
+        ratio = d / (on if d >= zero else off)
+        ratio = ratio if abs(ratio) < far else zero
+        ratio = min(max(ratio, -clip), clip)
+        whole = np.int32(ratio)
+        events[i] = whole
+        doubtful = np.int32(doubtful | np.int32((m.on.dtype.type(whole) == ratio) & (whole != 0)))
     if doubtful:  # a quotient just below a whole number may have been rounded to it
-        for i in range(len(s.base)):
-            d = np.float64(s.difference[i])
+        for i in range(len(events)):
+            d = np.float64(s.signal[i] - s.base[i])
             threshold = np.float64(m.on[i] if d >= 0 else m.off[i])
-            if s.events[i] != 0 and s.events[i] == s.difference[i] / (m.on[i] if d >= 0 else m.off[i]):
-                s.events[i] = int(np.rint((d - np.fmod(d, threshold)) / threshold))
+            if events[i] != 0 and events[i] == (s.signal[i] - s.base[i]) / (m.on[i] if d >= 0 else m.off[i]):
+                events[i] = int(np.rint((d - np.fmod(d, threshold)) / threshold))
 
 
 @compiled
-def memorise_all(m, s):  # type: ignore[no-untyped-def]
+def _memorise(m, s, events):  # type: ignore[no-untyped-def]
     """Move the memorised brightness by the events."""
-    for i in range(len(s.base)):
-        count = np.float32(s.events[i])
-        s.base[i] = s.base[i] + count * (m.on_step[i] if count > 0 else m.off_step[i])
+    for i in range(len(events)):
+        on, off = m.on_step[i], m.off_step[i]
+        count = np.float32(events[i])
+        s.base[i] = s.base[i] + count * (on if count > np.float32(0) else off)
 
 
 @compiled
-def record(low, s, crossing, pixels, counts, before, after, n):  # type: ignore[no-untyped-def]
-    """Records of the pixels with events, from `n` on; returns the new `n`. Crossing times need the differences, too."""
-    size = len(s.events)
-    for block in range(0, size, BLOCK):
-        end = min(block + BLOCK, size)
-        some = np.int32(0)
-        for i in range(block, end):
-            some |= s.events[i]
-        if some:
-            for i in range(block, end):
-                pixels[n], counts[n] = low + i, s.events[i]
-                if crossing:
-                    before[n], after[n] = s.residue[i], s.difference[i]
-                n += s.events[i] != 0
-    return n
+def _pick(events, spare, records, n):  # type: ignore[no-untyped-def]
+    """Records of the pixels with an event or a flag, in order, from `n` on; returns the new `n`.
 
-
-@compiled
-def _largest(m):  # type: ignore[no-untyped-def]
-    return max(m.on_ratio.max(), m.off_ratio.max())
-
-
-@compiled
-def shot(low, m, s, step, ratio, codes, n):  # type: ignore[no-untyped-def]
-    """Shot-noise events, as 2 * pixel + polarity, from `n` on; returns the new `n`. Their pixels memorise the present.
-
-    `ratio` is the largest of the tile's `on_ratio` and `off_ratio`.
+    Both halves go at once, since each step waits for the one before it.
     """
-    size = len(s.base)
-    bound = np.uint32(min(step.shot * ratio, 0.5) * 2.0**32)  # no word in [bound, 2**32 - bound] can make an event
-    span = np.uint32(2**32 - 2 * np.int64(bound))
-    for block in range(0, size, BLOCK):
-        end = min(block + BLOCK, size)
-        some = np.uint32(0)
-        for i in range(block, end):
-            some |= np.uint32(np.uint32(s.first[i] - bound) > span)
-        if some == 0:
-            continue
-        for i in range(block, end):
-            if np.uint32(s.first[i] - bound) <= span:
-                continue
-            u = np.float64(s.first[i]) * 2.0**-32
-            rate = step.shot * ((0.25 - 1) * s.intensity[i] + 1)
-            on, off = u > 1 - rate * m.on_ratio[i], u < rate * m.off_ratio[i]
-            if on:
-                codes[n] = 2 * (low + i) + 1
-                n += 1
-            if off:
-                codes[n] = 2 * (low + i)
-                n += 1
-            if on or off:
-                s.base[i] = s.state[i]
-    return n
+    half = len(events) // 2
+    a, b = np.uint64(n), np.uint64(0)
+    for i in range(half):
+        v, w = events[i], events[i + half]
+        records[a], spare[b] = v, w
+        a += np.uint64((v >> np.int32(PLACE)) != 0)
+        b += np.uint64((w >> np.int32(PLACE)) != 0)
+    for i in range(b):
+        records[a + np.uint64(i)] = spare[i]
+    a += b
+    for i in range(2 * half, len(events)):
+        records[a] = events[i]
+        a += np.uint64((events[i] >> np.int32(PLACE)) != 0)
+    return np.int64(a)
 
 
 @compiled
-def _detect(low, m, s, k, step, composed, pixels, counts, before, after, n):  # type: ignore[no-untyped-def]
-    if composed:
-        compose(m, s, k, step)
-    if step.leak:
-        leak(m, s, k, step)
-    count_events(m, s)
-    return record(low, s, step.crossing > 0, pixels, counts, before, after, n)
+def _flag(words, bound, events):  # type: ignore[no-untyped-def]
+    """Flag the pixels whose coarse random number lies within `bound` of either end."""
+    low, span = np.uint32(bound << 16), np.uint32((2**16 - 2 * bound) << 16)
+    for i in range(len(events)):
+        events[i] |= FLAG if np.uint32(words[i] - low) >= span else np.int32(0)
 
 
 @compiled
-def settle_pixels(a, b, frame, surround, m, s, k):  # type: ignore[no-untyped-def]
-    """The first frame."""
-    _, tile = _tile(m, s, a, b)
-    settle(frame[a:b], tile, k, surround)
+def _shoot(low, frame, m, s, k, step, words, wait, records, first, n, codes, c):  # type: ignore[no-untyped-def]
+    """Shot-noise events of the flagged records [first, n), as 2 * pixel + polarity, from `c` on; takes their flags away.
+
+    Where pixels do not wait, those with noise memorise the present. Returns the new `n` and `c`.
+    """
+    block = np.empty(2, np.uint64)
+    fine = block.view(np.uint32)
+    kept = first
+    for q in range(first, n):
+        v = records[q]
+        if v & FLAG:
+            i = v & (FLAG - 1)
+            rate = step.shot * ((0.25 - 1) * ((np.float64(frame[i]) + 20.0) / 275.0) + 1)
+            on, off = 1 - rate * m.on_ratio[i], rate * m.off_ratio[i]
+            coarse = words[i] & np.uint32(0xFFFF0000)
+            if np.float64(coarse) * 2.0**-32 < off or np.float64(coarse + 2.0**16) * 2.0**-32 > on:
+                draw((low + i) // 4, step.frame, FINE, k.keys, block)
+                u = np.float64(np.uint32(coarse | (fine[(low + i) % 4] >> np.uint32(16)))) * 2.0**-32
+                if u > on:
+                    codes[c] = 2 * (low + i) + 1
+                    c += 1
+                if u < off:
+                    codes[c] = 2 * (low + i)
+                    c += 1
+                if (u > on or u < off) and not wait:
+                    s.base[i] = s.state[i]
+            v ^= FLAG
+        records[kept] = v
+        kept += (v >> PLACE) != 0
+    return kept, c
 
 
 @compiled
-def receive_pixels(a, b, frame, row, m, s, k):  # type: ignore[no-untyped-def]
-    """The photoreceptors' part of a frame, where pixels wait for each other before they make events."""
-    step = _step(row)
+def _tally(records):  # type: ignore[no-untyped-def]
+    """Number of events of the records, and the largest of one."""
+    total, most = np.int32(0), np.int32(0)
+    for i in range(len(records)):
+        count = np.int32(abs(records[i] >> SHIFT))
+        total = np.int32(total + count)
+        most = max(most, count)
+    return total, most
+
+
+@compiled
+def run_pixels(a, b, frames, steps, filters, part, wait, m, s, k, records, before, after, codes, marks):  # type: ignore[no-untyped-def]
+    """Several frames of the pixels [a, b): a tile goes through all of them at once.
+
+    `part` 1: the photoreceptors alone, 2: the rest, 3: both. Where the frame's other pixels decide what passes, `wait` leaves
+    memorising to those who know. `marks` [tiles, T, 6] says, for each tile and frame, where its records begin and end, where its
+    shot-noise events do, its number of events, and the largest number in one pixel.
+    """
+    events, spare, words = np.empty(TILE, np.int32), np.empty(TILE, np.int32), np.empty(TILE, np.uint32)
+    difference = np.empty(TILE if len(s.residue) else 0, np.float64)
+    n, c = np.int64(a * len(steps)), np.int64(2 * a * len(steps))
     for low in range(a, b, TILE):
         high = min(low + TILE, b)
-        _, tile = _tile(m, s, low, high)
-        receive(low, frame[low:high], tile, k, step)
-
-
-@compiled
-def detect_pixels(a, b, row, m, s, k, composed, pixels, counts, before, after, ends):  # type: ignore[no-untyped-def]
-    """The change detectors' part of a frame (T = 1), up to the records."""
-    step = _step(row)
-    for low in range(a, b, TILE):
-        maps, tile = _tile(m, s, low, min(low + TILE, b))
-        n = _detect(low, maps, tile, k, step, composed, pixels, counts, before, after, low)
-        ends[low // TILE, 0, 0], ends[low // TILE, 0, 1] = n, 2 * low
-
-
-@compiled
-def shot_pixels(a, b, row, m, s, codes, ends):  # type: ignore[no-untyped-def]
-    """The shot noise of a frame (T = 1)."""
-    step = _step(row)
-    for low in range(a, b, TILE):
-        maps, tile = _tile(m, s, low, min(low + TILE, b))
-        ends[low // TILE, 0, 1] = shot(low, maps, tile, step, _largest(maps), codes, 2 * low)
-
-
-@compiled
-def run_pixels(a, b, frames, rows, m, s, k, composed, pixels, counts, before, after, codes, ends):  # type: ignore[no-untyped-def]
-    """Several frames of the pixels [a, b), where no pixel depends on another: a tile goes through all of them at once."""
-    length = len(rows)
-    for low in range(a, b, TILE):
-        high = min(low + TILE, b)
+        size = high - low
         maps, tile = _tile(m, s, low, high)
-        n, c, ratio = low * length, 2 * low * length, _largest(maps)
-        for f in range(length):
-            step = _step(rows[f])
-            receive(low, frames[f, low:high], tile, k, step)
-            n = _detect(low, maps, tile, k, step, composed, pixels, counts, before, after, n)
-            memorise_all(maps, tile)
+        ratio = max(maps.on_ratio.max(), maps.off_ratio.max())
+        for f in range(len(steps)):
+            step, frame, event = steps[f], frames[f, low:high], events[:size]
+            if part & 1:
+                for i in range(len(tile.residue)):
+                    tile.residue[i] = tile.signal[i] - tile.base[i]
+                _receive(frame, tile, k, step.low_pass, filters[step.filter])  # type: ignore[no-untyped-call]
+                if step.noise_vrms:
+                    _add_noise(low, tile, k, step)
+            if part == 1:
+                continue
+            if len(tile.voltage) or len(tile.highpass) or len(tile.surround):
+                _compose(maps, tile, k, step)
+            if step.leak or step.shot:
+                draw(low // 4, step.frame, FRAME, k.keys, words[: 4 * ((size + 3) // 4)].view(np.uint64))
+            if step.leak:
+                _leak(maps, tile, words, step.leak, step.jitter)
+            _count(maps, tile, event)
+            for i in range(len(tile.residue)):
+                difference[i] = tile.signal[i] - tile.base[i]
+            if not wait:
+                _memorise(maps, tile, event)
+            for i in range(size):
+                event[i] = np.int32(np.int32(event[i] << SHIFT) | np.int32(i))
             if step.shot:
-                c = shot(low, maps, tile, step, ratio, codes, c)
-            ends[low // TILE, f, 0], ends[low // TILE, f, 1] = n, c
+                bound = min(int(step.shot * ratio * 2.0**16) + 1, 2**15)
+                _flag(words, bound, event)
+            first, noise = n, c
+            n = _pick(event, spare, records, n)
+            if step.shot:
+                n, c = _shoot(low, frame, maps, tile, k, step, words, wait, records, first, n, codes, c)
+            for q in range(first, n if len(tile.residue) else first):
+                i = records[q] & (FLAG - 1)
+                before[q], after[q] = tile.residue[i], difference[i]
+            total, most = _tally(records[first:n])
+            mark = marks[low // TILE, f]
+            mark[0], mark[1], mark[2], mark[3], mark[4], mark[5] = first, n, noise, c, total, most

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeva.simulate.draws import frame_words, normal, uniform
+from spikeva.simulate import draws
 from spikeva.simulate.exact import sinh
 from spikeva.simulate.luma import lin_log, relative_intensity
 from spikeva.simulate.noise import filter_step, photoreceptor_vrms
@@ -49,10 +49,8 @@ class ReferenceEngine:
         before = self.signal - self.base  # what was left of the last frame's difference
 
         self.state = self._low_pass(log, luma, dt)
-        words = frame_words(s.seed, self.frame, luma.size)
-        noise = words[0].reshape(luma.shape)
-        self.signal = self._signal(noise, dt)
-        self._leak(words[1].reshape(luma.shape), dt)
+        self.signal = self._signal(dt)
+        self._leak(dt)
 
         difference = self.signal - self.base
         on, off = _count(difference, s.on), _count(-difference, s.off)
@@ -62,7 +60,7 @@ class ReferenceEngine:
             events, on, off = self._slots(on, off, time)
         self.base = self.base + on.astype(np.float32) * s.on_step
         self.base = self.base - off.astype(np.float32) * s.off_step
-        return join([events, self._shot(noise, luma, dt, time)])
+        return join([events, self._shot(luma, dt, time)])
 
     def _start(self, log: Map) -> None:
         s = self.sensor
@@ -82,13 +80,17 @@ class ReferenceEngine:
         eps = np.minimum(relative_intensity(luma) * (dt / (1 / (math.pi * 2 * cutoff))), 1)
         return (1 - eps) * self.state + eps * log
 
-    def _signal(self, words: Map, dt: float) -> Map:
+    def _words(self, purpose: int) -> Map:
+        shape = self.sensor.on.shape
+        return draws.words(self.sensor.seed, self.frame, purpose, shape[0] * shape[1]).reshape(shape)
+
+    def _signal(self, dt: float) -> Map:
         """What the change detector sees: photoreceptor, its noise, less the surround."""
         pixel = self.sensor.pixel
         signal = self.state
         if pixel.photoreceptor_noise:
             eps = filter_step(pixel, dt)
-            new = np.float32(photoreceptor_vrms(pixel, dt)) * normal(words)
+            new = np.float32(photoreceptor_vrms(pixel, dt)) * draws.normal(self._words(draws.VOLTAGE))
             self.voltage = np.float32(1 - eps) * self.voltage + np.float32(eps) * new
         if pixel.cs_lambda_pixels:
             self.surround = diffuse(self.surround, self.state, *diffusion_steps(pixel, dt))
@@ -111,10 +113,11 @@ class ReferenceEngine:
         self.previous = self.state
         return dtype.type(SCIDVS_GAIN) * self.highpass
 
-    def _leak(self, words: Map, dt: float) -> None:
+    def _leak(self, dt: float) -> None:
         s = self.sensor
         if s.pixel.leak_rate_hz > 0:
-            rate = s.leak_hz * (np.float32(1) - np.float32(s.pixel.leak_jitter_fraction) * normal(words))
+            jitter = draws.jitter(self._words(draws.FRAME))
+            rate = s.leak_hz * (np.float32(1) - np.float32(s.pixel.leak_jitter_fraction) * jitter)
             self.base = self.base - np.float32(dt) * rate * s.on_step
 
     def _slots(self, on: Map, off: Map, time: float) -> tuple[Columns, Map, Map]:
@@ -136,6 +139,7 @@ class ReferenceEngine:
     def _spread(self, before: Map, after: Map, on: Map, off: Map, time: float) -> tuple[Columns, Map, Map]:
         """Events where the difference, taken as linear from `before` to `after`, crosses a multiple of the threshold."""
         s, dt = self.sensor, time - self.time
+        check_slots(max(int(on.max()), int(off.max())), time)
         passed_on, passed_off = np.zeros_like(on), np.zeros_like(off)
         keys = []
         for count, passed, sign, threshold in ((on, passed_on, 1.0, s.on), (off, passed_off, -1.0, s.off)):
@@ -153,13 +157,13 @@ class ReferenceEngine:
         t_us, y, x, p = np.array(sorted(keys), np.int64).reshape(-1, 4).T
         return (t_us.copy(), x.astype(np.uint16), y.astype(np.uint16), p.astype(np.uint8)), passed_on, passed_off
 
-    def _shot(self, words: Map, luma: Map, dt: float, time: float) -> Columns:
+    def _shot(self, luma: Map, dt: float, time: float) -> Columns:
         """Independent noise events at the end of the frame; their pixels forget what they had memorised."""
         s = self.sensor
         if s.pixel.photoreceptor_noise or s.pixel.shot_noise_rate_hz == 0:
             return join([])
         rate = (s.pixel.shot_noise_rate_hz / 2 * dt) * ((0.25 - 1) * relative_intensity(luma) + 1)
-        u = uniform(words)
+        u = draws.uniform(self._words(draws.FRAME), self._words(draws.FINE))
         on, off = u > 1 - rate * s.on_ratio, u < rate * s.off_ratio
         self.base = np.where(on | off, self.state, self.base)
         end = np.float32(time) if s.timing == "v2e" else np.float64(time)

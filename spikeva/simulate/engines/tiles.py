@@ -1,0 +1,149 @@
+"""What the compiled code works on: the pixels' maps, state and tables, and the parameters of each frame."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from spikeva.simulate import draws, exact, luma
+from spikeva.simulate.noise import filter_step, photoreceptor_vrms
+from spikeva.simulate.sensor import SCIDVS_EFOLD, SCIDVS_GAIN, Sensor
+
+TILE = 2048  # pixels that go through a chunk's frames together; a multiple of 8
+PLACE = 11  # bits of a pixel's place in its tile
+Vector = NDArray[Any]
+
+
+def compiled(function: Any) -> Any:
+    """`function` compiled without the interpreter's lock, once for all processes.
+
+    numba's cache of a function follows changes of its own file only: what compiled functions call stands in their file.
+    """
+    return njit(cache=True, nogil=True, error_model="numpy")(function)
+
+
+class Maps(NamedTuple):
+    """What is fixed for the clip, flat [n] (see `Sensor`)."""
+
+    on: Vector
+    off: Vector
+    on_step: Vector
+    off_step: Vector
+    on_ratio: Vector
+    off_ratio: Vector
+    leak_hz: Vector
+    decay_hz: Vector
+
+
+class Tables(NamedTuple):
+    """Look-up tables."""
+
+    scidvs: Vector  # efold and gain, in the state's precision
+    keys: Vector  # [10, 2] uint64, Philox's key schedule
+    quantile: Vector
+    quantile_slope: Vector
+    byte_log: Vector
+    inverse: Vector
+    log_cell: Vector
+    power: Vector
+
+
+class State(NamedTuple):
+    """What the pixels remember, flat [n]; of size 0 where the pixel's type has no use for it."""
+
+    state: Vector  # photoreceptor, in the state's precision
+    signal: Vector  # what the change detector sees; `state` itself where nothing is added
+    base: Vector  # memorised brightness
+    residue: Vector  # signal - base at the end of the last frame
+    surround: Vector
+    highpass: Vector
+    previous: Vector
+    last: Vector  # time of the last event, s
+    voltage: Vector  # photoreceptor noise, float32
+
+
+STEP = np.dtype(
+    [
+        ("frame", np.int64),
+        ("start", np.float64),  # s since the clip's first frame
+        ("stop", np.float64),
+        ("filter", np.int64),  # which of the low-pass's tables
+        ("low_pass", np.float64),  # dt / tau; 0 switches this mechanism off, and so below
+        ("leak", np.float32),  # dt
+        ("jitter", np.float32),
+        ("shot", np.float64),  # rate / 2 * dt
+        ("noise_step", np.float64),
+        ("noise_vrms", np.float64),
+    ]
+)
+"""Parameters of one frame."""
+
+
+def frame_steps(pixel: Any, frame: int, before: float, seconds: Sequence[float]) -> tuple[Vector, Vector]:
+    """STEP of the frames at `seconds`, the first one being number `frame` and `before` the time before it; and the filters.
+
+    A filter [2, 256] holds, for each byte of luma, what the low-pass keeps of the state and what it adds to it.
+    """
+    steps = np.zeros(len(seconds), STEP)
+    filters: dict[float, int] = {}
+    for step, stop in zip(steps, seconds, strict=True):
+        dt = stop - before
+        step["frame"], step["start"], step["stop"] = frame, before, stop
+        if pixel.cutoff_hz > 0:
+            step["low_pass"] = dt / (1 / (math.pi * 2 * pixel.cutoff_hz))
+            step["filter"] = filters.setdefault(float(step["low_pass"]), len(filters))
+        if pixel.leak_rate_hz > 0:
+            step["leak"], step["jitter"] = dt, pixel.leak_jitter_fraction
+        if pixel.photoreceptor_noise:
+            step["noise_step"], step["noise_vrms"] = filter_step(pixel, dt), photoreceptor_vrms(pixel, dt)
+        else:
+            step["shot"] = pixel.shot_noise_rate_hz / 2 * dt
+        frame, before = frame + 1, stop
+    take = np.minimum(luma.INTENSITY_OF_BYTE * np.array([*filters]).reshape(-1, 1), 1.0)
+    return steps, np.stack([1 - take, take * luma.LIN_LOG_OF_BYTE], axis=1)
+
+
+def make_maps(sensor: Sensor) -> Maps:
+    """The sensor's maps, flat."""
+    return Maps(*(getattr(sensor, name).ravel() for name in Maps._fields))
+
+
+def make_tables(sensor: Sensor) -> Tables:
+    """Tables for the sensor's precision and seed."""
+    quantile, slope = draws.quantiles()
+    return Tables(
+        scidvs=np.array([SCIDVS_EFOLD, SCIDVS_GAIN], sensor.dtype),
+        keys=np.array(draws.key_schedule(sensor.seed), np.uint64),
+        quantile=quantile,
+        quantile_slope=slope,
+        byte_log=luma.LIN_LOG_OF_BYTE,
+        inverse=exact.INVERSE,
+        log_cell=exact.LOG_CELL,
+        power=exact.POWER,
+    )
+
+
+def make_state(sensor: Sensor) -> State:
+    """Room for the pixels' state."""
+    pixel = sensor.pixel
+    surround = pixel.cs_lambda_pixels is not None
+
+    def room(needed: bool = True, dtype: Any = sensor.dtype) -> Vector:
+        return np.zeros(sensor.on.size if needed else 0, dtype)
+
+    state, last = room(), room(pixel.refractory_period_s > 0, np.float64)
+    last[:] = -float(sensor.refractory)
+    return State(
+        state=state,
+        signal=room() if pixel.photoreceptor_noise or pixel.scidvs or surround else state,
+        base=room(),
+        residue=room(sensor.timing == "crossing"),
+        surround=room(surround),
+        highpass=room(pixel.scidvs),
+        previous=room(pixel.scidvs),
+        last=last,
+        voltage=room(pixel.photoreceptor_noise, np.float32),
+    )
