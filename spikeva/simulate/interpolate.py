@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spikeva.errors import UserError
 from spikeva.registry import did_you_mean
+from spikeva.simulate.warp import between, spline
 
 METHODS = ("none", "linear", "flow", "v2e-slomo")
 MOST = 64  # sub-frames a frame: beyond 64 pixels a frame no estimate of motion is right
@@ -29,9 +30,9 @@ def check_method(method: str, subframes: int | None) -> None:
 def interpolate(frames: Iterable[Timed], method: str = "flow", subframes: int | None = None) -> Iterator[Timed]:
     """The (luma [H, W], time) of `frames` with sub-frames between them, as float32; `none` passes them as they are.
 
-    `linear` blends, `flow` warps both neighbours along the optical flow (OpenCV's DIS) and blends what agrees. `subframes` steps
-    an interval; None takes as many as keep every pixel's motion below one pixel a step, as v2e does. Two frames are held at a time
-    ("v2e-slomo" holds all: see `slomo.interpolate`).
+    `linear` blends, `flow` moves both neighbours along the optical flow (OpenCV's DIS), accelerated as the frame before tells, and
+    blends what agrees. `subframes` steps an interval; None takes as many as keep every pixel's motion below one pixel a step, as
+    v2e does. Two frames are held at a time ("v2e-slomo" holds all: see `slomo.interpolate`).
     """
     check_method(method, subframes)
     if method == "none":
@@ -43,27 +44,27 @@ def interpolate(frames: Iterable[Timed], method: str = "flow", subframes: int | 
         yield from slomo(frames, subframes)
         return
     flow = _Flow()
+    moves = method == "flow"
     previous: Timed | None = None
+    pair: Pair | None = None
     for frame, time in frames:
         picture = frame.astype(np.float32)
         if previous is not None:
             first, start = previous
-            pair = Pair(first, picture, flow) if method == "flow" or subframes is None else None
+            if moves or subframes is None:
+                pair = Pair(first, picture, flow, pair)
             steps = subframes or (pair.steps() if pair else 1)
             for k in range(1, steps):
                 part = k / steps
-                between = (
-                    pair.at(part)
-                    if pair is not None and method == "flow"
-                    else (1 - np.float32(part)) * first + np.float32(part) * picture
-                )
+                blend = np.float32(part)
+                between = pair.at(part) if moves and pair else (1 - blend) * first + blend * picture
                 yield between, start + part * (time - start)
         yield picture, time
         previous = picture, time
 
 
 class _Flow:
-    """Dense optical flow: DIS (Kroeger et al. 2016), OpenCV's ultrafast preset, without its colour weights."""
+    """Dense optical flow: DIS (Kroeger et al. 2016), OpenCV's ultrafast preset down to the scale at which a picture has 112 pixels."""
 
     def __init__(self) -> None:
         import cv2
@@ -71,58 +72,72 @@ class _Flow:
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
 
     def __call__(self, first: Picture, second: Picture) -> Picture:
-        """Motion [H, W, 2] (x, y) in pixels of every pixel of `first`."""
+        """Motion [H, W, 2] (x, y) in pixels of every pixel of `first` (uint8)."""
+        self._dis.setFinestScale(max(0, round(math.log2(min(first.shape) / 112))))
         flow: Picture = self._dis.calc(first, second, None)
         return flow
 
 
 class Pair:
-    """Two neighbouring frames and the motion between them."""
+    """Two neighbouring frames and the motion between them. With the pair `before` it, motion accelerates; frames to come are not
+    looked at, so that a sub-frame never knows more than the frame that ends its interval.
+    """
 
-    def __init__(self, first: Picture, second: Picture, flow: _Flow) -> None:
-        import cv2
-
-        self.cv2 = cv2
+    def __init__(self, first: Picture, second: Picture, flow: _Flow, before: "Pair | None" = None) -> None:
         self.first, self.second = first, second
+        self.first_spline: Picture = before.second_spline if before else spline(first)
+        self.second_spline: Picture = spline(second)
         a, b = (np.rint(v).astype(np.uint8) for v in (first, second))
-        if np.array_equal(a, b) or min(a.shape) < 12:  # DIS needs a patch's room
-            self.forward = self.backward = np.zeros((*a.shape, 2), np.float32)
-        else:
-            self.forward, self.backward = flow(a, b), flow(b, a)
-        rows, columns = np.indices(first.shape, np.float32)
-        self.grid = np.stack([columns, rows], axis=2)
-        self.forward_error = self._disagreement(self.forward, self.backward)
-        self.backward_error = self._disagreement(self.backward, self.forward)
+        self.moves = min(a.shape) >= 12 and not np.array_equal(a, b)  # DIS needs a patch's room
+        still = np.zeros((*a.shape, 2), np.float32)
+        self.forward: Picture = flow(a, b) if self.moves else still
+        self.backward: Picture = flow(b, a) if self.moves else still
+        bend = _acceleration(self.forward, before.backward if before else -self.forward)
+        # A frame weighs less where the flows there and back disagree: it shows what the other one hides.
+        self.weights = [
+            1 / (1 + _disagreement(*f)) for f in ((self.forward, self.backward), (self.backward, self.forward))
+        ]
+        layers = [*np.moveaxis(np.concatenate([self.forward, self.backward, bend], axis=2), 2, 0), *self.weights]
+        self.motion = np.stack(layers, axis=1)
 
     def steps(self) -> int:
-        """Number of steps that keeps the motion of each below one pixel."""
-        most = max(float(np.linalg.norm(f, axis=2).max()) for f in (self.forward, self.backward))
+        """Number of steps that keeps the motion of each below one pixel, where the flows agree within a pixel."""
+        flows = (self.forward, self.backward)
+        most = max(
+            float((np.linalg.norm(f, axis=2) * (w >= 0.5)).max()) for f, w in zip(flows, self.weights, strict=True)
+        )
         return min(MOST, max(1, math.ceil(most)))
 
     def at(self, part: float) -> Picture:
-        """The picture [H, W] float32 at `part` (0..1) of the way.
+        """The picture [H, W] float32 at `part` (0..1) of the way."""
+        if not self.moves:
+            return (1 - np.float32(part)) * self.first + np.float32(part) * self.second
+        picture: Picture = between(self.first_spline, self.second_spline, self.motion, part)
+        return picture
 
-        The flow from there to both frames is combined from both flows (Jiang et al. 2018, "Super SloMo", equation 4). Each frame
-        weighs by its nearness in time and by how well the two flows agree.
-        """
-        a = np.float32(part)
-        to_first = a * a * self.backward - (1 - a) * a * self.forward
-        to_second = (1 - a) * (1 - a) * self.forward - a * (1 - a) * self.backward
-        from_first, from_second = self._warp(self.first, to_first), self._warp(self.second, to_second)
-        near = (1 - a) / (1 + self.forward_error)
-        far = a / (1 + self.backward_error)
-        blended: Picture = (near * from_first + far * from_second) / (near + far)
-        return np.clip(blended, 0, 255)
 
-    def _warp(self, picture: Picture, flow: Picture) -> Picture:
-        cv2 = self.cv2
-        warped: Picture = cv2.remap(picture, self.grid + flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        return warped
+def _acceleration(forward: Picture, backward: Picture) -> Picture:
+    """[H, W, 2] pixels a frame squared, of a pixel that goes `forward` to the next frame and `backward` to the last one.
 
-    def _disagreement(self, there: Picture, back: Picture) -> Picture:
-        """Pixels between a pixel and where it comes to going there and back: large where one frame hides it."""
-        returned = self.cv2.remap(
-            back, self.grid + there, None, self.cv2.INTER_LINEAR, borderMode=self.cv2.BORDER_REPLICATE
-        )
-        distance: Picture = np.linalg.norm(there + returned, axis=2)
-        return distance
+    At most twice the way forward: more would turn the motion round between two frames, as only a wrong flow or a cut does.
+    """
+    bend = forward + backward
+    way, size = (np.linalg.norm(v, axis=2, keepdims=True) for v in (forward, bend))
+    bend *= np.minimum(1, 2 * way / np.maximum(size, 1e-6))
+    return bend
+
+
+def _disagreement(there: Picture, back: Picture) -> Picture:
+    """Pixels between a pixel and where it comes to going there and back: large where one frame hides it."""
+    import cv2
+
+    rows, columns = np.indices(there.shape[:2], np.float32)
+    returned = cv2.remap(
+        back,
+        np.stack([columns, rows], axis=2) + there,
+        None,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    distance: Picture = np.linalg.norm(there + returned, axis=2)
+    return distance
