@@ -119,7 +119,7 @@ def _compare(clips: int, seconds: float, size: int, samples: int, nuisance: floa
             guessed = render(*args)[: len(whole)]
         still = _Flow()
         pairs = [Pair(a, b, still) for a, b in itertools.pairwise(frames)]
-        moves.append(max(float((np.linalg.norm(p.forward, axis=2) * (p.weights[0] >= 0.5)).max()) for p in pairs))
+        moves.append(max(p.longest for p in pairs))
         numbers.append(len(truth))
 
         for method, steps, timing in METHODS:

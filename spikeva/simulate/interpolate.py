@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikeva.errors import UserError
 from spikeva.registry import did_you_mean
-from spikeva.simulate.warp import between, spline
+from spikeva.simulate.warp import between, motion_layers, spline
 
 METHODS = ("none", "linear", "flow", "v2e-slomo")
 MOST = 64  # sub-frames a frame: beyond 64 pixels a frame no estimate of motion is right
@@ -90,23 +90,13 @@ class Pair:
         a, b = (np.rint(v).astype(np.uint8) for v in (first, second))
         self.moves = min(a.shape) >= 12 and not np.array_equal(a, b)  # DIS needs a patch's room
         still = np.zeros((*a.shape, 2), np.float32)
-        self.forward: Picture = flow(a, b) if self.moves else still
+        forward: Picture = flow(a, b) if self.moves else still
         self.backward: Picture = flow(b, a) if self.moves else still
-        bend = _acceleration(self.forward, before.backward if before else -self.forward)
-        # A frame weighs less where the flows there and back disagree: it shows what the other one hides.
-        self.weights = [
-            1 / (1 + _disagreement(*f)) for f in ((self.forward, self.backward), (self.backward, self.forward))
-        ]
-        layers = [*np.moveaxis(np.concatenate([self.forward, self.backward, bend], axis=2), 2, 0), *self.weights]
-        self.motion = np.stack(layers, axis=1)
+        self.motion, self.longest = motion_layers(forward, self.backward, before.backward if before else -forward)
 
     def steps(self) -> int:
         """Number of steps that keeps the motion of each below one pixel, where the flows agree within a pixel."""
-        flows = (self.forward, self.backward)
-        most = max(
-            float((np.linalg.norm(f, axis=2) * (w >= 0.5)).max()) for f, w in zip(flows, self.weights, strict=True)
-        )
-        return min(MOST, max(1, math.ceil(most)))
+        return int(min(MOST, max(1, math.ceil(self.longest))))
 
     def at(self, part: float) -> Picture:
         """The picture [H, W] float32 at `part` (0..1) of the way."""
@@ -114,30 +104,3 @@ class Pair:
             return (1 - np.float32(part)) * self.first + np.float32(part) * self.second
         picture: Picture = between(self.first_spline, self.second_spline, self.motion, part)
         return picture
-
-
-def _acceleration(forward: Picture, backward: Picture) -> Picture:
-    """[H, W, 2] pixels a frame squared, of a pixel that goes `forward` to the next frame and `backward` to the last one.
-
-    At most twice the way forward: more would turn the motion round between two frames, as only a wrong flow or a cut does.
-    """
-    bend = forward + backward
-    way, size = (np.linalg.norm(v, axis=2, keepdims=True) for v in (forward, bend))
-    bend *= np.minimum(1, 2 * way / np.maximum(size, 1e-6))
-    return bend
-
-
-def _disagreement(there: Picture, back: Picture) -> Picture:
-    """Pixels between a pixel and where it comes to going there and back: large where one frame hides it."""
-    import cv2
-
-    rows, columns = np.indices(there.shape[:2], np.float32)
-    returned = cv2.remap(
-        back,
-        np.stack([columns, rows], axis=2) + there,
-        None,
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    distance: Picture = np.linalg.norm(there + returned, axis=2)
-    return distance

@@ -88,13 +88,61 @@ def _line(c0: Any, c1: Any, motion: Any, y: Any, part: Any, low: Any, places: An
         out[x] = min(max(first + places[4, x] * (second - first), np.float32(0.0)), np.float32(255.0))
 
 
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _disagreement(there: Any, back: Any, x: Any, y: Any) -> Any:
+    """Pixels between pixel (x, y) and where it comes to going there and back: large where one frame hides it."""
+    height, width = there.shape[0], there.shape[1]
+    dx, dy = there[y, x, 0], there[y, x, 1]
+    px = min(max(np.float32(x) + dx, np.float32(0.0)), np.float32(width - 1))
+    py = min(max(np.float32(y) + dy, np.float32(0.0)), np.float32(height - 1))
+    j, i = min(int(px), width - 2), min(int(py), height - 2)
+    u, v = px - np.float32(j), py - np.float32(i)
+    for c in range(2):
+        upper = back[i, j, c] + u * (back[i, j + 1, c] - back[i, j, c])
+        lower = back[i + 1, j, c] + u * (back[i + 1, j + 1, c] - back[i + 1, j, c])
+        if c:
+            dy += upper + v * (lower - upper)
+        else:
+            dx += upper + v * (lower - upper)
+    return np.sqrt(dx * dx + dy * dy)
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def motion_layers(forward: Picture, backward: Picture, before: Picture) -> tuple[Picture, float]:
+    """What `between` needs of the flows [H, W, 2] from the first frame to the second, back, and from the first to the one `before`;
+    and the longest way (pixels) of a pixel where the flows agree within a pixel.
+
+    Acceleration is at most twice the way: more would turn the motion round between two frames, as only a wrong flow or a cut does.
+    A frame weighs less where the flows there and back disagree.
+    """
+    height, width = forward.shape[0], forward.shape[1]
+    layers = np.empty((height, 8, width), np.float32)
+    one, longest = np.float32(1.0), np.float32(0.0)
+    for y in range(height):
+        for x in range(width):
+            fx, fy, bx, by = forward[y, x, 0], forward[y, x, 1], backward[y, x, 0], backward[y, x, 1]
+            ax, ay = fx + before[y, x, 0], fy + before[y, x, 1]
+            way, bend = fx * fx + fy * fy, ax * ax + ay * ay
+            most = np.sqrt(np.float32(4.0) * way / bend) if bend > np.float32(4.0) * way else one
+            near = one / (one + _disagreement(forward, backward, x, y))
+            far = one / (one + _disagreement(backward, forward, x, y))
+            if near >= np.float32(0.5):
+                longest = max(longest, way)
+            if far >= np.float32(0.5):
+                longest = max(longest, bx * bx + by * by)
+            row = layers[y]
+            row[0, x], row[1, x], row[2, x], row[3, x] = fx, fy, bx, by
+            row[4, x], row[5, x], row[6, x], row[7, x] = most * ax, most * ay, near, far
+    return layers, float(np.sqrt(longest))
+
+
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def between(first: Picture, second: Picture, motion: Picture, part: float) -> Picture:
     """The picture [H, W] float32 0..255 at `part` (0..1) of the way from one frame to the next.
 
     `first`, `second`: the frames' `spline`s. `motion` [H, 8, W], in pixels: to the second frame from the first (x, y), to the first
-    from the second, the acceleration (pixels a frame squared), and the two frames' weights. Motion at a pixel of the new picture is
-    the mean of both flows by nearness (Jiang et al. 2018, "Super SloMo", equation 4); acceleration bends the way between the frames
+    from the second, the acceleration (pixels a frame squared), and the two frames' weights (see `motion_layers`). Motion at a pixel
+    of the new picture is the mean of both flows by nearness (Jiang et al. 2018, "Super SloMo", equation 4); acceleration bends the way between the frames
     (Xu et al. 2019, "Quadratic video interpolation").
     """
     height, width = motion.shape[0], motion.shape[2]
