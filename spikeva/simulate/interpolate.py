@@ -1,7 +1,9 @@
 """Sub-frames between video frames, so that events get times finer than the frame interval."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 
 from spikeva.errors import UserError
 from spikeva.registry import did_you_mean
+from spikeva.simulate.engines.compiled import default_threads
 from spikeva.simulate.warp import between, motion_layers, spline
 
 METHODS = ("none", "linear", "flow", "v2e-slomo")
@@ -27,12 +30,15 @@ def check_method(method: str, subframes: int | None) -> None:
         raise UserError(f"subframes must be at least 1 (or None: as many as the motion needs), got {subframes}")
 
 
-def interpolate(frames: Iterable[Timed], method: str = "flow", subframes: int | None = None) -> Iterator[Timed]:
+def interpolate(
+    frames: Iterable[Timed], method: str = "flow", subframes: int | None = None, threads: int | None = None
+) -> Iterator[Timed]:
     """The (luma [H, W], time) of `frames` with sub-frames between them, as float32; `none` passes them as they are.
 
     `linear` blends, `flow` moves both neighbours along the optical flow (OpenCV's DIS), accelerated as the frame before tells, and
     blends what agrees. `subframes` steps an interval; None takes as many as keep every pixel's motion below one pixel a step, as
-    v2e does. Two frames are held at a time ("v2e-slomo" holds all: see `slomo.interpolate`).
+    v2e does. Two frames and what lies between them are held at a time ("v2e-slomo" holds all: see `slomo.interpolate`). `threads`
+    (default: all processors) share out an interval's sub-frames; the pictures do not depend on their number.
     """
     check_method(method, subframes)
     if method == "none":
@@ -43,8 +49,16 @@ def interpolate(frames: Iterable[Timed], method: str = "flow", subframes: int | 
 
         yield from slomo(frames, subframes)
         return
+    threads = threads or default_threads()
+    with ThreadPoolExecutor(threads) as pool:
+        yield from _interpolated(frames, method == "flow", subframes, pool.map if threads > 1 else map)
+
+
+def _interpolated(
+    frames: Iterable[Timed], moves: bool, subframes: int | None, each: Callable[..., Iterable[Picture]]
+) -> Iterator[Timed]:
+    """`interpolate` by `linear` or, where it `moves`, `flow`; `each` is a `map`."""
     flow = _Flow()
-    moves = method == "flow"
     previous: Timed | None = None
     pair: Pair | None = None
     for frame, time in frames:
@@ -54,13 +68,16 @@ def interpolate(frames: Iterable[Timed], method: str = "flow", subframes: int | 
             if moves or subframes is None:
                 pair = Pair(first, picture, flow, pair)
             steps = subframes or (pair.steps() if pair else 1)
-            for k in range(1, steps):
-                part = k / steps
-                blend = np.float32(part)
-                between = pair.at(part) if moves and pair else (1 - blend) * first + blend * picture
+            parts = [k / steps for k in range(1, steps)]
+            at = pair.at if moves and pair else partial(_blend, first, picture)
+            for part, between in zip(parts, each(at, parts), strict=True):
                 yield between, start + part * (time - start)
         yield picture, time
         previous = picture, time
+
+
+def _blend(first: Picture, second: Picture, part: float) -> Picture:
+    return (1 - np.float32(part)) * first + np.float32(part) * second
 
 
 class _Flow:
@@ -101,6 +118,6 @@ class Pair:
     def at(self, part: float) -> Picture:
         """The picture [H, W] float32 at `part` (0..1) of the way."""
         if not self.moves:
-            return (1 - np.float32(part)) * self.first + np.float32(part) * self.second
+            return _blend(self.first, self.second, part)
         picture: Picture = between(self.first_spline, self.second_spline, self.motion, part)
         return picture

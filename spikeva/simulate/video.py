@@ -1,7 +1,10 @@
 """Frames and their times from a video file, a folder of images or an .npz, one at a time."""
 
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from spikeva.errors import UserError
 from spikeva.simulate.frames import check_frames, check_times
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+AHEAD = 4  # images decoded before they are asked for
 TIMES = ("timestamps", "times", "t")
 
 
@@ -52,7 +56,20 @@ def _folder(
         raise UserError(f"{path}: no images ({', '.join(sorted(IMAGES))}) in this folder")
     if fps is None:
         raise UserError(f"{path}: a folder of images has no times; give the frame rate (--fps)")
-    return ((_image(p, size), i / fps) for i, p in enumerate(files)), len(files)
+    pictures = _ahead(partial(_image, size=size), files)
+    return ((picture, i / fps) for i, picture in enumerate(pictures)), len(files)
+
+
+def _ahead(decode: Callable[[Path], NDArray[Any]], files: list[Path]) -> Iterator[NDArray[Any]]:
+    """`decode` of each file in order, a few files ahead on a thread of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[Future[NDArray[Any]]] = deque()
+        for file in files:
+            waiting.append(pool.submit(decode, file))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _natural(path: Path) -> list[Any]:

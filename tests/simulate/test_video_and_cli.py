@@ -12,6 +12,7 @@ from spikeva.errors import UserError
 from spikeva.events import EventStream, read_events
 from spikeva.simulate import block_edge_excess, deblock, interpolate, simulate
 from spikeva.simulate.video import read_frames
+from spikeva.simulate.warp import between, motion_layers, spline
 
 
 def disc(x: float, y: float = 16.0, size: tuple[int, int] = (48, 32)) -> np.ndarray:
@@ -146,3 +147,60 @@ def test_deblocking_keeps_edges_and_flat_areas() -> None:
     step = np.full((16, 16), 50.0)
     step[:, 8:] = 54.0
     assert np.abs(np.diff(deblock(step)[4])).max() < 4.0
+
+
+def test_moving_spline_keeps_a_picture_sharp() -> None:
+    """A quarter of a pixel there and back gives the picture, where the values of its neighbours would blur it."""
+    picture = disc(20.0, 16.0).clip(0, 255)
+    still = np.zeros((*picture.shape, 2), np.float32)
+    shift = still + np.float32([0.5, -0.25])
+    layers, longest = motion_layers(shift, -shift, -shift)
+    assert longest == pytest.approx(np.hypot(0.5, 0.25))
+    truth = disc(20.25, 15.875)
+    halfway = between(spline(picture), spline(disc(20.5, 15.75)), layers, 0.5)
+    assert np.abs(halfway - truth).max() < 0.06
+    assert (
+        np.abs(between(spline(picture), spline(picture), motion_layers(still, still, still)[0], 0.3) - picture).max()
+        < 1e-3
+    )
+
+
+def test_flow_follows_motion_that_speeds_up() -> None:
+    """A disc that starts from rest: where straight motion would put it, it has not come to yet."""
+    places = [20.0 + 3.0 * t * t for t in (0.0, 1.0, 2.0)]
+    clip = [(disc(x), float(i)) for i, x in enumerate(places)]
+    sub = list(interpolate(clip, "flow", 2))[3]
+    assert sub[1] == 1.5
+    to_truth, to_straight = (
+        float(np.abs(sub[0] - disc(x)).mean()) for x in (20 + 3 * 1.5**2, (places[1] + places[2]) / 2)
+    )
+    assert to_truth < 0.5 * to_straight
+
+
+def test_a_sub_frame_knows_nothing_of_later_frames() -> None:
+    clip = [(disc(16.0 + 2 * i), float(i)) for i in range(5)]
+    begun = list(interpolate(clip[:3], "flow", 4))
+    for (a, s), (b, t) in zip(begun, list(interpolate(clip, "flow", 4))[: len(begun)], strict=True):
+        assert s == t
+        assert np.array_equal(a, b)
+
+
+def test_threads_do_not_change_pictures() -> None:
+    clip = [(disc(16.0 + 3 * i), float(i)) for i in range(3)]
+    one, three = (list(interpolate(clip, "flow", 6, threads=n)) for n in (1, 3))
+    assert [t for _, t in one] == [t for _, t in three]
+    assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(one, three, strict=True))
+
+
+def test_a_damaged_image_is_named_where_it_stands(tmp_path: Path, frames: np.ndarray) -> None:
+    """The images before it are read although decoding runs ahead."""
+    import cv2
+
+    for i, frame in enumerate(frames):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), frame)
+    (tmp_path / "3.png").write_bytes(b"no image")
+    images, count = read_frames(tmp_path, 25.0)
+    assert count == 6
+    assert [t for _, t in (next(images) for _ in range(3))] == [0.0, 0.04, 0.08]
+    with pytest.raises(UserError, match=r"3\.png: not a readable image"):
+        next(images)
