@@ -212,15 +212,17 @@ def ceiling(
     agreement: float = 1.0,
     seed: int = 0,
     n: int = 100_000,
+    shown_at: str | None = None,
 ) -> float:
     """The accuracy of a perfect readout when (v, a) carries Gaussian errors of `error_sd` (simulated, n draws).
 
-    Emotions equally often, shown at 60 to 100 % of their anchor's distance from the origin. `agreement` is the share of
-    recordings whose label is what was shown; the others are labelled with one of the remaining emotions (label noise).
+    Emotions equally often, shown at 60 to 100 % of their anchor's distance from the origin; `shown_at` names the anchors
+    where they truly lie, if others than those they are read by. `agreement` is the share of recordings whose label is what
+    was shown; the others are labelled with one of the remaining emotions (label noise).
     """
     if error_sd < 0 or not 0 <= agreement <= 1:
         raise UserError(f"error_sd must not be negative and agreement lie in [0, 1], not {error_sd} and {agreement}")
-    names, places = anchor_points(anchors)
+    names, places = anchor_points(shown_at or anchors)
     rng = np.random.default_rng([seed, 0xCE11])
     shown = rng.integers(0, len(names), n)
     va = places[shown] * rng.uniform(0.6, 1.0, (n, 1)) + rng.normal(0, error_sd, (n, 2))

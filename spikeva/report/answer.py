@@ -85,7 +85,7 @@ def sentences(run: Run, rows: Sequence[Row]) -> list[str]:
         _main(run, snn, ann),
         *_encoding(run, rows, snn),
         *_baselines(rows, snn, ann),
-        *_transfer(snn, ann),
+        *_transfer(rows, snn, ann),
         *_cost(snn, ann),
     ]
 
@@ -168,7 +168,7 @@ def _baselines(rows: Sequence[Row], snn: Row, ann: Row) -> list[str]:
     return out
 
 
-def _transfer(snn: Row, ann: Row) -> list[str]:
+def _transfer(rows: Sequence[Row], snn: Row, ann: Row) -> list[str]:
     ours, theirs = snn.transfer(), ann.transfer()
     if ours is None or theirs is None:
         return []
@@ -180,9 +180,19 @@ def _transfer(snn: Row, ann: Row) -> list[str]:
         for name, value in (("chance", chance), ("majority class", majority))
         if value
     )
+    best = {found["error_sd"]: found["accuracy"] for found in _ceilings(rows, str(to["dataset"]))}
+    if best:
+        told = " and ".join(f"{number(100 * share, 0)} % at an error of {error:g}" for error, share in best.items())
+        floor += f"; simulated ceiling of a flawless readout {told} in valence and arousal"
     return [
         f"Zero-shot emotion on {word}{to['dataset']}: SNN {score(ours, 0, 100)} %, ANN {score(theirs, 0, 100)} % ({floor})."
     ]
+
+
+def _ceilings(rows: Sequence[Row], dataset: str) -> list[dict[str, Any]]:
+    """What the study simulated of the best accuracy that anchors and labels allow, by rising error."""
+    found = [row.cells[0]["transfer"] for row in rows if row.kind == "baseline" and row.cells[0].get("transfer")]
+    return [f for f in found if f.get("error_sd") is not None and f["dataset"] == dataset]
 
 
 def _cost(snn: Row, ann: Row) -> list[str]:

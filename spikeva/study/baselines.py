@@ -1,4 +1,4 @@
-"""What stands beside every model: the training mean, shuffled labels, sheer event rate; chance and majority for the transfer."""
+"""What stands beside every model: the training mean, shuffled labels, sheer event rate; for the transfer chance, majority and ceiling."""
 
 from typing import Any
 
@@ -7,12 +7,16 @@ from numpy.typing import NDArray
 
 from spikeva.datasets import ClipSet
 from spikeva.evaluation import baselines as fitted
+from spikeva.evaluation import emotion
+from spikeva.events import EventClip
 from spikeva.study.cells import Cell
-from spikeva.study.config import Study
+from spikeva.study.config import StandIn, Study
 from spikeva.study.run_cell import Material, regression, zero_shot
 from spikeva.training.data import Windows
 
 Entry = dict[str, Any]
+ERRORS = (0.2, 0.3)  # sd of the error of valence and of arousal for which a ceiling is given (chosen here)
+POSED_AT = "face-like"  # the anchors at which the stand-in's faces pose
 BINS = 4  # time bins of the counts, so that a rate that changes can be seen to change
 
 
@@ -52,17 +56,49 @@ def _entry(study: Study, name: str, fold: int | None, material: Material) -> Ent
 
 
 def _transfer_baselines(study: Study, material: Material) -> list[Entry]:
-    """Chance, and always the most frequent emotion."""
+    """Chance, always the most frequent emotion, and what the closeness of the anchors and the labels' noise allow at best."""
     if material.transfer is None or study.transfer is None:
         return []
     emotions = [clip.emotion for clip in material.transfer]
     kinds = sorted({e for e in emotions if e is not None})
-    shares = {"chance": 1 / len(kinds), "majority": max(map(emotions.count, kinds)) / len(emotions)}
-    return [
-        _entry(study, name, None, material)
-        | {"dataset": study.transfer.dataset, "transfer": {"dataset": study.transfer.dataset, "accuracy": share}}
-        for name, share in shares.items()
+    scores: dict[str, Entry] = {
+        "chance": {"accuracy": 1 / len(kinds)},
+        "majority": {"accuracy": max(map(emotions.count, kinds)) / len(emotions)},
+        **_ceilings(study, agreement(material.transfer), isinstance(study.transfer, StandIn)),
+    }
+    of = {"dataset": study.transfer.dataset}
+    entries = [
+        _entry(study, name, None, material) | of | {"transfer": {**of, **found}} for name, found in scores.items()
     ]
+    for entry in entries:
+        entry["synthetic"] |= "error_sd" in entry["transfer"]  # a ceiling is simulated, whatever the data
+    return entries
+
+
+def _ceilings(study: Study, agreed: float, posed: bool) -> dict[str, Entry]:
+    """Simulated accuracy of readouts without a fault of their own, by name; `posed` faces lie at the stand-in's anchors."""
+    settings = study.evaluation
+    return {
+        f"ceiling (error {error:g})": {
+            "accuracy": emotion.ceiling(
+                settings.anchors, settings.method, error, agreed, study.seed, shown_at=POSED_AT if posed else None
+            ),
+            "error_sd": error,
+            "agreement": agreed,
+        }
+        for error in (*((0.0,) if agreed < 1 else ()), *ERRORS)
+    }
+
+
+def agreement(clips: ClipSet) -> float:
+    """Share of recordings whose reported emotion is the expected one, of those that tell both; 1 where none does."""
+    same = []
+    for clip in clips:
+        with EventClip(clip.path) as file:
+            told = [str(file.attributes.get(name, "")) for name in ("emotion_expected", "emotion_reported")]
+        if all(told):
+            same.append(told[0].lower() == told[1].lower())
+    return float(np.mean(same)) if same else 1.0
 
 
 class Counts:

@@ -185,13 +185,15 @@ def columns(rows: list[dict[str, str]], *names: str) -> NDArray[np.float64]:
 
 
 def regression(rows: list[dict[str, str]]) -> dict[str, Any]:
-    """Metrics of each axis over all frames, with the interval of the CCC over subjects."""
+    """Metrics of each axis over all frames, with the interval of the CCC over subjects, and their mean over clips."""
     subjects = [row["subject"] for row in rows]
+    clips = [f"{row['subject']}/{row['clip']}" for row in rows]
     result = {}
     for axis in AXES:
         y, p = columns(rows, axis, f"{axis}_pred")
         low, high = statistics.jackknife_interval("ccc", y, p, subjects)
-        result[axis] = {**metrics.regression(y, p), "ccc_ci95": [low, high]}
+        means = metrics.clip_mean(y, p, clips)
+        result[axis] = {**metrics.regression(y, p), "ccc_ci95": [low, high], "clip_mean": means}
     return result
 
 

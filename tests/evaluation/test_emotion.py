@@ -106,3 +106,8 @@ def test_ceiling_of_label_noise():
 def test_wrong_calls_say_what_is_allowed(call, message):
     with pytest.raises(UserError, match=message):
         call()
+
+
+def test_ceiling_of_faces_that_lie_elsewhere():
+    """Read by other anchors than those where they lie, even points without error are misread."""
+    assert ceiling("russell-mehrabian", error_sd=0, shown_at="face-like") < 0.9 < ceiling("face-like", error_sd=0)

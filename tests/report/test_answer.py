@@ -75,3 +75,9 @@ def test_many_encodings_are_counted_in_one_sentence(tmp_path: Path) -> None:
     assert len(counted) == 1
     assert "on valence" in counted[0]
     assert len(lines) < 7
+
+
+def test_the_transfer_stands_beside_its_ceiling(tmp_path: Path) -> None:
+    line = next(line for line in _sentences(write_run(tmp_path, gallery=0)) if line.startswith("Zero-shot"))
+    assert "chance 14 %" in line
+    assert "ceiling of a flawless readout 61 % at an error of 0.2 in valence and arousal" in line

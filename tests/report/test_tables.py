@@ -54,7 +54,7 @@ def test_without_predictions_there_is_no_interval(tmp_path: Path) -> None:
 def test_csv_holds_every_digit(run_dir: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(table_text(run_dir, form="csv"))))
     cells = json.loads((run_dir / "results.json").read_text())["cells"]
-    assert len(rows) == len(cells) + 5
+    assert len(rows) == len(cells) + 6
     for row, cell in zip(rows, cells, strict=False):
         assert float(row["valence_ccc"]) == cell["regression"]["valence"]["ccc"]
         assert float(row["arousal_ccc_low"]) == cell["regression"]["arousal"]["ccc_ci95"][0]
@@ -76,7 +76,17 @@ def test_terminal_table_shows_intervals_and_baselines(run_dir: Path) -> None:
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(terminal_table(json.loads((run_dir / "results.json").read_text()), run_dir))
     text = console.export_text()
-    for word in ("snn_convnet", "synthetic", "mean", "shuffled", "event rate only", "[0.76, 0.88]", "zero-shot"):
+    for word in (
+        "snn_convnet",
+        "synthetic",
+        "mean",
+        "shuffled",
+        "event rate only",
+        "[0.76, 0.88]",
+        "zero-shot",
+        "ceiling (error 0.2)",
+        "61 %",
+    ):
         assert word in text
 
 

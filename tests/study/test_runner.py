@@ -85,11 +85,14 @@ def test_every_file_is_there(undisturbed):
         ]
         for axis in ("valence", "arousal"):
             assert {"rmse", "pcc", "ccc", "sagr", "ccc_ci95"} <= set(cell["regression"][axis])
+            assert cell["regression"][axis]["clip_mean"]["clips"] == len({(r["subject"], r["clip"]) for r in rows})
         assert {"dataset", "accuracy", "balanced_accuracy", "chance", "confusion"} <= set(cell["transfer"])
         wanted = {"macs", "acs", "spike_rate", "energy_pj", "latency_ms", "peak_memory_bytes"}
         assert wanted <= set(cell["cost"])
         assert (cell["cost"]["spike_rate"] is None) == (cell["kind"] == "ann")
-    assert {b["model"] for b in results["baselines"]} == {"mean", "shuffled", "event rate only", "chance", "majority"}
+    floors = {"mean", "shuffled", "event rate only", "chance", "majority"}
+    ceilings = {"ceiling (error 0.2)", "ceiling (error 0.3)"}
+    assert {b["model"] for b in results["baselines"]} == floors | ceilings
     assert all({"a", "b", "metric", "difference", "ci95", "p", "unit"} <= set(c) for c in results["comparisons"])
     assert (out / "report.html").stat().st_size > 10_000
     assert list((out / "figures").glob("*.svg"))
