@@ -63,18 +63,18 @@ class CompiledEngine:
 
     def _chunk(self, frames: Vector, seconds: list[float]) -> Columns:
         """Events of a chunk of frames; of one where pixels wait for each other."""
-        steps, filters = frame_steps(self.sensor.pixel, self.frame, self.time, seconds)
+        steps = frame_steps(self.sensor.pixel, self.frame, self.time, seconds)
         marks = self.marks[:, : len(steps)]
         fixed = self.wait, self.maps, self.state, self.tables
         out = self.records, self.before, self.after, self.codes, marks
         if self.surround:
             s, shape = self.state, self.sensor.on.shape
-            self.pool.strips(kernels.run_pixels, frames, steps, filters, 1, *fixed, *out)
+            self.pool.strips(kernels.run_pixels, frames, steps, 1, *fixed, *out)
             how = diffusion_steps(self.sensor.pixel, seconds[0] - self.time)
             s.surround[:] = diffuse(s.surround.reshape(shape), s.state.reshape(shape), *how).ravel()
-            self.pool.strips(kernels.run_pixels, frames, steps, filters, 2, *fixed, *out)
+            self.pool.strips(kernels.run_pixels, frames, steps, 2, *fixed, *out)
         else:
-            self.pool.strips(kernels.run_pixels, frames, steps, filters, 3, *fixed, *out)
+            self.pool.strips(kernels.run_pixels, frames, steps, 3, *fixed, *out)
         self.frame, self.time = self.frame + len(steps), seconds[-1]
         signal, shots = marks[:, :, 4].sum(axis=0), (marks[:, :, 3] - marks[:, :, 2]).sum(axis=0)
         most = np.maximum(marks[:, :, 5].max(axis=0), 1).tolist()

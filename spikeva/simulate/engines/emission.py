@@ -7,7 +7,7 @@ import numpy as np
 
 from spikeva.simulate.engines.tiles import PLACE, TILE, compiled
 
-SHIFT = np.int32(PLACE + 1)
+SHIFT = np.int32(PLACE)
 SIGN, COUNT = np.uint64(32), np.uint64(33)
 
 

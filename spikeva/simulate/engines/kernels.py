@@ -4,23 +4,27 @@ A tile stays in the cache while all steps, and where possible all frames of a ch
 arrays that read all they may need before they choose, so that the compiler makes vector code of them; what only the few pixels
 with events need is done after these have been picked out. `s` is the tile's `State`, `m` its `Maps`, `k` the `Tables`.
 
-A record is one int32: signed number of events, flag of a candidate for shot noise, place in the tile.
+A record is one int32: the signed number of events and, in the lower PLACE bits, the place in the tile.
 """
 
 import math
+from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from numba import types
 from numba.extending import overload
 
 from spikeva.simulate.draws import BITS, DIGITS, FINE, FRAME, MAPS, VOLTAGE
-from spikeva.simulate.engines.tiles import PLACE, TILE, Maps, State, compiled
+from spikeva.simulate.engines.tiles import PLACE, TILE, Maps, State, Vector, compiled
 from spikeva.simulate.exact import CELLS, LN2, ROUND, SINH_LIMIT, STEP, STEPS
 from spikeva.simulate.luma import GRID, KNEE, SLOPE
 
-FLAG = np.int32(1 << PLACE)
-SHIFT = np.int32(PLACE + 1)
-CLIP = float((1 << (31 - SHIFT)) - 1)  # above `timing.MOST_SLOTS`
+SHIFT, WITHIN = np.int32(PLACE), np.int32(TILE - 1)
+MAIN = math.floor(2.0**48 / 275) * 2.0**-48
+REST = float(Fraction(1, 275) - Fraction(MAIN))
+"""1 / 275 in two parts: times 20..275 the first one is exact."""
+CLIP = float((1 << (31 - PLACE)) - 1)  # above `timing.MOST_SLOTS`
 
 
 @compiled
@@ -50,6 +54,35 @@ def _tile(m, s, a, b):  # type: ignore[no-untyped-def]
     return maps, state
 
 
+class Work(NamedTuple):
+    """Room for what a tile needs within a frame, [pixels] unless said."""
+
+    log: Vector  # brightness, float32
+    normal: Vector
+    leakage: Vector
+    difference: Vector  # signal - base, where crossing times are wanted
+    events: Vector
+    words: Vector  # random ones, up to a multiple of 4
+    flags: Vector  # bytes, up to a multiple of 8 (0 there)
+    room: Vector
+    places: Vector
+
+
+@compiled
+def _work(n, s):  # type: ignore[no-untyped-def]
+    return Work(
+        np.empty(n, np.float32),
+        np.empty(n, np.float32),
+        np.zeros(n, np.float32),
+        np.empty(n if len(s.residue) else 0, s.base.dtype),
+        np.empty(n, np.int32),
+        np.empty((n + 3) // 4 * 4, np.uint32),
+        np.zeros((n + 7) // 8 * 8, np.uint8),
+        np.empty((n + 7) // 8, np.int32),
+        np.empty(n + 8, np.int32),
+    )
+
+
 @compiled
 def draw(counter, frame, purpose, keys, out):  # type: ignore[no-untyped-def]
     """Philox4x32-10 (`draws.philox`) of the counters `counter`, `counter` + 1, ... into `out`, two uint64 a counter.
@@ -65,6 +98,18 @@ def draw(counter, frame, purpose, keys, out):  # type: ignore[no-untyped-def]
             c0, c1, c2, c3 = (q >> shift) ^ c1 ^ keys[r, 0], q & mask, (p >> shift) ^ c3 ^ keys[r, 1], p & mask
         out[2 * i] = c0 | (c1 << shift)
         out[2 * i + 1] = c2 | (c3 << shift)
+
+
+@compiled
+def _word(pixel, frame, purpose, keys):  # type: ignore[no-untyped-def]
+    """The word of one pixel (`draws.words`), uint64."""
+    mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    m0, m1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+    c0, c1, c2, c3 = np.uint64(pixel // 4), np.uint64(frame), np.uint64(purpose), np.uint64(0)
+    for r in range(10):
+        p, q = c0 * m0, c2 * m1
+        c0, c1, c2, c3 = (q >> shift) ^ c1 ^ keys[r, 0], q & mask, (p >> shift) ^ c3 ^ keys[r, 1], p & mask
+    return (c0 if pixel % 2 == 0 else c1) if pixel % 4 < 2 else (c2 if pixel % 2 == 0 else c3)
 
 
 @compiled
@@ -92,55 +137,66 @@ def draw_maps(a, b, keys, table, slope, out):  # type: ignore[no-untyped-def]
             normals(words[j::4][: high - low].copy(), out[j, low:high], table, slope)
 
 
-def _receive(frame, s, k, low_pass, filter_of_byte):  # type: ignore[no-untyped-def]
+def _receive(frame, s, k, w, low_pass):  # type: ignore[no-untyped-def]
     """Lin-log (`luma.lin_log`) and, where `low_pass`, the low-pass filter, into `state`."""
 
 
 @overload(_receive)
-def _receive_of(frame, s, k, low_pass, filter_of_byte):  # type: ignore[no-untyped-def]
-    def of_bytes(frame, s, k, low_pass, filter_of_byte):  # type: ignore[no-untyped-def]
+def _receive_of(frame, s, k, w, low_pass):  # type: ignore[no-untyped-def]
+    def of_bytes(frame, s, k, w, low_pass):  # type: ignore[no-untyped-def]
         if low_pass:
-            keep, add = filter_of_byte[0], filter_of_byte[1]
             for i in range(len(frame)):
-                s.state[i] = keep[frame[i]] * s.state[i] + add[frame[i]]
+                w.log[i] = k.byte_log[frame[i]]
+            for i in range(len(frame)):
+                x = np.float64(np.int32(frame[i])) + 20.0
+                take = (x * REST + x * MAIN) * low_pass  # x / 275, rounded alike
+                take = take if take < 1.0 else 1.0
+                s.state[i] = (1 - take) * s.state[i] + take * w.log[i]
         else:
             for i in range(len(frame)):
                 s.state[i] = k.byte_log[frame[i]]
 
-    def of_floats(frame, s, k, low_pass, filter_of_byte):  # type: ignore[no-untyped-def]
-        log = np.empty(len(frame), np.float32)
-        mantissa = np.empty(len(frame), np.float64)
-        for i in range(len(frame)):
-            mantissa[i] = max(np.float64(frame[i]), 1.0)
-        bits = mantissa.view(np.uint64)
-        fraction, one = np.uint64((1 << 52) - 1), np.uint64(1023 << 52)
-        for i in range(len(frame)):
-            b = bits[i]
-            cell = (b >> np.uint64(45)) & np.uint64(CELLS - 1)
-            exponent = np.float64(np.int64(b >> np.uint64(52)) - 1023)
-            bits[i] = (b & fraction) | one
-            r = mantissa[i] * k.inverse[cell] - 1.0
-            series = r * (1.0 + r * (-1 / 2 + r * (1 / 3 + r * (-1 / 4 + r * (1 / 5)))))
-            y = exponent * LN2 + (k.log_cell[cell] + series)
-            luma = np.float64(frame[i])
-            y = luma * SLOPE if luma <= KNEE else y
-            log[i] = np.float32(((y * GRID + ROUND) - ROUND) / GRID)
+    def of_floats(frame, s, k, w, low_pass):  # type: ignore[no-untyped-def]
+        _log(frame, k, w.log)
         if low_pass:
             for i in range(len(frame)):
-                take = min((np.float64(frame[i]) + 20.0) / 275.0 * low_pass, 1.0)
-                s.state[i] = (1 - take) * s.state[i] + take * log[i]
+                take = (np.float64(frame[i]) + 20.0) / 275.0 * low_pass
+                take = take if take < 1.0 else 1.0
+                s.state[i] = (1 - take) * s.state[i] + take * w.log[i]
         else:
             for i in range(len(frame)):
-                s.state[i] = log[i]
+                s.state[i] = w.log[i]
 
     return of_bytes if frame.dtype == types.uint8 else of_floats
+
+
+@compiled
+def _log(luma, k, out):  # type: ignore[no-untyped-def]
+    """`luma.lin_log` of floats into `out`."""
+    mantissa = np.empty(len(luma), np.float64)
+    for i in range(len(luma)):
+        x = np.float64(luma[i])
+        mantissa[i] = x if x > 1.0 else 1.0
+    bits = mantissa.view(np.uint64)
+    fraction, one = np.uint64((1 << 52) - 1), np.uint64(1023 << 52)
+    for i in range(len(luma)):
+        b = bits[i]
+        cell = (b >> np.uint64(45)) & np.uint64(CELLS - 1)
+        exponent = np.float64(np.int64(b >> np.uint64(52)) - 1023)
+        bits[i] = (b & fraction) | one
+        r = mantissa[i] * k.inverse[cell] - 1.0
+        series = r * (1.0 + r * (-1 / 2 + r * (1 / 3 + r * (-1 / 4 + r * (1 / 5)))))
+        y = exponent * LN2 + (k.log_cell[cell] + series)
+        x = np.float64(luma[i])
+        y = x * SLOPE if x <= KNEE else y
+        out[i] = np.float32(((y * GRID + ROUND) - ROUND) / GRID)
 
 
 @compiled
 def settle_pixels(a, b, frame, surround, m, s, k):  # type: ignore[no-untyped-def]
     """The first frame: every pixel in [a, b) is at rest in it."""
     _, s = _tile(m, s, a, b)
-    _receive(frame[a:b], s, k, 0.0, np.empty((2, 256)))  # type: ignore[no-untyped-call]
+    _receive(frame[a:b], s, k, _work(b - a, s), 0.0)  # type: ignore[no-untyped-call]
     if surround:
         s.surround[:] = s.state
         s.base[:] = 0
@@ -151,15 +207,13 @@ def settle_pixels(a, b, frame, surround, m, s, k):  # type: ignore[no-untyped-de
 
 
 @compiled
-def _add_noise(low, s, k, step):  # type: ignore[no-untyped-def]
+def _add_noise(low, s, k, w, step):  # type: ignore[no-untyped-def]
     """Noise of the photoreceptor: white noise, low-passed."""
-    n = len(s.voltage)
-    words, normal = np.empty(4 * ((n + 3) // 4), np.uint32), np.empty(n, np.float32)
-    draw(low // 4, step.frame, VOLTAGE, k.keys, words.view(np.uint64))
-    normals(words, normal, k.quantile, k.quantile_slope)
+    draw(low // 4, step.frame, VOLTAGE, k.keys, w.words.view(np.uint64))
+    normals(w.words, w.normal, k.quantile, k.quantile_slope)
     keep, take, vrms = np.float32(1 - step.noise_step), np.float32(step.noise_step), np.float32(step.noise_vrms)
-    for i in range(n):
-        s.voltage[i] = keep * s.voltage[i] + take * (vrms * normal[i])
+    for i in range(len(s.voltage)):
+        s.voltage[i] = keep * s.voltage[i] + take * (vrms * w.normal[i])
 
 
 @compiled
@@ -197,109 +251,129 @@ def _compose(m, s, k, step):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _leak(m, s, words, dt, jitter):  # type: ignore[no-untyped-def]
-    """Leak of the memorised brightness, with `draws.jitter`."""
+def _leak(m, words, dt, jitter, leakage):  # type: ignore[no-untyped-def]
+    """What leaks from the memorised brightness in a frame, with `draws.jitter`."""
     one, middle, digits = np.float32(1), np.float32(30), np.float32(DIGITS)
-    for i in range(len(s.base)):
-        w = words[i]
+    for i in range(len(leakage)):
+        w, hz, on = words[i], m.leak_hz[i], m.on_step[i]
         pairs = np.uint32((w & np.uint32(0x0F0F)) + ((w >> np.uint32(4)) & np.uint32(0x0F0F)))
-        total = np.int32((pairs & np.uint32(0xFF)) + (pairs >> np.uint32(8)))
+        total = np.int32(np.uint32((pairs & np.uint32(0xFF)) + (pairs >> np.uint32(8))))
         normal = (np.float32(total) - middle) * digits
-        s.base[i] = s.base[i] - dt * (m.leak_hz[i] * (one - jitter * normal)) * m.on_step[i]
+        leakage[i] = dt * (hz * (one - jitter * normal)) * on
 
 
 @compiled
-def _count(m, s, events):  # type: ignore[no-untyped-def]
-    """Whole thresholds in signal - base, signed, exactly. 0 where they pass int32, CLIP where they are out of all reason."""
-    zero, far, clip = m.on.dtype.type(0), m.on.dtype.type(2.0**31), m.on.dtype.type(CLIP)
+def _count(m, s, leakage, wait, events):  # type: ignore[no-untyped-def]
+    """Leak and count the events: whole thresholds in signal - base, signed, exactly. The memorised brightness moves by them,
+    unless pixels `wait`.
+
+    The quotient of float32 numbers tells the count, unless it lies so near a whole number that its rounding matters.
+    """
+    zero, half, large, margin = np.float32(0), np.float32(0.5), np.float32(2**16), np.float32(2.0**-20)
+    move = zero if wait else np.float32(1)
     doubtful = np.int32(0)
     for i in range(len(events)):
-        on, off = m.on[i], m.off[i]
-        d = s.signal[i] - s.base[i]
-        ratio = d / (on if d >= zero else off)
-        ratio = ratio if abs(ratio) < far else zero
-        ratio = min(max(ratio, -clip), clip)
-        whole = np.int32(ratio)
-        events[i] = whole
-        doubtful = np.int32(doubtful | np.int32((m.on.dtype.type(whole) == ratio) & (whole != 0)))
-    if doubtful:  # a quotient just below a whole number may have been rounded to it
-        for i in range(len(events)):
-            d = np.float64(s.signal[i] - s.base[i])
-            threshold = np.float64(m.on[i] if d >= 0 else m.off[i])
-            if events[i] != 0 and events[i] == (s.signal[i] - s.base[i]) / (m.on[i] if d >= 0 else m.off[i]):
-                events[i] = int(np.rint((d - np.fmod(d, threshold)) / threshold))
-
-
-@compiled
-def _memorise(m, s, events):  # type: ignore[no-untyped-def]
-    """Move the memorised brightness by the events."""
-    for i in range(len(events)):
         on, off = m.on_step[i], m.off_step[i]
-        count = np.float32(events[i])
-        s.base[i] = s.base[i] + count * (on if count > np.float32(0) else off)
+        base = s.base[i] - leakage[i]
+        d = np.float32(s.signal[i] - base)
+        threshold = on if d >= zero else off
+        ratio = d / threshold
+        size = abs(ratio)
+        clear = (size <= half) | ((abs(ratio - np.rint(ratio)) > margin * size) & (size < large))
+        count = np.int32(ratio if clear else zero)
+        doubtful = np.int32(doubtful | np.int32(not clear))
+        s.base[i] = base + np.float32(count) * (threshold * move)
+        events[i] = count
+    if doubtful:
+        for i in range(len(events)):
+            if events[i] == 0:
+                on, off = m.on_step[i], m.off_step[i]
+                events[i] = count = _whole(s.signal[i] - s.base[i], m.on[i], m.off[i])
+                s.base[i] = s.base[i] + np.float32(count) * ((on if count > 0 else off) * move)
 
 
 @compiled
-def _pick(events, spare, records, n):  # type: ignore[no-untyped-def]
-    """Records of the pixels with an event or a flag, in order, from `n` on; returns the new `n`.
+def _whole(d, on, off):  # type: ignore[no-untyped-def]
+    """Whole thresholds in the difference `d`, signed, exactly. 0 where they pass int32, CLIP where they are out of all reason."""
+    threshold = on if d >= 0 else off
+    ratio = d / threshold
+    if not abs(ratio) < 2.0**31:
+        return np.int32(0)
+    count = np.int32(min(max(ratio, -CLIP), CLIP))
+    if count == ratio:  # a quotient just below a whole number may have been rounded to it
+        d, threshold = np.float64(d), np.float64(threshold)
+        count = np.int32(np.rint((d - np.fmod(d, threshold)) / threshold))
+    return count
+
+
+@compiled
+def _places(flags, room, places):  # type: ignore[no-untyped-def]
+    """Places of the ones among the bytes `flags`, in order, into `places`; returns their number."""
+    eights = flags.view(np.uint64)
+    some, n = np.uint64(0), np.uint64(0)
+    for e in range(len(eights)):
+        room[some] = e
+        some += np.uint64(eights[e] != np.uint64(0))
+    for q in range(some):
+        bits, first = eights[room[q]], np.int32(8 * room[q])
+        for j in range(8):
+            places[n] = first + np.int32(j)
+            n += (bits >> np.uint64(8 * j)) & np.uint64(1)
+    return np.int64(n)
+
+
+@compiled
+def _record(events, spare, records, n):  # type: ignore[no-untyped-def]
+    """Records of the pixels with events, in order, from `n` on; returns the new `n`.
 
     Both halves go at once, since each step waits for the one before it.
     """
     half = len(events) // 2
     a, b = np.uint64(n), np.uint64(0)
+    for i in range(len(events)):
+        events[i] = np.int32(np.int32(events[i] << SHIFT) | np.int32(i))
     for i in range(half):
         v, w = events[i], events[i + half]
         records[a], spare[b] = v, w
-        a += np.uint64((v >> np.int32(PLACE)) != 0)
-        b += np.uint64((w >> np.int32(PLACE)) != 0)
+        a += np.uint64((v >> SHIFT) != 0)
+        b += np.uint64((w >> SHIFT) != 0)
     for i in range(b):
         records[a + np.uint64(i)] = spare[i]
     a += b
     for i in range(2 * half, len(events)):
         records[a] = events[i]
-        a += np.uint64((events[i] >> np.int32(PLACE)) != 0)
+        a += np.uint64((events[i] >> SHIFT) != 0)
     return np.int64(a)
 
 
 @compiled
-def _flag(words, bound, events):  # type: ignore[no-untyped-def]
-    """Flag the pixels whose coarse random number lies within `bound` of either end."""
-    low, span = np.uint32(bound << 16), np.uint32((2**16 - 2 * bound) << 16)
-    for i in range(len(events)):
-        events[i] |= FLAG if np.uint32(words[i] - low) >= span else np.int32(0)
+def _shoot(low, frame, m, s, k, w, step, wait, codes, c):  # type: ignore[no-untyped-def]
+    """Shot noise, as 2 * pixel + polarity, into `codes` from `c` on; returns the new `c`.
 
-
-@compiled
-def _shoot(low, frame, m, s, k, step, words, wait, records, first, n, codes, c):  # type: ignore[no-untyped-def]
-    """Shot-noise events of the flagged records [first, n), as 2 * pixel + polarity, from `c` on; takes their flags away.
-
-    Where pixels do not wait, those with noise memorise the present. Returns the new `n` and `c`.
+    Pixels with noise memorise the present, those that `wait` later. There may be noise where the coarse random number lies near
+    either end; `step.reach` is the end's width for a threshold of 1. The fine one is drawn where the coarse one leaves a doubt.
     """
-    block = np.empty(2, np.uint64)
-    fine = block.view(np.uint32)
-    kept = first
-    for q in range(first, n):
-        v = records[q]
-        if v & FLAG:
-            i = v & (FLAG - 1)
-            rate = step.shot * ((0.25 - 1) * ((np.float64(frame[i]) + 20.0) / 275.0) + 1)
-            on, off = 1 - rate * m.on_ratio[i], rate * m.off_ratio[i]
-            coarse = words[i] & np.uint32(0xFFFF0000)
-            if np.float64(coarse) * 2.0**-32 < off or np.float64(coarse + 2.0**16) * 2.0**-32 > on:
-                draw((low + i) // 4, step.frame, FINE, k.keys, block)
-                u = np.float64(np.uint32(coarse | (fine[(low + i) % 4] >> np.uint32(16)))) * 2.0**-32
-                if u > on:
-                    codes[c] = 2 * (low + i) + 1
-                    c += 1
-                if u < off:
-                    codes[c] = 2 * (low + i)
-                    c += 1
-                if (u > on or u < off) and not wait:
-                    s.base[i] = s.state[i]
-            v ^= FLAG
-        records[kept] = v
-        kept += (v >> PLACE) != 0
-    return kept, c
+    last, words = np.float32(2**16 - 1), w.words
+    for i in range(len(s.base)):
+        coarse = np.float32(np.int32(words[i] >> np.uint32(16)))
+        w.flags[i] = min(coarse, last - coarse) * min(m.on_step[i], m.off_step[i]) <= step.reach
+    for q in range(_places(w.flags, w.room, w.places)):
+        i = w.places[q]
+        rate = step.shot * ((0.25 - 1) * ((np.float64(frame[i]) + 20.0) / 275.0) + 1)
+        above, below = 1 - rate * m.on_ratio[i], rate * m.off_ratio[i]
+        coarse = words[i] & np.uint32(0xFFFF0000)
+        u, most = np.float64(coarse) * 2.0**-32, np.float64(coarse | np.uint32(0xFFFF)) * 2.0**-32
+        if ((u > above) != (most > above)) | ((u < below) != (most < below)):
+            fine = _word(low + i, step.frame, FINE, k.keys) >> np.uint64(16)
+            u = np.float64(np.uint64(coarse) | fine) * 2.0**-32
+        on, off = u > above, u < below
+        codes[c] = 2 * (low + i) + 1
+        c += on
+        codes[c] = 2 * (low + i)
+        c += off
+        base, state = s.base[i], s.state[i]
+        s.base[i] = state if (on | off) & (not wait) else base
+    return c
 
 
 @compiled
@@ -314,54 +388,44 @@ def _tally(records):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def run_pixels(a, b, frames, steps, filters, part, wait, m, s, k, records, before, after, codes, marks):  # type: ignore[no-untyped-def]
+def run_pixels(a, b, frames, steps, part, wait, m, s, k, records, before, after, codes, marks):  # type: ignore[no-untyped-def]
     """Several frames of the pixels [a, b): a tile goes through all of them at once.
 
     `part` 1: the photoreceptors alone, 2: the rest, 3: both. Where the frame's other pixels decide what passes, `wait` leaves
     memorising to those who know. `marks` [tiles, T, 6] says, for each tile and frame, where its records begin and end, where its
     shot-noise events do, its number of events, and the largest number in one pixel.
     """
-    events, spare, words = np.empty(TILE, np.int32), np.empty(TILE, np.int32), np.empty(TILE, np.uint32)
-    difference = np.empty(TILE if len(s.residue) else 0, np.float64)
     n, c = np.int64(a * len(steps)), np.int64(2 * a * len(steps))
     for low in range(a, b, TILE):
         high = min(low + TILE, b)
-        size = high - low
         maps, tile = _tile(m, s, low, high)
-        ratio = max(maps.on_ratio.max(), maps.off_ratio.max())
+        w = _work(high - low, s)
         for f in range(len(steps)):
-            step, frame, event = steps[f], frames[f, low:high], events[:size]
+            step, frame = steps[f], frames[f, low:high]
             if part & 1:
                 for i in range(len(tile.residue)):
                     tile.residue[i] = tile.signal[i] - tile.base[i]
-                _receive(frame, tile, k, step.low_pass, filters[step.filter])  # type: ignore[no-untyped-call]
+                _receive(frame, tile, k, w, step.low_pass)  # type: ignore[no-untyped-call]
                 if step.noise_vrms:
-                    _add_noise(low, tile, k, step)
+                    _add_noise(low, tile, k, w, step)
             if part == 1:
                 continue
             if len(tile.voltage) or len(tile.highpass) or len(tile.surround):
                 _compose(maps, tile, k, step)
             if step.leak or step.shot:
-                draw(low // 4, step.frame, FRAME, k.keys, words[: 4 * ((size + 3) // 4)].view(np.uint64))
+                draw(low // 4, step.frame, FRAME, k.keys, w.words.view(np.uint64))
             if step.leak:
-                _leak(maps, tile, words, step.leak, step.jitter)
-            _count(maps, tile, event)
+                _leak(maps, w.words, step.leak, step.jitter, w.leakage)
             for i in range(len(tile.residue)):
-                difference[i] = tile.signal[i] - tile.base[i]
-            if not wait:
-                _memorise(maps, tile, event)
-            for i in range(size):
-                event[i] = np.int32(np.int32(event[i] << SHIFT) | np.int32(i))
-            if step.shot:
-                bound = min(int(step.shot * ratio * 2.0**16) + 1, 2**15)
-                _flag(words, bound, event)
+                w.difference[i] = tile.signal[i] - (tile.base[i] - w.leakage[i])
             first, noise = n, c
-            n = _pick(event, spare, records, n)
-            if step.shot:
-                n, c = _shoot(low, frame, maps, tile, k, step, words, wait, records, first, n, codes, c)
+            _count(maps, tile, w.leakage, wait, w.events)
+            n = _record(w.events, w.places, records, n)
             for q in range(first, n if len(tile.residue) else first):
-                i = records[q] & (FLAG - 1)
-                before[q], after[q] = tile.residue[i], difference[i]
+                i = records[q] & WITHIN
+                before[q], after[q] = tile.residue[i], w.difference[i]
+            if step.shot:
+                c = _shoot(low, frame, maps, tile, k, w, step, wait, codes, c)
             total, most = _tally(records[first:n])
             mark = marks[low // TILE, f]
             mark[0], mark[1], mark[2], mark[3], mark[4], mark[5] = first, n, noise, c, total, most

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from spikeva.simulate import draws, exact, luma
 from spikeva.simulate.noise import filter_step, photoreceptor_vrms
+from spikeva.simulate.pixel import DVSPixel
 from spikeva.simulate.sensor import SCIDVS_EFOLD, SCIDVS_GAIN, Sensor
 
-TILE = 2048  # pixels that go through a chunk's frames together; a multiple of 8
-PLACE = 11  # bits of a pixel's place in its tile
+TILE = 4096  # pixels that go through a chunk's frames together; a multiple of 8
+PLACE = 12  # bits of a pixel's place in its tile
 Vector = NDArray[Any]
 
 
@@ -70,11 +71,14 @@ STEP = np.dtype(
         ("frame", np.int64),
         ("start", np.float64),  # s since the clip's first frame
         ("stop", np.float64),
-        ("filter", np.int64),  # which of the low-pass's tables
         ("low_pass", np.float64),  # dt / tau; 0 switches this mechanism off, and so below
         ("leak", np.float32),  # dt
         ("jitter", np.float32),
         ("shot", np.float64),  # rate / 2 * dt
+        (
+            "reach",
+            np.float32,
+        ),  # where 16 bits of a random number, times the threshold, may make shot noise: from here down
         ("noise_step", np.float64),
         ("noise_vrms", np.float64),
     ]
@@ -82,28 +86,24 @@ STEP = np.dtype(
 """Parameters of one frame."""
 
 
-def frame_steps(pixel: Any, frame: int, before: float, seconds: Sequence[float]) -> tuple[Vector, Vector]:
-    """STEP of the frames at `seconds`, the first one being number `frame` and `before` the time before it; and the filters.
-
-    A filter [2, 256] holds, for each byte of luma, what the low-pass keeps of the state and what it adds to it.
-    """
+def frame_steps(pixel: DVSPixel, frame: int, before: float, seconds: Sequence[float]) -> Vector:
+    """STEP of the frames at `seconds`, the first one being number `frame` and `before` the time before it."""
     steps = np.zeros(len(seconds), STEP)
-    filters: dict[float, int] = {}
     for step, stop in zip(steps, seconds, strict=True):
         dt = stop - before
-        step["frame"], step["start"], step["stop"] = frame, before, stop
+        step["frame"], step["start"], step["stop"], step["reach"] = frame, before, stop, -1
         if pixel.cutoff_hz > 0:
             step["low_pass"] = dt / (1 / (math.pi * 2 * pixel.cutoff_hz))
-            step["filter"] = filters.setdefault(float(step["low_pass"]), len(filters))
         if pixel.leak_rate_hz > 0:
             step["leak"], step["jitter"] = dt, pixel.leak_jitter_fraction
         if pixel.photoreceptor_noise:
             step["noise_step"], step["noise_vrms"] = filter_step(pixel, dt), photoreceptor_vrms(pixel, dt)
-        else:
+        elif pixel.shot_noise_rate_hz > 0:
             step["shot"] = pixel.shot_noise_rate_hz / 2 * dt
+            margin = 1 + 1e-5  # for float32
+            step["reach"] = 2**16 * step["shot"] * max(pixel.pos_thres, pixel.neg_thres) * margin
         frame, before = frame + 1, stop
-    take = np.minimum(luma.INTENSITY_OF_BYTE * np.array([*filters]).reshape(-1, 1), 1.0)
-    return steps, np.stack([1 - take, take * luma.LIN_LOG_OF_BYTE], axis=1)
+    return steps
 
 
 def make_maps(sensor: Sensor) -> Maps:
