@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import llvmlite.binding as llvm
 import numpy as np
 from numba import njit
 
@@ -22,6 +23,11 @@ BLOCK = 2048  # neurons a block: a few rows of one time step fit the first-level
 PITCH = BLOCK + 16  # one cache line more, so that equal places of two rows do not compete for one cache set
 ONE, NIL = np.float32(1), np.float32(0)
 LOG2_E = np.float32(1.4426950408889634)
+
+# The backward loops read and write up to twenty rows. LLVM proves that they do not overlap when a loop starts, but by
+# default gives up on vector instructions where that takes more than 128 comparisons. (Older ones do not know the option.)
+if llvm.llvm_version_info >= (16,):
+    llvm.set_option("spikeva", "-vectorize-memory-check-threshold=2000")
 
 # numpy's error model: a division does not branch on zero, so loops over it become vector instructions
 _jit = njit(cache=True, nogil=True, error_model="numpy")
@@ -53,6 +59,12 @@ def step(
     if reset == SUBTRACT:
         after = h - th * s
     return th, r, h, s, after, w
+
+
+@_inline
+def drive(normalise: bool, c: Any, x: Any) -> Any:
+    """A neuron's input: x, after the scale and shift of its channel where there is a BatchNorm."""
+    return c[4] * x + c[5] if normalise else x
 
 
 @_inline
@@ -94,12 +106,71 @@ def derivative(surrogate: int, k: Any, u: Any) -> Any:
     return d
 
 
-@_jit
-def _rows(n: int) -> Any:
-    """Uninitialised float32 [n, PITCH], at a cache line's start."""
-    flat = np.empty(n * PITCH + 16, np.float32)
-    first = (-(flat.ctypes.data // 4)) % 16
-    return flat[first : first + n * PITCH].reshape(n, PITCH)
+@_inline
+def retreat(
+    kind: int, reset: int, surrogate: int, normalise: bool, learn: bool, detach: bool, k: Any, c: Any, x: Any, v: Any,
+    w: Any, g: Any, sums: Any,
+) -> tuple[Any, Any]:  # fmt: skip
+    """(gradient of the step's input, sums before the step) from those after it and the gradient g of its spike.
+
+    `c` holds a neuron's beta, theta, extra, gamma, scale, shift, mean; `sums` the gradients of its v, w, beta, theta,
+    extra, gamma, those of its input summed, and so with the input less its mean.
+    """
+    beta, theta, extra, gamma = c[0], c[1], c[2], c[3]
+    gh, gw, g_beta, g_theta, g_extra, g_gamma, sum_g, sum_gx = sums  # gh: of the membrane after the step
+    th, r, h, s, _, _ = step(kind, reset, drive(normalise, c, x), v, w, beta, theta, extra, gamma)
+    g_th = NIL  # of this step's threshold
+    if reset == ZERO:
+        if not detach:
+            g -= h * gh
+        gh = gh * (ONE - s)
+    if reset == SUBTRACT:
+        g_th = -s * gh
+        if not detach:
+            g -= th * gh
+    if kind == ALIF:
+        g += gw
+    gu = g * derivative(surrogate, k, h - th)
+    gh += gu
+    g_th -= gu
+    gv = beta * gh
+    if reset == DELAYED:
+        g_th -= r * gh
+        if not detach:
+            late = th * gh * derivative(surrogate, k, v - th)
+            gv -= late
+            g_th += late
+    gi = gh
+    if kind == CUBA:
+        gi = gh + gw
+    if learn:
+        g_beta += v * gh
+        g_theta += g_th
+        g_extra += w * (gi if kind == CUBA else gw)
+        g_gamma += w * g_th
+    if kind == CUBA:
+        gw = extra * gi
+    if kind == ALIF:
+        gw = extra * gw + gamma * g_th
+    if normalise:
+        sum_g += gi
+        sum_gx += gi * (x - c[6])
+    return gi, (gv, gw, g_beta, g_theta, g_extra, g_gamma, sum_g, sum_gx)
+
+
+def together(steps: int) -> int:
+    """How many steps a loop makes in one pass over a row: states and constants then move through registers."""
+    return 4 if steps % 4 == 0 else 1
+
+
+def rows_of_forward() -> int:
+    """How many rows [PITCH] a forward loop works in."""
+    return 9
+
+
+def rows_of_backward(steps: int, kind: int) -> int:
+    """How many rows a backward loop over that many steps works in: the states before each step, and its own."""
+    return 16 + (steps if kind == LIF else 2 * steps)
 
 
 @_inline
@@ -145,148 +216,162 @@ def _gather(row: Any, table: Any, inner: int, start: int, m: int) -> None:
         j += run
 
 
+@_inline
+def _constants(rows: Any, j: int) -> Any:
+    return rows[0, j], rows[1, j], rows[2, j], rows[3, j], rows[4, j], rows[5, j], rows[6, j]
+
+
+@_jit
+def _fill_constants(rows: Any, p: Any, affine: Any, inner: int, start: int, m: int) -> None:
+    """Rows beta, theta, extra, gamma, scale, shift, mean of a block, as far as there are any."""
+    for r in range(len(p)):
+        _fill(rows[r], p[r], inner, start, m)
+    for r in range(len(affine)):
+        _fill(rows[4 + r], affine[r], inner, start, m)
+
+
 @cache
-def forward_kernel(kind: int, reset: int, normalise: bool) -> Callable[..., None]:
-    """The forward loop over neurons lo to hi of a run."""
+def forward_kernel(kind: int, reset: int, normalise: bool, group: int) -> Callable[..., None]:
+    """The forward loop over neurons lo to hi of a run, `group` steps (1 or 4) a pass."""
 
     @_jit
     def forward(
-        x: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int, out: Any, v_last: Any, w_last: Any, lo: int, hi: int
-    ) -> None:
-        rows = _rows(8)
-        v, w, beta, theta, extra, gamma, scale, shift = (
-            rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7],
-        )  # fmt: skip
+        x: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int, out: Any, v_last: Any, w_last: Any, rows: Any,
+        lo: int, hi: int,
+    ) -> None:  # fmt: skip
+        vs, ws = rows[7], rows[8]
         for start in range(lo, hi, BLOCK):
             m = min(BLOCK, hi - start)
-            for r in range(len(p)):
-                _fill(rows[2 + r], p[r], inner, start, m)
-            if normalise:
-                _fill(scale, affine[0], inner, start, m)
-                _fill(shift, affine[1], inner, start, m)
-            v[:m] = v0[start : start + m]
+            _fill_constants(rows, p, affine, inner, start, m)
+            vs[:m] = v0[start : start + m]
             if kind != LIF:
-                w[:m] = w0[start : start + m]
-            for t in range(len(x)):
-                xt, st = x[t, start : start + m], out[t, start : start + m]
+                ws[:m] = w0[start : start + m]
+            for t in range(0, len(x), group):
+                t1, t2, t3 = t + group // 4, t + group // 2, t + group - 1
+                xa, xb, xc, xd = (
+                    x[t, start : start + m], x[t1, start : start + m], x[t2, start : start + m], x[t3, start : start + m],
+                )  # fmt: skip
+                oa, ob, oc, od = (
+                    out[t, start : start + m], out[t1, start : start + m], out[t2, start : start + m],
+                    out[t3, start : start + m],
+                )  # fmt: skip
                 for j in range(m):
-                    i = xt[j]
-                    if normalise:
-                        i = scale[j] * i + shift[j]
-                    _, _, _, s, v_next, w_next = step(kind, reset, i, v[j], w[j], beta[j], theta[j], extra[j], gamma[j])
-                    st[j] = s
-                    v[j] = v_next
+                    c = _constants(rows, j)
+                    be, th, ex, ga = c[0], c[1], c[2], c[3]
+                    v, w = vs[j], ws[j]
+                    _, _, _, s, v, w = step(kind, reset, drive(normalise, c, xa[j]), v, w, be, th, ex, ga)
+                    oa[j] = s
+                    if group == 4:
+                        _, _, _, s, v, w = step(kind, reset, drive(normalise, c, xb[j]), v, w, be, th, ex, ga)
+                        ob[j] = s
+                        _, _, _, s, v, w = step(kind, reset, drive(normalise, c, xc[j]), v, w, be, th, ex, ga)
+                        oc[j] = s
+                        _, _, _, s, v, w = step(kind, reset, drive(normalise, c, xd[j]), v, w, be, th, ex, ga)
+                        od[j] = s
+                    vs[j] = v
                     if kind != LIF:
-                        w[j] = w_next
-            v_last[start : start + m] = v[:m]
+                        ws[j] = w
+            v_last[start : start + m] = vs[:m]
             if kind != LIF:
-                w_last[start : start + m] = w[:m]
+                w_last[start : start + m] = ws[:m]
 
     return forward  # type: ignore[no-any-return]
 
 
 @cache
-def backward_kernel(kind: int, reset: int, surrogate: int, normalise: bool, learn: bool) -> Callable[..., None]:
+def backward_kernel(
+    kind: int, reset: int, surrogate: int, normalise: bool, learn: bool, group: int
+) -> Callable[..., None]:
     """The backward loop over neurons lo to hi of a run: gradients of x and of the first state, sums for the rest."""
 
     @_jit
     def backward(
         gs: Any, gv_last: Any, gw_last: Any, x: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int, detach: bool,
-        k: Any, gx: Any, gv0: Any, gw0: Any, gp: Any, sums: Any, lo: int, hi: int,
+        k: Any, gx: Any, gv0: Any, gw0: Any, gp: Any, of_affine: Any, rows: Any, lo: int, hi: int,
     ) -> None:  # fmt: skip
         steps = len(x)
-        vs = _rows(steps + 1)  # the state before each step
-        ws = _rows(steps + 1 if kind != LIF else 1)
-        rows = _rows(15)
-        beta, theta, extra, gamma, scale, shift, mean = (
-            rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6],
-        )  # fmt: skip
-        gv, gw, sum_g, sum_gx = rows[7], rows[8], rows[9], rows[10]
-        g_beta, g_theta, g_extra, g_gamma = rows[11], rows[12], rows[13], rows[14]
+        sums, vs = rows[7:15], rows[16 : 16 + steps]  # vs and ws: the states before each step
+        ws = rows[16 + steps :] if kind != LIF else rows[15:16]
         for start in range(lo, hi, BLOCK):
             m = min(BLOCK, hi - start)
-            for r in range(len(p)):
-                _fill(rows[r], p[r], inner, start, m)
-            for r in range(len(affine)):
-                _fill(rows[4 + r], affine[r], inner, start, m)
-            gv[:m] = gv_last[start : start + m]
+            _fill_constants(rows, p, affine, inner, start, m)
+            sums[0, :m] = gv_last[start : start + m]
+            sums[1:, :m] = NIL
             vs[0, :m] = v0[start : start + m]
             if kind != LIF:
-                gw[:m] = gw_last[start : start + m]
+                sums[1, :m] = gw_last[start : start + m]
                 ws[0, :m] = w0[start : start + m]
-            if normalise or learn:
-                rows[9:15, :m] = NIL
             for t in range(steps - 1):
-                xt, v, v_next = x[t, start : start + m], vs[t], vs[t + 1]
-                w, w_next = ws[t % len(ws)], ws[(t + 1) % len(ws)]
+                xt, va, vb = x[t, start : start + m], vs[t], vs[t + 1]
+                wa, wb = ws[t % len(ws)], ws[(t + 1) % len(ws)]
                 for j in range(m):
-                    i = xt[j]
-                    if normalise:
-                        i = scale[j] * i + shift[j]
-                    _, _, _, _, after, w_after = step(kind, reset, i, v[j], w[j], beta[j], theta[j], extra[j], gamma[j])
-                    v_next[j] = after
+                    c = _constants(rows, j)
+                    i = drive(normalise, c, xt[j])
+                    _, _, _, _, v, w = step(kind, reset, i, va[j], wa[j], c[0], c[1], c[2], c[3])
+                    vb[j] = v
                     if kind != LIF:
-                        w_next[j] = w_after
-            for back in range(steps):
-                t = steps - 1 - back
-                xt, gst, gxt = x[t, start : start + m], gs[t, start : start + m], gx[t, start : start + m]
-                v, w = vs[t], ws[t % len(ws)]
+                        wb[j] = w
+            for last in range(steps - 1, -1, -group):
+                t1, t2, t3 = last - group // 4, last - group // 2, last - group + 1
+                xa, xb, xc, xd = (
+                    x[last, start : start + m], x[t1, start : start + m], x[t2, start : start + m],
+                    x[t3, start : start + m],
+                )  # fmt: skip
+                ga, gb, gc, gd = (
+                    gs[last, start : start + m], gs[t1, start : start + m], gs[t2, start : start + m],
+                    gs[t3, start : start + m],
+                )  # fmt: skip
+                oa, ob, oc, od = (
+                    gx[last, start : start + m], gx[t1, start : start + m], gx[t2, start : start + m],
+                    gx[t3, start : start + m],
+                )  # fmt: skip
+                va, vb, vc, vd = vs[last], vs[t1], vs[t2], vs[t3]
+                n = len(ws)
+                wa, wb, wc, wd = ws[last % n], ws[t1 % n], ws[t2 % n], ws[t3 % n]
                 for j in range(m):
-                    i = xt[j]
-                    if normalise:
-                        i = scale[j] * i + shift[j]
-                    th, r, h, s, _, _ = step(kind, reset, i, v[j], w[j], beta[j], theta[j], extra[j], gamma[j])
-                    g = gst[j]  # gradient of the spike
-                    gh = gv[j]  # of the membrane
-                    g_th = NIL  # of the threshold
-                    if reset == ZERO:
-                        if not detach:
-                            g -= h * gh
-                        gh = gh * (ONE - s)
-                    if reset == SUBTRACT:
-                        g_th = -s * gh
-                        if not detach:
-                            g -= th * gh
-                    if kind == ALIF:
-                        g += gw[j]
-                    gu = g * derivative(surrogate, k, h - th)
-                    gh += gu
-                    g_th -= gu
-                    gv_prev = beta[j] * gh
-                    if reset == DELAYED:
-                        g_th -= r * gh
-                        if not detach:
-                            late = th * gh * derivative(surrogate, k, v[j] - th)
-                            gv_prev -= late
-                            g_th += late
+                    c = _constants(rows, j)
+                    u = (
+                        sums[0, j], sums[1, j], sums[2, j], sums[3, j], sums[4, j], sums[5, j], sums[6, j], sums[7, j],
+                    )  # fmt: skip
+                    g, u = retreat(
+                        kind, reset, surrogate, normalise, learn, detach, k, c, xa[j], va[j], wa[j], ga[j], u
+                    )
+                    oa[j] = g
+                    if group == 4:
+                        g, u = retreat(
+                            kind, reset, surrogate, normalise, learn, detach, k, c, xb[j], vb[j], wb[j], gb[j], u
+                        )
+                        ob[j] = g
+                        g, u = retreat(
+                            kind, reset, surrogate, normalise, learn, detach, k, c, xc[j], vc[j], wc[j], gc[j], u
+                        )
+                        oc[j] = g
+                        g, u = retreat(
+                            kind, reset, surrogate, normalise, learn, detach, k, c, xd[j], vd[j], wd[j], gd[j], u
+                        )
+                        od[j] = g
+                    sums[0, j] = u[0]
+                    if kind != LIF:
+                        sums[1, j] = u[1]
                     if learn:
-                        g_beta[j] += v[j] * gh
-                        g_theta[j] += g_th
-                    gi = gh
-                    if kind == CUBA:
-                        gi = gh + gw[j]
-                        if learn:
-                            g_extra[j] += w[j] * gi
-                        gw[j] = extra[j] * gi
-                    if kind == ALIF:
-                        if learn:
-                            g_extra[j] += w[j] * gw[j]
-                            g_gamma[j] += w[j] * g_th
-                        gw[j] = extra[j] * gw[j] + gamma[j] * g_th
+                        sums[2, j] = u[2]
+                        sums[3, j] = u[3]
+                        if kind != LIF:
+                            sums[4, j] = u[4]
+                        if kind == ALIF:
+                            sums[5, j] = u[5]
                     if normalise:
-                        sum_g[j] += gi
-                        sum_gx[j] += gi * (xt[j] - mean[j])
-                    gxt[j] = gi
-                    gv[j] = gv_prev
-            gv0[start : start + m] = gv[:m]
+                        sums[6, j] = u[6]
+                        sums[7, j] = u[7]
+            gv0[start : start + m] = sums[0, :m]
             if kind != LIF:
-                gw0[start : start + m] = gw[:m]
+                gw0[start : start + m] = sums[1, :m]
             if learn:
                 for r in range(len(p)):
-                    _gather(rows[11 + r], gp[r], inner, start, m)
+                    _gather(sums[2 + r], gp[r], inner, start, m)
             if normalise:
-                _gather(sum_g, sums[0], inner, start, m)
-                _gather(sum_gx, sums[1], inner, start, m)
+                _gather(sums[6], of_affine[0], inner, start, m)
+                _gather(sums[7], of_affine[1], inner, start, m)
 
     return backward  # type: ignore[no-any-return]
 
@@ -318,9 +403,8 @@ def moments_kernel(y: Any, inner: int, sums: Any, lo: int, hi: int) -> None:
 
 
 @_jit
-def normalised_grad_kernel(g: Any, y: Any, table: Any, inner: int, lo: int, hi: int) -> None:
+def normalised_grad_kernel(g: Any, y: Any, table: Any, inner: int, rows: Any, lo: int, hi: int) -> None:
     """g = a (g - b - (y - mean) c) in place, with table rows a, b, mean, c per channel."""
-    rows = _rows(4)
     a, b, mean, c = rows[0], rows[1], rows[2], rows[3]
     for start in range(lo, hi, BLOCK):
         m = min(BLOCK, hi - start)

@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,18 +13,24 @@ from torch import Tensor
 
 from spikeva.neurons.fused_kernels import (
     BLOCK,
+    PITCH,
     backward_kernel,
     forward_kernel,
     moments_kernel,
     normalised_grad_kernel,
+    rows_of_backward,
+    rows_of_forward,
+    together,
 )
 from spikeva.neurons.fused_layout import Dynamics, line, matrix
 
+HUGE = 1 << 22  # bytes from which numpy asks for huge pages
+LINE = 64  # bytes of a cache line
 TASK = 8 * BLOCK  # neurons a task; fixed, so that sums have one order on any number of threads
 
 
-def _tasks(n: int) -> list[tuple[int, int]]:
-    return [(lo, min(lo + TASK, n)) for lo in range(0, n, TASK)]
+def _tasks(n: int) -> int:
+    return -(-n // TASK)
 
 
 @cache
@@ -30,25 +38,43 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "spikeva-kernels")
 
 
-def _each(work: Callable[[int, int, int], None], n: int) -> None:
-    """work(task, lo, hi) for the tasks that n neurons make, on as many threads as torch uses. Kernels release the GIL."""
-    tasks = _tasks(n)
-    threads = min(torch.get_num_threads(), len(tasks))
-    if threads <= 1:
-        for i, (lo, hi) in enumerate(tasks):
-            work(i, lo, hi)
-        return
-    todo = iter(enumerate(tasks))
+def _each(work: Callable[[int, int, int, Any], None], n: int, rows: int) -> None:
+    """work(task, lo, hi, rows to work in) for the tasks that n neurons make, on as many threads as torch uses.
+
+    Kernels release the GIL. Each thread has rows of its own, at a cache line's start.
+    """
+    todo = iter([(i, lo, min(lo + TASK, n)) for i, lo in enumerate(range(0, n, TASK))])
 
     def drain() -> None:
-        for i, (lo, hi) in todo:
-            work(i, lo, hi)
+        scratch = _aligned(4 * rows * PITCH).view(np.float32).reshape(rows, PITCH)
+        for i, lo, hi in todo:
+            work(i, lo, hi, scratch)
 
     # the calling thread takes its share; a list's iterator hands each task out once (the GIL is held there)
-    others = [_pool(os.getpid(), torch.get_num_threads()).submit(drain) for _ in range(threads - 1)]
+    others = min(torch.get_num_threads(), _tasks(n)) - 1
+    busy = [_pool(os.getpid(), torch.get_num_threads()).submit(drain) for _ in range(others)]
     drain()
-    for other in others:
+    for other in busy:
         other.result()
+
+
+def _aligned(size: int) -> Any:
+    """`size` uninitialised bytes at a cache line's start."""
+    raw = np.empty(size + LINE, np.uint8)
+    first = -raw.ctypes.data % LINE
+    return raw[first : first + size]
+
+
+def empty_strided(shape: torch.Size, strides: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """An uninitialised tensor without gaps, in huge pages where it is large and the system has them.
+
+    numpy asks the system for them and torch does not: by default each large tensor is mapped anew, and its page faults
+    cost several times what a kernel needs to fill it.
+    """
+    size = prod(shape) * dtype.itemsize
+    if size < HUGE:
+        return torch.empty_strided(shape, strides, dtype=dtype, device=device)
+    return torch.from_numpy(_aligned(size)).view(dtype).as_strided(shape, strides)
 
 
 def checkpoints(steps: int) -> int:
@@ -66,11 +92,15 @@ def forward(
         forward(wide, v0, w0, p, affine, inner, dynamics, wide, v_last, w_last, stored)
         out.copy_(wide)
         return
-    kernel = forward_kernel(dynamics.kind, dynamics.reset, len(affine) > 0)
+    kernel = forward_kernel(dynamics.kind, dynamics.reset, len(affine) > 0, together(len(x)))
     xs, outs = matrix(x).numpy(), matrix(out).numpy()
     v, w, v_end, w_end = (line(s).numpy() for s in (v0, w0, v_last, w_last))
     table, ab = p.numpy(), affine.numpy()
-    _each(lambda _, lo, hi: kernel(xs, v, w, table, ab, inner, outs, v_end, w_end, lo, hi), xs.shape[1])
+
+    def work(_: int, lo: int, hi: int, rows: Any) -> None:
+        kernel(xs, v, w, table, ab, inner, outs, v_end, w_end, rows, lo, hi)
+
+    _each(work, xs.shape[1], rows_of_forward())
 
 
 def backward(
@@ -86,22 +116,24 @@ def backward(
         found = backward(gs, gv_last, gw_last, x, v0, w0, p, affine, inner, dynamics, learn, stored, gs, gv0, gw0)
         gx.copy_(gs)
         return found
-    kernel = backward_kernel(dynamics.kind, dynamics.reset, dynamics.surrogate, len(affine) > 0, learn)
+    kernel = backward_kernel(
+        dynamics.kind, dynamics.reset, dynamics.surrogate, len(affine) > 0, learn, together(len(x))
+    )
     g, xs, gxs = (matrix(m).numpy() for m in (gs, x, gx))
     v, w, gv, gw, gv_0, gw_0 = (line(s).numpy() for s in (v0, w0, gv_last, gw_last, gv0, gw0))
     n, table, ab = xs.shape[1], p.numpy(), affine.numpy()
-    tasks = len(_tasks(n))
+    tasks = _tasks(n)
     gp = np.zeros((tasks, *table.shape) if learn else (tasks, 1, 1))
     sums = np.zeros((tasks, 2, ab.shape[1]))
     slope = np.float32(dynamics.slope)
 
-    def work(i: int, lo: int, hi: int) -> None:
+    def work(i: int, lo: int, hi: int, rows: Any) -> None:
         kernel(
-            g, gv, gw, xs, v, w, table, ab, inner, dynamics.detach, slope, gxs, gv_0, gw_0, gp[i], sums[i], lo,
-            hi,
+            g, gv, gw, xs, v, w, table, ab, inner, dynamics.detach, slope, gxs, gv_0, gw_0, gp[i], sums[i], rows,
+            lo, hi,
         )  # fmt: skip
 
-    _each(work, n)
+    _each(work, n, rows_of_backward(len(xs), dynamics.kind))
     total = torch.from_numpy(gp.sum(0)) if learn else torch.zeros(table.shape, dtype=torch.float64)
     return total, torch.from_numpy(sums.sum(0))
 
@@ -109,8 +141,8 @@ def backward(
 def moments(y: Tensor, inner: int, channels: int) -> Tensor:
     """Sum and sum of squares of each channel, float64 [2, C]."""
     ys = matrix(y.float()).numpy()
-    sums = np.zeros((len(_tasks(ys.shape[1])), 2, channels))
-    _each(lambda i, lo, hi: moments_kernel(ys, inner, sums[i], lo, hi), ys.shape[1])
+    sums = np.zeros((_tasks(ys.shape[1]), 2, channels))
+    _each(lambda i, lo, hi, _: moments_kernel(ys, inner, sums[i], lo, hi), ys.shape[1], 0)
     return torch.from_numpy(sums.sum(0))
 
 
@@ -121,5 +153,5 @@ def normalised_grad(g: Tensor, y: Tensor, table: Tensor, inner: int) -> None:
         normalised_grad(wide, y.float(), table, inner)
         g.copy_(wide)
         return
-    gs, ys, rows = matrix(g).numpy(), matrix(y).numpy(), table.numpy()
-    _each(lambda _, lo, hi: normalised_grad_kernel(gs, ys, rows, inner, lo, hi), gs.shape[1])
+    gs, ys, values = matrix(g).numpy(), matrix(y).numpy(), table.numpy()
+    _each(lambda _, lo, hi, rows: normalised_grad_kernel(gs, ys, values, inner, rows, lo, hi), gs.shape[1], 4)

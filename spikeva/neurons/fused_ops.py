@@ -4,6 +4,7 @@
 same pass; its backward is written by hand. Saved for it: the input, and on a GPU the state every few steps.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from math import prod
@@ -113,7 +114,7 @@ def scan_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """(spikes, last v, last second state, stored states) of x [T, ...] from states v, w and parameters p [P, C or 1]."""
     strides = strides_of(x)
-    out, v_last, w_last, stored = _outputs(x, kind, strides, keep)
+    out, v_last, w_last, stored = _outputs(x, kind, strides, keep, _kernels(x).empty_strided)
     if x.numel():
         _kernels(x).forward(
             laid_out(x, strides), laid_out(v, strides[1:]), _second(w, kind, strides), p.contiguous(),
@@ -142,8 +143,10 @@ def _second(w: Tensor, kind: int, strides: tuple[int, ...]) -> Tensor:
     return w if kind == LIF else laid_out(w, strides[1:])
 
 
-def _outputs(x: Tensor, kind: int, strides: tuple[int, ...], keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    out = torch.empty_strided(x.shape, strides, dtype=x.dtype, device=x.device)
+def _outputs(
+    x: Tensor, kind: int, strides: tuple[int, ...], keep: bool, empty: Callable[..., Tensor] = torch.empty_strided
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    out = empty(x.shape, strides, dtype=x.dtype, device=x.device)
     v_last = torch.empty_strided(x.shape[1:], strides[1:], dtype=torch.float32, device=x.device)
     w_last = v_last.new_empty(0) if kind == LIF else torch.empty_like(v_last)
     segments = _kernels(x).checkpoints(x.shape[0]) if keep else 0
@@ -158,7 +161,7 @@ def scan_backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients of x, v, w, p and of (bias, weight) [2, C or 0] given those of the outputs of `spikeva::scan`."""
     strides = strides_of(x)
-    gx, gv0, gw0, gp, g_affine = _gradients(x, kind, strides, p, mean)
+    gx, gv0, gw0, gp, g_affine = _gradients(x, kind, strides, p, mean, _kernels(x).empty_strided)
     if not x.numel():
         return gx, gv0, gw0, gp.zero_(), g_affine.zero_()
 
@@ -192,9 +195,10 @@ def _(
 
 
 def _gradients(
-    x: Tensor, kind: int, strides: tuple[int, ...], p: Tensor, mean: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    gx, gv0, gw0, _ = _outputs(x, kind, strides, keep=False)
+    x: Tensor, kind: int, strides: tuple[int, ...], p: Tensor, mean: Tensor | None,
+    empty: Callable[..., Tensor] = torch.empty_strided,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    gx, gv0, gw0, _ = _outputs(x, kind, strides, False, empty)
     return (
         gx,
         gv0,

@@ -17,6 +17,7 @@ from spikeva.neurons.fused_layout import ALIF, CUBA, DELAYED, LIF, SUBTRACT, ZER
 
 SEGMENT = 16  # steps whose membranes a program holds in registers
 BLOCK = 256  # neurons a program
+empty_strided = torch.empty_strided  # how outputs are allocated
 
 K_LIF, K_ALIF, K_CUBA = tl.constexpr(LIF), tl.constexpr(ALIF), tl.constexpr(CUBA)
 R_ZERO, R_SUBTRACT, R_DELAYED = tl.constexpr(ZERO), tl.constexpr(SUBTRACT), tl.constexpr(DELAYED)
