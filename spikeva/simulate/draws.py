@@ -92,8 +92,8 @@ def uniform(coarse: NDArray[np.uint64], fine: NDArray[np.uint64]) -> NDArray[np.
     return (high | (fine >> np.uint64(16))).astype(np.float64) * 2.0**-32
 
 
-def pixel_normals(seed: int, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Four maps of normal numbers [4, H, W] for what differs from pixel to pixel: ON, OFF, leak rate, SCIDVS time constant."""
+def pixel_normals(seed: int, size: tuple[int, int], maps: int = 4) -> NDArray[np.float32]:
+    """The first of four maps of normal numbers [maps, H, W] for what differs from pixel to pixel: ON, OFF, leak rate, SCIDVS time constant."""
     width, height = size
     blocks = philox(np.arange(width * height, dtype=np.uint64), 0, MAPS, 0, seed)
-    return np.stack([normal(w).reshape(height, width) for w in blocks])
+    return np.stack([normal(w).reshape(height, width) for w in blocks[:maps]])

@@ -34,7 +34,9 @@ class Sensor:
     off: NDArray[Any]
     on_step: NDArray[np.float32]
     off_step: NDArray[np.float32]
-    on_ratio: NDArray[np.float32]  # nominal over own threshold: a pixel with a low one makes more shot noise
+    on_ratio: NDArray[
+        np.float32
+    ]  # nominal over own threshold: a pixel with a low one makes more shot noise (0: none makes any)
     off_ratio: NDArray[np.float32]
     leak_hz: NDArray[np.float32]
     decay_hz: NDArray[np.float32]  # 1 / time constant of the SCIDVS high-pass
@@ -54,7 +56,7 @@ def build_sensor(
     seed: int,
     timing: str,
     thresholds: Thresholds | None = None,
-    normals: Callable[[int, tuple[int, int]], NDArray[np.float32]] = pixel_normals,
+    normals: Callable[[int, tuple[int, int], int], NDArray[np.float32]] = pixel_normals,
 ) -> Sensor:
     """The array of `size` (width, height) whose pixel-to-pixel differences are drawn from `seed`.
 
@@ -62,24 +64,31 @@ def build_sensor(
     """
     shape = size[1], size[0]
     dtype = np.dtype(np.float64 if pixel.cutoff_hz > 0 else np.float32)
-    drawn = normals(seed, size)
+    spread_thresholds = thresholds is None and pixel.sigma_thres > 0
+    needed = 4 if pixel.scidvs else 3 if pixel.leak_rate_hz > 0 else 2 if spread_thresholds else 0
+    drawn = normals(seed, size, needed) if needed else np.empty((0, *shape), np.float32)
     nominal = pixel.pos_thres, pixel.neg_thres
     if thresholds is not None:
         steps = [_checked(m, shape, n) for m, n in zip(thresholds, ("ON", "OFF"), strict=True)]
-        counted = [m.astype(dtype) for m in steps]
     elif pixel.sigma_thres > 0:
-        sigma = np.float32(pixel.sigma_thres)
-        steps = [
-            np.maximum(np.float32(nominal[i]) + sigma * drawn[i], np.float32(0.01))  # floor: v2e's
-            for i in range(2)
-        ]
-        counted = [m.astype(dtype) for m in steps]
+        steps = [drawn[0], drawn[1]]
+        for step, value in zip(steps, nominal, strict=True):
+            step *= np.float32(pixel.sigma_thres)
+            step += np.float32(value)
+            np.maximum(step, np.float32(0.01), out=step)  # floor: v2e's
     else:
         steps = [np.full(shape, value, np.float32) for value in nominal]
-        counted = [
-            np.full(shape, value, dtype) for value in nominal
-        ]  # the float64 value itself where the state is float64
-    leak_hz, decay_hz = (np.zeros(shape, np.float32) for _ in range(2))
+    if thresholds is None and pixel.sigma_thres == 0:  # the float64 value itself where the state is float64
+        counted = [np.full(shape, value, dtype) for value in nominal]
+    else:
+        counted = [m.astype(dtype, copy=False) for m in steps]
+    ratios, leak_hz, decay_hz = (
+        np.zeros((2, *shape), np.float32),
+        np.zeros(shape, np.float32),
+        np.zeros(shape, np.float32),
+    )
+    if pixel.shot_noise_rate_hz > 0:
+        ratios = np.stack([np.float32(value) / step for value, step in zip(nominal, steps, strict=True)])
     if pixel.leak_rate_hz > 0:
         spread = np.exp(np.float32(math.log(10) * pixel.noise_rate_cov_decades) * drawn[2])
         leak_hz = np.float32(pixel.leak_rate_hz) * spread
@@ -95,8 +104,8 @@ def build_sensor(
         off=counted[1],
         on_step=steps[0],
         off_step=steps[1],
-        on_ratio=np.float32(nominal[0]) / steps[0],
-        off_ratio=np.float32(nominal[1]) / steps[1],
+        on_ratio=ratios[0],
+        off_ratio=ratios[1],
         leak_hz=leak_hz,
         decay_hz=decay_hz,
     )

@@ -171,5 +171,5 @@ def _create(engine: str, threads: int | None, build: Callable[..., Sensor]) -> E
     if engine == "torch":
         from spikeva.simulate.engines.device import TorchEngine
 
-        return TorchEngine(build(normals=pixel_normals))
-    return CompiledEngine(build(normals=pixel_normals), threads)
+        return TorchEngine(build(normals=partial(pixel_normals, threads=threads)))
+    return CompiledEngine(build(normals=partial(pixel_normals, threads=threads)), threads)

@@ -82,11 +82,12 @@ class CompiledEngine:
         columns = _room(ends[-1])
         passed = [0] * len(steps)
 
-        def emit(f: int) -> None:
-            part = _part(columns, ends[f - 1] if f else 0, ends[f])
-            passed[f] = self._emit(f, marks, float(steps[f]["start"]), seconds[f], most[f], int(signal[f]), part)
+        def emit(group: Vector) -> None:
+            for f in group.tolist():
+                part = _part(columns, ends[f - 1] if f else 0, ends[f])
+                passed[f] = self._emit(f, marks, float(steps[f]["start"]), seconds[f], most[f], int(signal[f]), part)
 
-        self.pool.map(emit, range(len(steps)))
+        self.pool.map(emit, np.array_split(np.arange(len(steps)), min(len(steps), 4 * self.pool.threads)))
         return _part(columns, 0, passed[0]) if self.wait else columns
 
     def _emit(self, f: int, marks: Vector, start: float, stop: float, most: int, signal: int, out: Columns) -> int:
@@ -131,6 +132,7 @@ class Pool:
         tiles = math.ceil(n / TILE)
         threads = min(threads or default_threads(), tiles)
         edges = [tiles * i // threads * TILE for i in range(threads)] + [n]
+        self.threads = threads
         self._strips = list(itertools.pairwise(edges))
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
