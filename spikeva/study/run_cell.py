@@ -56,7 +56,7 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
     return result
 
 
-def windows(cell: Cell, clips: ClipSet, augmentation: Augmentation | None = None) -> Windows:
+def windows(cell: Cell, clips: ClipSet, changes: Augmentation | None = None) -> Windows:
     """The samples that a cell's model sees of some clips."""
     return Windows(
         clips.paths,
@@ -64,9 +64,14 @@ def windows(cell: Cell, clips: ClipSet, augmentation: Augmentation | None = None
         cell.kind,
         cell.study.window.frames,
         history_us=cell.history_us,
-        augmentation=augmentation,
+        augmentation=changes,
         seed=_seed(cell),
     )
+
+
+def augmentation(cell: Cell) -> Augmentation | None:
+    """What changes the cell's training samples."""
+    return Augmentation() if cell.study.training.augment else None
 
 
 def _seed(cell: Cell) -> int:
@@ -89,10 +94,9 @@ def _train(cell: Cell, model: torch.nn.Module, clips: ClipSet, folder: Path, nam
     weights = folder / "model.safetensors"
     if not weights.exists():
         study = cell.study
-        augmentation = Augmentation() if study.training.augment else None
         history = fit(
             model,
-            windows(cell, clips, augmentation),
+            windows(cell, clips, augmentation(cell)),
             study.training.model_dump(),
             checkpoint=folder / "training.ckpt",
             seed=_seed(cell),
@@ -144,7 +148,8 @@ def spikes(cell: Cell, material: Material, out: Path) -> dict[str, NDArray[Any]]
     return {f"{cell.label}: {layer}": fired for layer, fired in found.items()}
 
 
-def _device(cell: Cell) -> str:
+def device(cell: Cell) -> str:
+    """Where the cell's model trains and predicts."""
     wanted = cell.study.trainer.accelerator
     if wanted in {"gpu", "cuda"} or (wanted == "auto" and torch.cuda.is_available()):
         return "cuda"
@@ -166,7 +171,7 @@ def score_rows(
 ) -> list[dict[str, str]]:
     """The model's predictions on every sample of some clips, as rows under `header`; written to `path` if there is one."""
     samples = windows(cell, clips)
-    predictions = predict(model, samples, device=_device(cell), name=name)
+    predictions = predict(model, samples, device=device(cell), name=name)
     rows = []
     for (index, label, _), predicted in zip(samples.samples, predictions.tolist(), strict=True):
         clip = clips[index]

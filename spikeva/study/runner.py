@@ -13,6 +13,7 @@ from spikeva.study.cells import Cell, cells
 from spikeva.study.comparisons import compare
 from spikeva.study.config import DataSource, StandIn, Study
 from spikeva.study.environment import environment
+from spikeva.study.estimate import estimate
 from spikeva.study.files import read_csv, write_json
 from spikeva.study.gallery import write_gallery
 from spikeva.study.run_cell import Material, run_cell, spikes
@@ -35,6 +36,9 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
     if max_cells is not None:
         todo = _first_unfinished(todo, out, max_cells)
     entries = []
+    if (expected := estimate(todo, material, out)) is not None:
+        console.print(str(expected), highlight=False)
+        seconds["cells, estimated"] = round(expected.seconds, 2)
     with _timed(seconds, "cells"):
         for number, cell in enumerate(todo, 1):
             entries.append(run_cell(cell, material, out, f"{number}/{len(todo)}"))

@@ -43,6 +43,27 @@ class _Checkpoint(lightning.Callback):
             os.replace(temporary, self.path)
 
 
+def batches(data: Windows, training: Mapping[str, Any], seed: int) -> DataLoader[Any]:
+    """The training samples in batches, epoch after epoch."""
+    sampler = EpochSampler(data, training["samples_per_clip"], seed)
+    workers = training.get("workers", 0)
+    return DataLoader(
+        data,
+        training["batch_size"],
+        sampler=sampler,
+        drop_last=len(sampler) >= training["batch_size"],  # a last batch of one would break batch statistics
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def count_steps(loader: DataLoader[Any], training: Mapping[str, Any]) -> int:
+    """Steps of the whole training."""
+    steps = int(training["epochs"]) * len(loader)
+    return min(steps, training["max_steps"]) if training.get("max_steps") else steps
+
+
 def fit(
     model: nn.Module,
     data: Windows,
@@ -66,30 +87,9 @@ def fit(
     Raises:
         FloatingPointError: the loss is not finite.
     """
-    from spikeva.training.loss import create_loss
-
-    sampler = EpochSampler(data, training["samples_per_clip"], seed)
-    workers = training.get("workers", 0)
-    loader = DataLoader(
-        data,
-        training["batch_size"],
-        sampler=sampler,
-        drop_last=len(sampler) >= training["batch_size"],  # a last batch of one would break batch statistics
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
-    )
-    steps = training["epochs"] * len(loader)
-    if training.get("max_steps"):
-        steps = min(steps, training["max_steps"])
-    module = Regression(
-        model,
-        create_loss(training["loss"]),
-        learning_rate=training["learning_rate"],
-        weight_decay=training["weight_decay"],
-        total_steps=steps,
-        seed=seed,
-    )
+    loader = batches(data, training, seed)
+    steps = count_steps(loader, training)
+    module = Regression.of(model, training, steps, seed=seed)
     done = torch.load(checkpoint, weights_only=False)["global_step"] if checkpoint.exists() else 0
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with stage(name, steps, done) as bar, warnings.catch_warnings():

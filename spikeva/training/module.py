@@ -1,10 +1,13 @@
 """The Lightning module: a plain model, a loss, AdamW under a one-cycle schedule."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import lightning
 import torch
 from torch import nn
 
-from spikeva.training.loss import Loss
+from spikeva.training.loss import Loss, create_loss
 
 
 class Regression(lightning.LightningModule):
@@ -23,6 +26,18 @@ class Regression(lightning.LightningModule):
         self.total_steps, self.seed = total_steps, seed
         self.history: list[float] = []
 
+    @classmethod
+    def of(cls, model: nn.Module, training: Mapping[str, Any], steps: int, *, seed: int) -> "Regression":
+        """`model` under the settings of a study's `training` block, for so many steps."""
+        return cls(
+            model,
+            create_loss(training["loss"]),
+            learning_rate=training["learning_rate"],
+            weight_decay=training["weight_decay"],
+            total_steps=steps,
+            seed=seed,
+        )
+
     def on_train_batch_start(self, batch: object, batch_idx: int) -> int | None:
         if self.global_step >= self.total_steps:
             return -1  # leaves the epoch
@@ -39,7 +54,7 @@ class Regression(lightning.LightningModule):
         self.history.append(float(loss.detach()))
         return loss
 
-    def configure_optimizers(self) -> dict[str, object]:  # type: ignore[override]  # Lightning's union is wider
+    def configure_optimizers(self) -> dict[str, Any]:  # type: ignore[override]  # Lightning's union is wider
         decayed = [p for p in self.model.parameters() if p.ndim > 1]
         kept = [p for p in self.model.parameters() if p.ndim <= 1]  # biases, norms, time constants, thresholds
         optimizer = torch.optim.AdamW(

@@ -65,6 +65,7 @@ def undisturbed(tmp_path_factory):
 def test_every_file_is_there(undisturbed):
     out, text = undisturbed
     assert "report.html" in text
+    assert text.index("4 cells to run: about") < text.index("1/4 train")
     results = json.loads((out / "results.json").read_text())
     assert set(results) == {"study", "cells", "baselines", "comparisons", "environment"}
     assert len(results["cells"]) == len(list((out / "cells").iterdir())) == 4

@@ -1,0 +1,118 @@
+"""How long the cells of a study will take, from a few real training steps of each model on each encoding."""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from spikeva.datasets import ClipSet
+from spikeva.study.cells import Cell
+from spikeva.study.files import read_json
+from spikeva.study.run_cell import Material, augmentation, create, device, windows
+from spikeva.training.data import EpochSampler
+from spikeva.training.fitting import batches, count_steps
+from spikeva.training.module import Regression
+
+STEPS = 3  # timed, after one that is not
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`seconds` for `cells` unfinished cells, from `timed` pairs of model and encoding and `known` ones that finished before."""
+
+    seconds: float
+    cells: int
+    timed: int
+    known: int
+
+    def __str__(self) -> str:
+        sources = [f"{STEPS} timed training steps of each of {self.timed} pairs of model and encoding"] * bool(
+            self.timed
+        )
+        sources += [f"the time that finished cells of {self.known} pairs took"] * bool(self.known)
+        return (
+            f"{self.cells} cells to run: about {duration(self.seconds)}, an estimate from {' and '.join(sources)}; one fold "
+            "stands for all, and other work on the machine is not foreseen"
+        )
+
+
+def estimate(todo: list[Cell], material: Material, out: Path) -> Estimate | None:
+    """What the unfinished cells of `todo` will take one after the other; None where all are finished.
+
+    A finished cell's own time stands for others of its model and encoding. For the rest, training and prediction are timed on
+    the first samples, on the device that will train; counting operations, comparisons and the report come on top.
+    """
+    open_cells = [cell for cell in todo if not (cell.folder(out) / "done.json").exists()]
+    if not open_cells:
+        return None
+    known: dict[str, list[float]] = {}
+    for cell in todo:
+        if (done := cell.folder(out) / "done.json").exists():
+            known.setdefault(cell.label, []).append(sum(read_json(done)["seconds"].values()))
+    sizes = _Sizes.of(open_cells[0], material)
+    timed: dict[str, float] = {}
+    for cell in open_cells:
+        if cell.label not in known and cell.label not in timed:
+            timed[cell.label] = _seconds(cell, material, sizes)
+    each = {**timed, **{label: sum(own) / len(own) for label, own in known.items()}}
+    labels = [cell.label for cell in open_cells]
+    return Estimate(sum(each[label] for label in labels), len(labels), len(timed), len({*labels} & {*known}))
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Training steps and predicted samples of one cell: the same for every encoding, which are asked for the same labels."""
+
+    steps: int
+    samples: int
+
+    @classmethod
+    def of(cls, cell: Cell, material: Material) -> "_Sizes":
+        split = material.folds[cell.fold]
+        training = cell.study.training.model_dump()
+        steps = count_steps(batches(windows(cell, split.train), training, 0), training)
+        scored = [split.test, *([] if material.transfer is None else [material.transfer])]
+        return cls(steps, sum(len(windows(cell, clips)) for clips in scored))
+
+
+def _seconds(cell: Cell, material: Material, sizes: _Sizes) -> float:
+    """Seconds of one cell: its training steps and predictions at the speed of the first few."""
+    study = cell.study
+    clips = material.folds[cell.fold].train
+    needed = math.ceil((STEPS + 1) * study.training.batch_size / study.training.samples_per_clip) + 1
+    data = windows(cell, ClipSet(clips.clips[:needed]), augmentation(cell))
+    where = device(cell)
+    module = Regression.of(create(cell).to(where), study.training.model_dump(), sizes.steps, seed=0)
+    optimizer = module.configure_optimizers()["optimizer"]
+    marks = [time.perf_counter()]
+    sampler = EpochSampler(data, study.training.samples_per_clip, seed=0)
+    order = list(sampler)
+    size = study.training.batch_size
+    for step in range(STEPS + 1):
+        chosen = [order[(step * size + i) % len(order)] for i in range(size)]
+        items = [data[sample] for sample in chosen]
+        inputs, targets = (torch.stack(part).to(where) for part in zip(*items, strict=True))
+        loss = module.training_step((inputs, targets), step)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch
+        optimizer.step()
+        float(loss.detach())  # waits for the device
+        marks.append(time.perf_counter())
+    a_step = (marks[-1] - marks[1]) / STEPS
+    with torch.no_grad():
+        began = time.perf_counter()
+        module.model.eval()(torch.stack([data[sample][0] for sample in order[:size]]).to(where)).sum().item()
+        a_sample = (time.perf_counter() - began) / min(size, len(order))
+    return sizes.steps * a_step + sizes.samples * a_sample
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: two units at most."""
+    whole = max(1, round(seconds))
+    for unit, name, part, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= unit:
+            rest = whole % unit // part
+            return f"{whole // unit} {name}" + (f" {rest} {small}" if rest else "")
+    return f"{whole} s"

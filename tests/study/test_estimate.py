@@ -1,0 +1,72 @@
+"""The time that a study is said to take before it starts."""
+
+import itertools
+import json
+
+import pytest
+
+from spikeva.study import estimate as module
+from spikeva.study.cells import cells
+from spikeva.study.config import parse
+from spikeva.study.estimate import duration, estimate
+from spikeva.study.runner import prepare
+
+STUDY = {
+    "study": "s",
+    "regression": {"dataset": "afew-va-like", "identities": 4, "clips": 1, "seconds": 0.4, "fps": 50, "size": 32},
+    "folds": 2,
+    "window": {"frames": 2},
+    "grid": {
+        "encodings": [{"encoding": "tbr", "bits": 4, "dt": 5000}],
+        "models": [{"model": "ann_convnet", "width": 4}, {"model": "snn_convnet", "width": 4}],
+        "folds": [0, 1],
+    },
+    "training": {"epochs": 500, "samples_per_clip": 2, "batch_size": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    out = tmp_path_factory.mktemp("study")
+    found = parse(STUDY)
+    return found, prepare(found, out, workers=1), out
+
+
+def test_every_pair_is_timed_once_and_counts_for_its_folds(study, monkeypatch):
+    found, material, out = study
+    monkeypatch.setattr(module, "_seconds", lambda cell, *_: 10.0 if cell.kind == "ann" else 100.0)
+    expected = estimate(list(cells(found)), material, out)
+    assert (expected.seconds, expected.cells, expected.timed, expected.known) == (220.0, 4, 2, 0)
+    assert "4 cells to run: about 3 min 40 s, an estimate" in str(expected)
+
+
+def test_a_cell_is_its_steps_and_predictions(study, monkeypatch):
+    found, material, _ = study
+    cell = next(cells(found))
+    sizes = module._Sizes.of(cell, material)
+    assert sizes.steps == 500 * 2  # two people train, a clip each, two samples of it in batches of two
+    clock = itertools.count()  # a second a look: one a step, and one a batch of two predictions
+    monkeypatch.setattr(module.time, "perf_counter", lambda: float(next(clock)))
+    assert module._seconds(cell, material, sizes) == sizes.steps + sizes.samples / 2
+
+
+def test_finished_cells_tell_their_own_time(study, monkeypatch, tmp_path):
+    found, material, _ = study
+    monkeypatch.setattr(module, "_seconds", lambda *_: 10.0)
+    todo = list(cells(found))
+    done = next(cell for cell in todo if cell.kind == "ann")
+    (done.folder(tmp_path)).mkdir(parents=True)
+    (done.folder(tmp_path) / "done.json").write_text(json.dumps({"seconds": {"train": 50.0, "evaluate": 4.0}}))
+    expected = estimate(todo, material, tmp_path)
+    assert (expected.seconds, expected.cells, expected.timed, expected.known) == (74.0, 3, 1, 1)
+    for cell in todo:
+        cell.folder(tmp_path).mkdir(parents=True, exist_ok=True)
+        (cell.folder(tmp_path) / "done.json").write_text('{"seconds": {}}')
+    assert estimate(todo, material, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 s"), (59.6, "1 min"), (454, "7 min 34 s"), (7800, "2 h 10 min"), (90000, "1 d 1 h")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
