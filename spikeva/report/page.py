@@ -11,6 +11,7 @@ from spikeva.report.data import Row, Run
 from spikeva.report.figures.style import context
 from spikeva.report.files import write_text
 from spikeva.report.sections import Figures, run_sections
+from spikeva.report.sweep import sweep
 from spikeva.report.viewer import viewer
 
 _TEMPLATE = Path(__file__).parent / "template"
@@ -70,7 +71,7 @@ def _part(run: Run, rows: Sequence[Row], figures: Figures) -> dict[str, Any]:
     return {
         "name": run.name,
         "answer": answer.sentences(run, rows),
-        "sections": run_sections(run, rows, best, figures),
+        "sections": {**run_sections(run, rows, best, figures), "sweep": sweep(run, rows, figures)},
         "viewer": viewer(run, best, figures),
         "comparisons": tables.comparisons(run.comparisons) if run.comparisons else None,
         "provenance": provenance(run),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,8 @@ def _transfer(seed: int) -> dict[str, Any]:
 
 
 def _cost(kind: str, encoding: str) -> dict[str, Any]:
-    steps = 8 if encoding == "spikes" else 1
+    told = re.search(r"(?:bits|steps)=(\d+)", encoding)
+    steps = 1 if encoding.startswith("tbr") else int(told[1]) if told else 8 if encoding == "spikes" else 1
     macs, acs = (80_000_000, 0) if kind == "ann" else (900_000, 1_800_000 * steps)
     layers = [
         {"name": f"blocks.{i}.act", "macs": 0, "acs": acs // 4, "spike_rate": 0.21 / (i + 1) if kind == "snn" else None}

@@ -112,6 +112,14 @@ def test_study_of_two_models_three_encodings_five_folds(tmp_path: Path) -> None:
     check(browse(write_report(run), 390, tmp_path), 390, clips=2)
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_sweep(width: int, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", encodings=("tbr(bits=1)", "tbr(bits=8)", "spikes"), gallery=2)
+    page = write_report(run)
+    assert "sweep-energy" in page.read_text()
+    check(browse(page, width, tmp_path), width, clips=2)
+
+
 def test_the_test_sees_a_request(run_dir: Path, tmp_path: Path) -> None:
     page = (
         (run_dir / "report.html")

@@ -1,4 +1,4 @@
-"""Scores: paired differences, confusion of emotions, cost against CCC, results per person."""
+"""Scores: paired differences, confusion of emotions, cost against CCC, sweeps, results per person."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.transforms import ScaledTranslation
 
-from spikeva.report.figures.style import COLOURS, GRID, INK, MARKERS, MUTED, PAPER, axes
+from spikeva.report.figures.style import COLOURS, GRID, INK, LINES, MARKERS, MUTED, PAPER, axes
 
 _SHADES = LinearSegmentedColormap.from_list("spikeva", ["#ffffff", "#b7d6ea", "#0072b2", "#00324f"])
 _LIGHT, _DARK = "#ffffff", "#10131a"  # on a shaded cell: the same in light and dark mode
@@ -86,6 +86,57 @@ def cost(rows: Sequence[Mapping[str, Any]], name: str = "CCC", ax: Axes | None =
     ax.margins(x=0.3)
     ax.autoscale_view()
     ax.grid(visible=True, color=GRID)
+    return ax
+
+
+def sweep(
+    curves: Sequence[Mapping[str, Any]], floor: float | None = None, base: int = 2, ax: Axes | None = None
+) -> Axes:
+    """Axes with one curve a model and encoding: scores with intervals over a logarithmic x.
+
+    Args:
+        curves: "kind", "name" and "points", each with "x", "size" (told beside it where x is not the size), "value", "low" and
+            "high". A curve of one point bears its name.
+        floor: a score that is drawn dotted, such as a baseline's.
+        base: of the logarithm; with 2 the x are sizes.
+    """
+    ax = axes(ax, 3.2, 2.8)
+    figure = ax.get_figure(root=True)
+    assert figure is not None  # axes that are drawn on always have one
+    ax.axhline(0, color=INK, linewidth=0.5)
+    if floor is not None:
+        ax.axhline(floor, color=MUTED, linestyle=":", linewidth=1.1)
+    for curve in curves:
+        kind, points = curve["kind"], curve["points"]
+        aside = ScaledTranslation(
+            (2 if kind == "snn" else -2) / 72, 0, figure.dpi_scale_trans
+        )  # intervals side by side
+        style: dict[str, Any] = {"color": COLOURS[kind], "transform": ax.transData + aside}
+        at = [point["x"] for point in points]
+        ax.plot(
+            at, [p["value"] for p in points], LINES[kind], marker=MARKERS[kind], markersize=4.5, linewidth=1.4, **style
+        )
+        for point in points:
+            ax.plot([point["x"]] * 2, [point["low"], point["high"]], linewidth=0.9, **style)
+            ax.update_datalim([(point["x"], point["low"]), (point["x"], point["high"])])
+            told = [curve["name"]] * (len(points) == 1) + [str(point["size"])] * (base != 2)
+            side = 1 if kind == "snn" else -1
+            ax.annotate(
+                " ".join(told),
+                (point["x"], point["value"]),
+                (7 * side, 0),
+                textcoords="offset points",
+                fontsize=6,
+                color=COLOURS[kind],
+                ha="left" if side > 0 else "right",
+                va="center",
+            )
+    ax.set_xscale("log", base=base)
+    if base == 2:
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.margins(x=0.2)
+    ax.autoscale_view()
+    ax.grid(visible=True, axis="y", color=GRID)
     return ax
 
 

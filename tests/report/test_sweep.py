@@ -1,0 +1,61 @@
+"""The part of the page for a sweep over bits and encodings."""
+
+import json
+from pathlib import Path
+
+import pytest
+from fake_run import write_run
+from matplotlib.figure import Figure
+
+from spikeva.report import figures, write_report
+from spikeva.report.data import Run
+from spikeva.report.sweep import size_of
+
+SWEEP = (
+    "tbr(bits=1, dt=40000)", "tbr(bits=8, dt=5000)", "bitplanes(bits=2, dt=20000)", "bitplanes(bits=8, dt=5000)", "voxel",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = write_run(tmp_path_factory.mktemp("sweep") / "run", encodings=SWEEP, gallery=0)
+    results = json.loads((run / "results.json").read_text())
+    results["study"]["config"]["grid"] = {"encodings": [{"encoding": "voxel", "bins": 4, "dt": 5000}]}
+    (run / "results.json").write_text(json.dumps(results))
+    return run
+
+
+def test_a_sweep_has_its_part_of_the_page(swept: Path) -> None:
+    page = write_report(swept).read_text()
+    assert "<h2>How many bits, and at what cost</h2>" in page
+    assert {"sweep-bits", "sweep-operations", "sweep-energy"} <= {p.stem for p in (swept / "figures").glob("*.svg")}
+    drawn = (swept / "figures" / "sweep-bits.svg").read_text()
+    for words in ("tbr (synthetic)", "bitplanes", "others", "CCC valence", "CCC arousal", "parts of time"):
+        assert f">{words}" in drawn, words
+
+
+def test_one_size_of_each_encoding_is_no_sweep(run_dir: Path) -> None:
+    assert "How many bits" not in (run_dir / "report.html").read_text()
+
+
+def test_sizes_come_from_the_label_or_the_config(swept: Path) -> None:
+    run = Run.open(swept)
+    found = {row.encoding: size_of(row, run) for row in run.rows() if row.kind == "snn"}
+    assert list(found.values()) == [("tbr", 1), ("tbr", 8), ("bitplanes", 2), ("bitplanes", 8), ("voxel", 4)]
+
+
+def test_curves_hold_their_points_and_intervals() -> None:
+    ax = Figure().subplots()
+    points = [
+        {"x": 10.0**n, "size": 2**n, "value": 0.1 * n, "low": 0.1 * n - 0.1, "high": 0.1 * n + 0.1} for n in (1, 2)
+    ]
+    curves = [
+        {"kind": "snn", "name": "tbr", "points": points},
+        {"kind": "ann", "name": "voxel", "points": points[:1]},
+    ]
+    figures.sweep(curves, floor=0.05, base=10, ax=ax)
+    data = [line.get_xydata().tolist() for line in ax.get_lines()]
+    assert [[10.0, 0.1], [100.0, 0.2]] in data
+    assert [[100.0, 0.1], [100.0, pytest.approx(0.3)]] in data
+    assert [t.get_text() for t in ax.texts] == ["2", "4", "voxel 2"]
+    assert ax.get_xscale() == "log"
