@@ -1,5 +1,8 @@
 """The engines make the same events, however a clip is cut and however many threads there are."""
 
+import tracemalloc
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -66,6 +69,40 @@ def test_events_do_not_depend_on_the_cut(engine: str) -> None:
     assert same(whole, EventStream.merge(*cuts))
     streamed = Simulator("noisy", seed=1, engine=engine).stream(zip(frames, times, strict=True), pixels=5 * 61 * 37)
     assert same(whole, EventStream.merge(*streamed))
+
+
+@pytest.mark.parametrize("engine", ["reference", "numba", "torch"])
+def test_streaming_holds_one_block(engine: str) -> None:
+    """However long the video: frames alive at a time, and the peak of memory beside a short one's."""
+    size, block = (40, 64), 4
+    alive, most = 0, 0
+
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def video(count: int) -> Iterator[tuple[Any, float]]:
+        nonlocal alive, most
+        rng = np.random.default_rng(0)
+        for i in range(count):
+            frame = rng.integers(0, 256, size).astype(np.uint8)
+            weakref.finalize(frame, gone)
+            alive += 1
+            most = max(most, alive)
+            yield frame, i * 0.01
+
+    def peak(count: int) -> int:
+        camera = Simulator("noisy", engine=engine, threads=1)
+        tracemalloc.start()
+        events = sum(len(part) for part in camera.stream(video(count), pixels=block * size[0] * size[1]))
+        result = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert events > 1000 * count
+        return result
+
+    peak(8)  # compile
+    assert peak(80) < 1.1 * peak(16)
+    assert most <= 2 * block + 1  # one block, and the next one's frames while its events are made
 
 
 def test_events_do_not_depend_on_threads() -> None:

@@ -9,6 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from spikeva import DVSPixel, simulate
 from spikeva.simulate.engines import tiles
@@ -89,6 +90,28 @@ def test_photoreceptor_noise_is_v2es(shared: Path, cutoff: float, monkeypatch: p
     pixel_of, p = (events.y.astype(int) * 128 + events.x)[order], events.p[order].astype(int)
     same = pixel_of[1:] == pixel_of[:-1]
     assert np.mean(p[1:][same] != p[:-1][same]) == pytest.approx(stats["alternation"], abs=0.03)
+
+
+@pytest.mark.vectors
+@pytest.mark.parametrize("clip", ["blob", "flicker"])
+def test_counts_of_the_presets_are_v2es(shared: Path, clip: str) -> None:
+    """Two-sample t tests of the numbers of ON and OFF events over seeds: ours (20) against v2e's (5), 1e-3 for all of a clip."""
+    folder, ours = shared / "vectors" / "v2e", 20
+    stats = json.loads((folder / "noise_stats.json").read_text())
+    presets = {"clean": "clean", "noisy": "noisy", "v2e-default": "cli_default"}
+    with np.load(folder / f"{clip}_32x24.npz") as file:
+        data = {name: file[name] for name in ("frames", "times_25fps", "times_1kfps")}
+    for base in ("25fps", "1kfps"):
+        for preset, name in presets.items():
+            theirs = stats[f"preset/{clip}/{base}/{name}"]
+            p = [simulate(data["frames"], data[f"times_{base}"], preset, seed=seed).p for seed in range(ours)]
+            for polarity, label in ((1, "on"), (0, "off")):
+                counts = np.array([(events == polarity).sum() for events in p])
+                n = theirs["seeds"]
+                freedom = ours + n - 2
+                variance = (((counts - counts.mean()) ** 2).sum() + n * theirs[f"{label}_std"] ** 2) / freedom
+                t = (counts.mean() - theirs[f"{label}_mean"]) / np.sqrt(variance * (1 / ours + 1 / n))
+                assert abs(t) < student.ppf(1 - 1e-3 / 2 / 12, freedom), (base, preset, label, counts.mean(), theirs)
 
 
 def test_drawn_thresholds_are_normal_and_bounded() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from spikeva.simulate import DVSPixel
 from spikeva.simulate.engines.compiled import CompiledEngine
+from spikeva.simulate.engines.device import TorchEngine
 from spikeva.simulate.engines.reference import ReferenceEngine
 from spikeva.simulate.sensor import build_sensor
 from spikeva.simulate.timing import microseconds
@@ -29,7 +30,7 @@ SETS: dict[str, dict[str, Any]] = {
     "csdvs": {"cs_lambda_pixels": 3.0, "cs_tau_p_ms": 5.0},
     "scidvs": {"scidvs": True},
 }
-ENGINES = {"reference": ReferenceEngine, "numba": CompiledEngine}
+ENGINES: dict[str, Any] = {"reference": ReferenceEngine, "numba": CompiledEngine, "torch": TorchEngine}
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,16 @@ class CompiledEngine:
         out[2][:], out[1][:] = np.divmod(pixel, self.sensor.size[0])
 
 
+@cache
+def _executor(threads: int) -> ThreadPoolExecutor:
+    """Threads that all clips share: starting them takes as long as some frames."""
+    return ThreadPoolExecutor(threads)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_executor.cache_clear)  # a forked process has none of them
+
+
 class Pool:
     """Threads, each with a strip of the `n` pixels."""
 
@@ -134,7 +145,7 @@ class Pool:
         edges = [tiles * i // threads * TILE for i in range(threads)] + [n]
         self.threads = threads
         self._strips = list(itertools.pairwise(edges))
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._pool = _executor(threads) if threads > 1 else None
 
     def strips(self, kernel: Callable[..., Any], *args: Any) -> None:
         """Run `kernel` on every strip of pixels."""
