@@ -46,6 +46,8 @@ class Cell:
         study = self.study.model_dump(mode="json", exclude={"study", "question", "grid"})
         study["trainer"] = {k: study["trainer"][k] for k in ("precision", "gradient_clip_val", "devices", "num_nodes")}
         study["training"].pop("workers")
+        if study["training"]["augment_events"] is None:
+            del study["training"]["augment_events"]  # came later: cells without it keep their names
         return {
             "spikeva": spikeva.__version__,
             "results_version": RESULTS_VERSION,

@@ -64,6 +64,22 @@ class Grid(_Block):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
 
 
+class EventChanges(_Block):
+    """Random changes of a training sample's events before they are encoded, by tonic (optional: `spikeva[tonic]`)."""
+
+    flip: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="probability of a mirror image (`augment` flips too; valence and arousal stay)"
+    )
+    reverse: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="probability of time reversal in the window")
+    drop: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="share of events left out")
+    jitter_px: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0, description="sd of an event's place in pixels"
+    )
+    jitter_us: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0, description="sd of an event's time in us"
+    )
+
+
 class Training(_Block):
     """The budget, the same for every cell."""
 
@@ -75,6 +91,7 @@ class Training(_Block):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     loss: str = "emonet"
     augment: bool = Field(True, description="rotate, scale, shift and flip the training samples")
+    augment_events: EventChanges | None = Field(None, description="change the events of training samples too, by tonic")
     workers: Annotated[int, Field(ge=0)] = Field(
         0, description="processes that encode; 0 encodes in the training process"
     )
@@ -196,6 +213,8 @@ def _block_at(location: tuple[Any, ...]) -> type[_Block] | None:
     }  # fmt: skip
     if len(location) == 1:
         return Study
+    if location[:2] == ("training", "augment_events") and len(location) > 2:
+        return EventChanges
     if location[0] in {"regression", "transfer"}:
         return Prepared if location[1] == "prepared" else StandIn
     return blocks.get(str(location[0]))

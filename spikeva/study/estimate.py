@@ -10,7 +10,7 @@ import torch
 from spikeva.datasets import ClipSet
 from spikeva.study.cells import Cell
 from spikeva.study.files import read_json
-from spikeva.study.run_cell import Material, augmentation, create, device, windows
+from spikeva.study.run_cell import Material, create, device, windows
 from spikeva.training.data import EpochSampler
 from spikeva.training.fitting import batches, count_steps
 from spikeva.training.module import Regression
@@ -82,7 +82,7 @@ def _seconds(cell: Cell, material: Material, sizes: _Sizes) -> float:
     study = cell.study
     clips = material.folds[cell.fold].train
     needed = math.ceil((STEPS + 1) * study.training.batch_size / study.training.samples_per_clip) + 1
-    data = windows(cell, ClipSet(clips.clips[:needed]), augmentation(cell))
+    data = windows(cell, ClipSet(clips.clips[:needed]), training=True)
     where = device(cell)
     module = Regression.of(create(cell).to(where), study.training.model_dump(), sizes.steps, seed=0)
     optimizer = module.configure_optimizers()["optimizer"]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spikeva import models
 from spikeva.datasets import ClipSet, Split
+from spikeva.encode import Augment
 from spikeva.encode import channels as channels_of
 from spikeva.evaluation import cost, emotion, metrics, statistics
 from spikeva.neurons import health, warn_unhealthy
@@ -56,22 +57,20 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
     return result
 
 
-def windows(cell: Cell, clips: ClipSet, changes: Augmentation | None = None) -> Windows:
-    """The samples that a cell's model sees of some clips."""
+def windows(cell: Cell, clips: ClipSet, *, training: bool = False) -> Windows:
+    """The samples that a cell's model sees of some clips; in `training` they are augmented as the study says."""
+    budget = cell.study.training
+    changes = budget.augment_events if training else None
     return Windows(
         clips.paths,
         cell.encoding,
         cell.kind,
         cell.study.window.frames,
         history_us=cell.history_us,
-        augmentation=changes,
+        augmentation=Augmentation() if training and budget.augment else None,
+        event_changes=Augment(**changes.model_dump()) if changes is not None else None,
         seed=_seed(cell),
     )
-
-
-def augmentation(cell: Cell) -> Augmentation | None:
-    """What changes the cell's training samples."""
-    return Augmentation() if cell.study.training.augment else None
 
 
 def _seed(cell: Cell) -> int:
@@ -96,7 +95,7 @@ def _train(cell: Cell, model: torch.nn.Module, clips: ClipSet, folder: Path, nam
         study = cell.study
         history = fit(
             model,
-            windows(cell, clips, augmentation(cell)),
+            windows(cell, clips, training=True),
             study.training.model_dump(),
             checkpoint=folder / "training.ckpt",
             seed=_seed(cell),

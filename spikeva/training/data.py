@@ -9,10 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
-from spikeva.encode import Kind, encode, model_input, span_us
+from spikeva.encode import Augment, Kind, encode, model_input, span_us
 from spikeva.errors import UserError
 from spikeva.events import EventClip
 from spikeva.training.augment import Augmentation
+
+EVENTS = 1  # sets the random numbers of event changes apart from those of the map
 
 
 class Sample(NamedTuple):
@@ -36,7 +38,8 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         frames: number of windows K.
         history_us: a label needs so much of the clip before it; None: the K windows. A study gives its longest, so that
             every encoding is asked for the same labels.
-        augmentation: applied to samples drawn with an epoch; `seed` and the sample determine it.
+        augmentation: applied to the encoded windows of samples drawn with an epoch; `seed` and the sample determine it.
+        event_changes: applied to such a sample's events before they are encoded.
 
     Items are ``(input float32 [T, C, H, W], target float32 [2])``; the target is NaN where a clip has no labels.
     """
@@ -50,12 +53,14 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         *,
         history_us: int | None = None,
         augmentation: Augmentation | None = None,
+        event_changes: Augment | None = None,
         seed: int = 0,
     ) -> None:
         self.paths = list(paths)
         self.name = str(encoding["encoding"])
         self.options = {k: v for k, v in encoding.items() if k != "encoding"}
         self.kind, self.frames, self.augmentation, self.seed = kind, frames, augmentation, seed
+        self.event_changes = event_changes
         self.span_us = span_us(self.name, **self.options)
         history = max(frames * self.span_us, history_us or 0)
         self._open: dict[int, EventClip] = {}
@@ -81,12 +86,14 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return len(self.samples)
 
     def encoded(self, sample: Sample) -> NDArray[Any]:
-        """The encoded windows of a sample, [K, ...], before augmentation and scaling."""
+        """The encoded windows of a sample, [K, ...], before they are moved and scaled."""
         end = int(self.times[sample.clip][sample.label])
         start = end - self.frames * self.span_us
         if sample.clip not in self._open:
             self._open[sample.clip] = EventClip(self.paths[sample.clip])
         events = self._open[sample.clip].events(start, end)
+        if self.event_changes is not None and sample.epoch >= 0:
+            events = self.event_changes(events, [self.seed, sample.epoch, sample.clip, sample.label, EVENTS])
         ends = start + self.span_us * np.arange(1, self.frames + 1)
         codes: NDArray[Any] = encode(events, self.name, ends=ends, **self.options)
         return codes

@@ -42,6 +42,16 @@ def test_all_mistakes_at_once_each_with_its_remedy(tmp_path, capsys):
         ("folds", 9, "folds: found 9, allowed: 2 to 2, so that each tests two people"),
         ("grid.folds", [2], "grid.folds: found 2, allowed: 0 to 1"),
         ("grid.seeds", [0, 0], "grid.seeds[1]: the same as grid.seeds[0]"),
+        (
+            "training.augment_events",
+            {"dropp": 0.1},
+            "training.augment_events.dropp: unknown key 'dropp'; did you mean 'drop'?",
+        ),
+        (
+            "training.augment_events",
+            {"drop": 2},
+            "training.augment_events.drop: found 2, allowed: less than or equal to 1",
+        ),
         ("training.loss", "mae", "training.loss: found 'mae', allowed: "),
         ("training.learning_rate", 0, "training.learning_rate: found 0, allowed: greater than 0"),
         ("trainer.precision", "8", "trainer.precision: found '8', allowed: '32-true'"),
@@ -104,3 +114,12 @@ def test_entries_of_one_name_are_told_apart_by_what_differs():
     labels = [cell.label for cell in cells(parse(raw))]
     assert labels[1] == "snn_convnet · tbr(bits=4)"
     assert labels[3] == "snn_convnet · tbr(bits=8)"
+
+
+def test_changing_events_makes_other_cells_and_leaves_those_without_alone():
+    raw = deepcopy(TINY)
+    plain = [cell.key for cell in cells(parse(raw))]
+    raw["training"]["augment_events"] = None
+    assert [cell.key for cell in cells(parse(raw))] == plain
+    raw["training"]["augment_events"] = {"drop": 0.1}
+    assert not {cell.key for cell in cells(parse(raw))} & set(plain)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from spikeva.encode import Augment
 from spikeva.errors import UserError
 from spikeva.events import EventClip, EventStream, write_clip
 from spikeva.training import Augmentation, EpochSampler, Windows
@@ -88,3 +89,29 @@ def test_samples_travel_to_loader_workers(clip_files):
     data = Windows(clip_files, TBR, "ann", 3)
     first = data[0][0]
     assert torch.equal(pickle.loads(pickle.dumps(data))[0][0], first)
+
+
+def test_changed_events_belong_to_training_and_follow_from_the_sample(clip_files):
+    """Dropped and jittered events give other inputs in each epoch, the same ones for the same epoch, and the same label."""
+    pytest.importorskip("tonic")
+    data = Windows(
+        clip_files, SPIKES, "snn", 3, event_changes=Augment(drop=0.3, jitter_px=1.0, jitter_us=500.0), seed=4
+    )
+    plain = Windows(clip_files, SPIKES, "snn", 3)
+    sample = data.samples[2]
+    assert torch.equal(data[2][0], plain[2][0])
+    first, again, other = (data[sample._replace(epoch=epoch)] for epoch in (0, 0, 1))
+    assert torch.equal(first[0], again[0])
+    assert not torch.equal(first[0], other[0])
+    assert 0 < first[0].sum() < plain[2][0].sum()
+    assert torch.equal(first[1], plain[2][1])
+
+
+@pytest.mark.parametrize(("encoding", "kind"), [(TBR, "ann"), (SPIKES, "snn")])
+def test_a_mirrored_face_keeps_its_label(clip_files, encoding, kind):
+    pytest.importorskip("tonic")
+    data = Windows(clip_files, encoding, kind, 3, event_changes=Augment(flip=1.0))
+    plain = Windows(clip_files, encoding, kind, 3)
+    inputs, target = data[data.samples[0]._replace(epoch=0)]
+    assert torch.equal(inputs, plain[0][0].flip(-1))
+    assert torch.equal(target, plain[0][1])

@@ -1,0 +1,40 @@
+"""What a cell's model is given."""
+
+import numpy as np
+import pytest
+
+from spikeva.datasets import ClipSet
+from spikeva.events import EventStream, write_clip
+from spikeva.study.cells import cells
+from spikeva.study.config import parse
+from spikeva.study.run_cell import windows
+
+STUDY = {
+    "study": "s",
+    "regression": {"dataset": "afew-va-like", "identities": 4, "clips": 1},
+    "folds": 2,
+    "window": {"frames": 1},
+    "grid": {"encodings": [{"encoding": "counts", "dt": 10_000}], "models": [{"model": "ann_convnet"}]},
+    "training": {"augment": False, "augment_events": {"drop": 0.5}},
+}
+
+
+@pytest.fixture
+def clips(tmp_path):
+    rng = np.random.default_rng(0)
+    t = np.sort(rng.integers(0, 20_000, 600))
+    events = EventStream(t, rng.integers(0, 8, 600), rng.integers(0, 8, 600), rng.integers(0, 2, 600), (8, 8))
+    labels = {"t_us": np.array([20_000]), "valence": np.float32([0.5]), "arousal": np.float32([-0.5])}
+    attributes = {"subject": "p", "clip": "c", "domain": "d", "synthetic": 1}
+    write_clip(tmp_path / "c.h5", events, labels=labels, attributes=attributes)
+    return ClipSet.read(tmp_path)
+
+
+def test_events_are_changed_in_training_alone(clips):
+    pytest.importorskip("tonic")
+    cell = next(cells(parse(STUDY)))
+    training, scored = windows(cell, clips, training=True), windows(cell, clips)
+    drawn = training.samples[0]._replace(epoch=0)
+    whole = scored.encoded(drawn).sum()
+    assert 0.3 * whole < training.encoded(drawn).sum() < 0.7 * whole
+    np.testing.assert_array_equal(training.encoded(training.samples[0]), scored.encoded(scored.samples[0]))
