@@ -2,7 +2,7 @@
 
 A run is a matrix [T, N] in memory order, whatever the tensor's layout; neuron i belongs to channel (i // inner) % C, so
 contiguous (inner = height x width) and channels-last (inner = 1) are the same code. Arithmetic is float32 in the order
-of the eager reference, without fused multiply-add, so that spikes are equal bit for bit. The backward pass computes a
+of the eager reference, without fused multiply-add but in gradients, so that spikes are equal bit for bit. The backward pass computes a
 block's membranes again instead of reading saved ones.
 
 `step` and `derivative` are written once and compiled into every loop, where `kind` and its like are constants. Whatever
@@ -11,6 +11,7 @@ jitted code calls lives in this file: numba's cache does not see that another fi
 
 from collections.abc import Callable
 from functools import cache
+from math import factorial, log
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -22,7 +23,8 @@ from spikeva.neurons.fused_layout import ALIF, CUBA, DELAYED, LIF, SUBTRACT, ZER
 BLOCK = 2048  # neurons a block: a few rows of one time step fit the first-level cache, membranes of 64 steps the second
 PITCH = BLOCK + 16  # one cache line more, so that equal places of two rows do not compete for one cache set
 ONE, NIL = np.float32(1), np.float32(0)
-LOG2_E = np.float32(1.4426950408889634)
+LOG2_E = np.float32(1 / log(2))
+LN_2 = tuple(np.float32(log(2) ** i / factorial(i)) for i in range(7))  # coefficients of 2**f
 
 # The backward loops read and write up to twenty rows. LLVM proves that they do not overlap when a loop starts, but by
 # default gives up on vector instructions where that takes more than 128 comparisons. (Older ones do not know the option.)
@@ -32,6 +34,8 @@ if llvm.llvm_version_info >= (16,):
 # numpy's error model: a division does not branch on zero, so loops over it become vector instructions
 _jit = njit(cache=True, nogil=True, error_model="numpy")
 _inline = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+# gradients may fuse multiply and add; the instructions of `step`, inlined into them, may not
+_inline_gradient = njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath={"contract"})
 _jit_sum = njit(cache=True, nogil=True, fastmath={"reassoc"})  # float64 sums in vector lanes
 
 
@@ -67,27 +71,25 @@ def drive(normalise: bool, c: Any, x: Any) -> Any:
     return c[4] * x + c[5] if normalise else x
 
 
-@_inline
+@_inline_gradient
 def exp_minus(a: Any) -> Any:
-    """exp(-a) for a >= 0, to 2 units in the last place; in arithmetic that becomes vector instructions.
+    """exp(-a) for a >= 0, to 4e-6 of itself, in arithmetic that becomes vector instructions.
 
     2**f by its Taylor series on [-1/2, 1/2], times a power of two written into the exponent's bits. Chosen here.
     """
     z = LOG2_E * -min(a, np.float32(87))
     n = np.floor(z + np.float32(0.5))
-    f = (z - n) * np.float32(0.6931471805599453)
-    p = np.float32(1 / 5040)
-    p = p * f + np.float32(1 / 720)
-    p = p * f + np.float32(1 / 120)
-    p = p * f + np.float32(1 / 24)
-    p = p * f + np.float32(1 / 6)
-    p = p * f + np.float32(0.5)
-    p = p * f + ONE
+    f = z - n
+    p = LN_2[6] * f + LN_2[5]
+    p = p * f + LN_2[4]
+    p = p * f + LN_2[3]
+    p = p * f + LN_2[2]
+    p = p * f + LN_2[1]
     p = p * f + ONE
     return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@_inline
+@_inline_gradient
 def derivative(surrogate: int, k: Any, u: Any) -> Any:
     """The surrogate's derivative at u; formulas in surrogates.py."""
     if surrogate == 0:
@@ -106,7 +108,7 @@ def derivative(surrogate: int, k: Any, u: Any) -> Any:
     return d
 
 
-@_inline
+@_inline_gradient
 def retreat(
     kind: int, reset: int, surrogate: int, normalise: bool, learn: bool, detach: bool, k: Any, c: Any, x: Any, v: Any,
     w: Any, g: Any, sums: Any,
