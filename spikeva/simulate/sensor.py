@@ -34,16 +34,22 @@ class Sensor:
     off: NDArray[Any]
     on_step: NDArray[np.float32]
     off_step: NDArray[np.float32]
-    on_ratio: NDArray[
-        np.float32
-    ]  # nominal over own threshold: a pixel with a low one makes more shot noise (0: none makes any)
-    off_ratio: NDArray[np.float32]
     leak_hz: NDArray[np.float32]
     decay_hz: NDArray[np.float32]  # 1 / time constant of the SCIDVS high-pass
 
     @property
     def dtype(self) -> "np.dtype[Any]":
         return self.on.dtype
+
+    @property
+    def on_ratio(self) -> NDArray[np.float32]:
+        """Nominal over own threshold: a pixel with a low one makes more shot noise."""
+        return np.float32(self.pixel.pos_thres) / self.on_step
+
+    @property
+    def off_ratio(self) -> NDArray[np.float32]:
+        """As `on_ratio`."""
+        return np.float32(self.pixel.neg_thres) / self.off_step
 
     @property
     def refractory(self) -> np.float32:
@@ -82,13 +88,7 @@ def build_sensor(
         counted = [np.full(shape, value, dtype) for value in nominal]
     else:
         counted = [m.astype(dtype, copy=False) for m in steps]
-    ratios, leak_hz, decay_hz = (
-        np.zeros((2, *shape), np.float32),
-        np.zeros(shape, np.float32),
-        np.zeros(shape, np.float32),
-    )
-    if pixel.shot_noise_rate_hz > 0:
-        ratios = np.stack([np.float32(value) / step for value, step in zip(nominal, steps, strict=True)])
+    leak_hz, decay_hz = (np.zeros(shape, np.float32) for _ in range(2))
     if pixel.leak_rate_hz > 0:
         spread = np.exp(np.float32(math.log(10) * pixel.noise_rate_cov_decades) * drawn[2])
         leak_hz = np.float32(pixel.leak_rate_hz) * spread
@@ -104,8 +104,6 @@ def build_sensor(
         off=counted[1],
         on_step=steps[0],
         off_step=steps[1],
-        on_ratio=ratios[0],
-        off_ratio=ratios[1],
         leak_hz=leak_hz,
         decay_hz=decay_hz,
     )

@@ -13,6 +13,8 @@ from spikeva.simulate import Simulator, simulate
 from spikeva.simulate.draws import philox
 
 PIXELS = {
+    "ideal": DVSPixel(),
+    "low-pass": DVSPixel(cutoff_hz=3000.0),
     "clean": DVSPixel.preset("clean"),
     "noisy": DVSPixel.preset("noisy"),
     "v2e-default": DVSPixel.preset("v2e-default"),
@@ -50,6 +52,16 @@ def test_numba_and_torch_are_the_reference(name: str, timing: str) -> None:
     assert len(wanted) > 1000
     for engine in ("numba", "torch"):
         assert same(wanted, simulate(frames, times, PIXELS[name], seed=5, engine=engine, timing=timing)), engine
+
+
+@pytest.mark.parametrize("pixel", [DVSPixel(), DVSPixel(sigma_thres=0.02), DVSPixel(cutoff_hz=1e6)])
+def test_pixels_that_come_back(pixel: DVSPixel) -> None:
+    """Flicker between few levels: differences that are whole thresholds but for rounding, up or down."""
+    rng = np.random.default_rng(0)
+    frames, times = rng.choice([10, 40, 160, 255], (12, 37, 61)).astype(np.uint8), np.arange(12) * 0.01
+    streams = [simulate(frames, times, pixel, engine=engine) for engine in ("reference", "numba", "torch")]
+    assert same(streams[0], streams[1])
+    assert same(streams[0], streams[2])
 
 
 def test_float_luma_is_the_same_on_all_engines() -> None:

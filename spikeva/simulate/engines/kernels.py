@@ -24,6 +24,7 @@ SHIFT, WITHIN = np.int32(PLACE), np.int32(TILE - 1)
 MAIN = math.floor(2.0**48 / 275) * 2.0**-48
 REST = float(Fraction(1, 275) - Fraction(MAIN))
 """1 / 275 in two parts: times 20..275 the first one is exact."""
+DOUBT = np.int32(-(1 << 31))
 CLIP = float((1 << (31 - PLACE)) - 1)  # above `timing.MOST_SLOTS`
 
 
@@ -35,8 +36,6 @@ def _tile(m, s, a, b):  # type: ignore[no-untyped-def]
         m.off[a:b],
         m.on_step[a:b],
         m.off_step[a:b],
-        m.on_ratio[a:b],
-        m.off_ratio[a:b],
         m.leak_hz[a:b],
         m.decay_hz[a:b],
     )
@@ -283,13 +282,38 @@ def _count(m, s, leakage, wait, events):  # type: ignore[no-untyped-def]
         count = np.int32(ratio if clear else zero)
         doubtful = np.int32(doubtful | np.int32(not clear))
         s.base[i] = base + np.float32(count) * (threshold * move)
-        events[i] = count
+        events[i] = count if clear else DOUBT
     if doubtful:
+        _count_doubtful(m, s, move, events)
+
+
+@compiled
+def _count_doubtful(m, s, move, events):  # type: ignore[no-untyped-def]
+    """As `_count` where `events` are DOUBT."""
+    zero, large, left = np.float32(0), np.float64(2**16), np.int32(0)
+    if (
+        m.on[0] == m.on_step[0] and m.off[0] == m.off_step[0]
+    ):  # else, thresholds are no float32 numbers, and the same for all
         for i in range(len(events)):
-            if events[i] == 0:
-                on, off = m.on_step[i], m.off_step[i]
-                events[i] = count = _whole(s.signal[i] - s.base[i], m.on[i], m.off[i])
-                s.base[i] = s.base[i] + np.float32(count) * ((on if count > 0 else off) * move)
+            v, on, off, base = events[i], m.on_step[i], m.off_step[i], s.base[i]
+            d = s.signal[i] - base
+            threshold = on if d >= zero else off
+            near = np.rint(np.float32(d) / threshold)
+            size, whole = abs(np.float64(d)), abs(np.float64(near))
+            whole = whole - 1.0 if whole * np.float64(threshold) > size else whole  # an exact product
+            sure = (v == DOUBT) & (whole < large)
+            count = np.int32(whole) if sure else np.int32(0)
+            count = count if d >= zero else np.int32(-count)
+            s.base[i] = base + np.float32(count) * (threshold * move)
+            events[i] = count if sure else v
+            left = np.int32(left | np.int32((v == DOUBT) & (not sure)))
+    else:
+        left = np.int32(1)
+    for i in range(len(events) if left else 0):
+        if events[i] == DOUBT:
+            on, off = m.on_step[i], m.off_step[i]
+            events[i] = count = _whole(s.signal[i] - s.base[i], m.on[i], m.off[i])
+            s.base[i] = s.base[i] + np.float32(count) * ((on if count > 0 else off) * move)
 
 
 @compiled
@@ -360,7 +384,7 @@ def _shoot(low, frame, m, s, k, w, step, wait, codes, c):  # type: ignore[no-unt
     for q in range(_places(w.flags, w.room, w.places)):
         i = w.places[q]
         rate = step.shot * ((0.25 - 1) * ((np.float64(frame[i]) + 20.0) / 275.0) + 1)
-        above, below = 1 - rate * m.on_ratio[i], rate * m.off_ratio[i]
+        above, below = 1 - rate * (k.nominal[0] / m.on_step[i]), rate * (k.nominal[1] / m.off_step[i])
         coarse = words[i] & np.uint32(0xFFFF0000)
         u, most = np.float64(coarse) * 2.0**-32, np.float64(coarse | np.uint32(0xFFFF)) * 2.0**-32
         if ((u > above) != (most > above)) | ((u < below) != (most < below)):

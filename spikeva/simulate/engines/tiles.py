@@ -33,8 +33,6 @@ class Maps(NamedTuple):
     off: Vector
     on_step: Vector
     off_step: Vector
-    on_ratio: Vector
-    off_ratio: Vector
     leak_hz: Vector
     decay_hz: Vector
 
@@ -42,6 +40,7 @@ class Maps(NamedTuple):
 class Tables(NamedTuple):
     """Look-up tables."""
 
+    nominal: Vector  # ON and OFF threshold, float32
     scidvs: Vector  # efold and gain, in the state's precision
     keys: Vector  # [10, 2] uint64, Philox's key schedule
     quantile: Vector
@@ -115,6 +114,7 @@ def make_tables(sensor: Sensor) -> Tables:
     """Tables for the sensor's precision and seed."""
     quantile, slope = draws.quantiles()
     return Tables(
+        nominal=np.array([sensor.pixel.pos_thres, sensor.pixel.neg_thres], np.float32),
         scidvs=np.array([SCIDVS_EFOLD, SCIDVS_GAIN], sensor.dtype),
         keys=np.array(draws.key_schedule(sensor.seed), np.uint64),
         quantile=quantile,
