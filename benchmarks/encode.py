@@ -86,5 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    side.keep_freed_memory()
-    main()
+    side.in_both_memories(main)

@@ -1,14 +1,18 @@
 """What the speed benchmarks share: contestants in turns within one run, medians, peak memory, what they ran on."""
 
+import contextlib
+import multiprocessing
 import os
 import platform
 import resource
 import statistics
+import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +23,28 @@ sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != Path(__file__)
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
 
 
-def keep_freed_memory() -> None:
-    """Start this script again with glibc told to keep freed memory, for every contestant alike.
+def in_both_memories(main: Callable[[], None]) -> None:
+    """Run `main` twice, each in a process of its own, for every contestant alike: with the system's default memory
+    handling, as a user's script has it, and with glibc told to keep freed memory.
 
-    By default each large tensor is mapped anew and its page faults cost more than a fused kernel.
+    By default each large tensor is mapped anew, and its page faults cost more than a fused kernel. `--memory` picks one.
     """
-    if sys.platform == "linux" and any(os.environ.get(k) != v for k, v in MALLOC.items()):
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | MALLOC)
+    if "--memory" in sys.argv:
+        i = sys.argv.index("--memory")
+        chosen = sys.argv[i + 1 : i + 2]
+        if chosen not in (["default"], ["kept"]):
+            sys.exit("--memory takes default or kept")
+        del sys.argv[i : i + 2]
+        here = any(k in os.environ for k in MALLOC)
+        if here != (chosen == ["kept"]):
+            plain = {k: v for k, v in os.environ.items() if k not in MALLOC}
+            command = [sys.executable, *sys.argv, "--memory", *chosen]
+            os.execve(sys.executable, command, plain | (MALLOC if chosen == ["kept"] else {}))
+        main()
+        return
+    for chosen in ("default", "kept") if sys.platform == "linux" else ("default",):
+        print(f"\n== memory: {chosen}", flush=True)
+        subprocess.run([sys.executable, *sys.argv, "--memory", chosen], check=True)
 
 
 def environment(*packages: str) -> None:
@@ -35,6 +54,8 @@ def environment(*packages: str) -> None:
     print(", ".join(f"{p} {found(p) or 'not installed'}" for p in ("torch", "numba", *packages)))
     if any(k in os.environ for k in MALLOC):
         print("glibc keeps freed memory (" + ", ".join(f"{k}={os.environ[k]}" for k in MALLOC) + "), for all alike")
+    else:
+        print("the system's default memory handling, for all alike")
 
 
 def processor() -> str:
@@ -57,25 +78,52 @@ def found(package: str) -> str | None:
 def in_turns(
     contestants: Mapping[str, Callable[[], Any]], repeats: int, cuda: bool = False, seconds: float = 60.0
 ) -> dict[str, float]:
-    """Median milliseconds of each, all run once in every round after one that does not count; at least 3 rounds.
+    """Median milliseconds of each, all run twice in every round, the first uncounted; at least 3 rounds after one for all.
 
-    On one thread of a CPU the time is the process's, which other programs disturb less; else it is the wall's.
+    On a CPU each lives in a process of its own, so that none finds memory that another has mapped. On one thread the
+    time is then the process's, which other programs disturb less; else it is the wall's.
     """
     clock = time.process_time if torch.get_num_threads() == 1 and not cuda else time.perf_counter
+
+    def timed(run: Callable[[], Any]) -> float:
+        run()  # others ran meanwhile: caches, and pages that the system took back
+        if cuda:
+            torch.cuda.synchronize()
+        start = clock()
+        run()
+        if cuda:
+            torch.cuda.synchronize()
+        return 1000 * (clock() - start)
+
+    def serve(run: Callable[[], Any], pipe: Connection) -> None:
+        for other in pipes.values():  # the parent's ends: without a copy here, its death ends every wait
+            other.close()
+        with contextlib.suppress(EOFError):
+            while pipe.recv():
+                pipe.send(timed(run))
+
+    fork = multiprocessing.get_context("fork")
+    pipes: dict[str, Connection] = {}
+    for name, run in {} if cuda else contestants.items():
+        pipes[name], end = fork.Pipe()
+        fork.Process(target=serve, args=(run, end), daemon=True).start()
+        end.close()  # so that a dead process is the end of its pipe, not a wait for ever
     times: dict[str, list[float]] = {name: [] for name in contestants}
     began = time.perf_counter()
     for round_ in range(repeats + 1):
         for name, run in contestants.items():
             if cuda:
-                torch.cuda.synchronize()
-            start = clock()
-            run()
-            if cuda:
-                torch.cuda.synchronize()
+                found = timed(run)
+            else:
+                time.sleep(0.03)  # threads of the one before wait a while before they sleep
+                pipes[name].send(True)
+                found = pipes[name].recv()
             if round_:
-                times[name].append(1000 * (clock() - start))
+                times[name].append(found)
         if round_ >= 3 and time.perf_counter() - began > seconds:
             break
+    for pipe in pipes.values():
+        pipe.send(False)
     return {name: statistics.median(t) for name, t in times.items()}
 
 

@@ -1,25 +1,37 @@
 """A training step of the same net with ReLU, with our neurons and with the libraries' loops, side by side.
 
-    python benchmarks/train_step.py [--net convnet|resnet18] [--threads 1] [--repeats 7] [--profile]
+    python benchmarks/train_step.py [--net convnet|resnet18] [--threads 1] [--repeats 7] [--profile] [--memory default|kept]
 
 convnet: 2-32-64-128-256 3 x 3 stride-2 convolutions with BatchNorm, neurons and a linear readout, on [16, 4, 2, 96, 96].
 resnet18: snn_resnet18_fusion on [8, 1, 2, 96, 96] (128 x 128 in bfloat16 on a GPU) beside itself with ReLU for its neurons.
-Peak memory is what two steps add to a built net and its input, gradients included, each in a process of its own.
+The libraries' surrogates are atan, ours is its default, a sigmoid, which costs more.
+`--profile` says instead where a step's time goes, operation by operation, and where an epoch's does: reading, encoding,
+batching, transfer, model. Peak memory is what two steps add to a built net and its input, gradients included, each in a process of its own.
 """
 
 import argparse
 import functools
+import statistics
+import tempfile
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import sidebyside as side
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from spikeva import create_model
+from spikeva.datasets.standins import standin
+from spikeva.encode import channels
+from spikeva.events import EventClip
 from spikeva.neurons import make_neuron
 from spikeva.neurons.base import Neuron
+from spikeva.training import data
 
 BETA, WIDTHS = 0.9, (2, 32, 64, 128, 256)
 
@@ -176,6 +188,83 @@ def step_of(build: Callable[[], nn.Module], batch: Tensor, device: str) -> Calla
     return step
 
 
+def first_built(start: Callable[[], Callable[[], None]]) -> Callable[[], None]:
+    """A step that builds its net when it is first called, in the process that calls it."""
+    built: list[Callable[[], None]] = []
+
+    def step() -> None:
+        if not built:
+            built.append(start())
+        built[0]()
+
+    return step
+
+
+def profile_steps(steps: dict[str, Callable[[], None]], repeats: int) -> None:
+    """Print each operation's own milliseconds in a step, medians over steps in turns."""
+    seen: dict[str, dict[str, list[float]]] = {}
+    for round_ in range(repeats + 2):
+        for name, step in steps.items():
+            with torch.profiler.profile() as profile:
+                step()
+            for event in profile.key_averages() if round_ > 1 else ():
+                seen.setdefault(event.key, {}).setdefault(name, []).append(event.self_cpu_time_total / 1000)
+    of = {op: {n: statistics.median(t) for n, t in times.items()} for op, times in seen.items()}
+    first = sorted(of, key=lambda op: -max(of[op].values()))[:14]
+    rows = [(op, *(f"{of[op].get(n, 0):.2f}" for n in steps)) for op in first]
+    rows.append(("all", *(f"{sum(t.get(n, 0) for t in of.values()):.2f}" for n in steps)))
+    side.table("Own time of the operations in a step, ms", ("operation", *steps), rows)
+
+
+def profile_epoch(device: str) -> None:
+    """Print where the time of an epoch goes: 24 rendered clips, TBR-8 in 3 windows of 80 ms, snn_convnet, batches of 8."""
+    spent: dict[str, float] = {}
+
+    def timed(stage: str, run: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **options: Any) -> Any:
+            start = time.perf_counter()
+            found = run(*args, **options)
+            if device == "cuda":
+                torch.cuda.synchronize()
+            spent[stage] = spent.get(stage, 0.0) + time.perf_counter() - start
+            return found
+
+        return wrapped
+
+    with tempfile.TemporaryDirectory() as folder:
+        standin("afew-va-like", folder, identities=12, clips=2, workers=ThreadPoolExecutor(1))
+        options = {"encoding": "tbr", "bits": 8, "dt": 10000}
+        windows = data.Windows(sorted(Path(folder).glob("events/*/*.h5")), options, "snn", 3)
+        model = create_model("snn_convnet", in_channels=channels("tbr", "snn", bits=8, dt=10000)).to(device)
+        optimiser = torch.optim.Adam(model.parameters())
+
+        def epoch() -> None:
+            for x, y in DataLoader(windows, 8, shuffle=True):
+                x, y = timed("transfer", lambda x=x, y=y: (x.to(device), y.to(device)))()
+                loss = timed("model, forward", lambda x=x, y=y: (model(x) - y).square().mean())()
+                timed("model, backward", loss.backward)()
+                timed("optimiser", optimiser.step)()
+                optimiser.zero_grad()
+
+        epoch()
+        spent.clear()
+        read, encode, model_input, item = EventClip.events, data.encode, data.model_input, data.Windows.__getitem__
+        try:
+            EventClip.events = timed("reading events", read)
+            data.encode, data.model_input = timed("encoding", encode), timed("layout for the model", model_input)
+            data.Windows.__getitem__ = timed("item", item)
+            timed("epoch", epoch)()
+        finally:
+            EventClip.events, data.encode, data.model_input, data.Windows.__getitem__ = read, encode, model_input, item
+    whole, one = spent.pop("epoch"), spent.pop("item")
+    inside = sum(spent[n] for n in ("reading events", "encoding", "layout for the model"))
+    spent["rest of a sample"] = one - inside
+    spent["batching and the loop"] = whole - sum(spent.values())
+    rows = [(n, f"{1000 * t:.0f}", f"{100 * t / whole:.1f} %") for n, t in sorted(spent.items(), key=lambda s: -s[1])]
+    rows.append((f"epoch of {len(windows)} samples", f"{1000 * whole:.0f}", "100 %"))
+    side.table("An epoch's time, no loader workers", ("stage", "ms", "share"), rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--net", choices=["convnet", "resnet18"], default="convnet")
@@ -192,20 +281,17 @@ def main() -> None:
     batch = (torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.1).float().to(device)
     starts = {name: functools.partial(step_of, build, batch, device) for name, build in builders.items()}
     if args.profile:
-        for name in ("ReLU", "spikeva LIF", "spikeva BN + LIF"):
-            step = starts[name]()
-            step()
-            with torch.profiler.profile() as profile:
-                step()
-            print(f"\n{name}\n" + profile.key_averages().table("self_cpu_time_total", row_limit=10))
+        profile_steps({name: starts[name]() for name in ("ReLU", "spikeva LIF", "spikeva BN + LIF")}, args.repeats)
+        profile_epoch(device)
         return
     small = batch[..., :32, :32]
     peaks = {
         name: side.peak_megabytes(start, step_of(builders[name], small, device), device == "cuda")
         for name, start in starts.items()
     }
-    steps = {name: start() for name, start in starts.items()}
-    times = side.in_turns(steps, args.repeats, device == "cuda", seconds=90)
+    times = side.in_turns(
+        {name: first_built(start) for name, start in starts.items()}, args.repeats, device == "cuda", seconds=90
+    )
     relu, peak = times["ReLU"], peaks["ReLU"]
     slowest = next((t for name, t in times.items() if name.startswith("snntorch")), float("nan"))
     rows = [
@@ -217,5 +303,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    side.keep_freed_memory()
-    main()
+    side.in_both_memories(main)
