@@ -22,6 +22,7 @@ from spikeva.neurons.fused_layout import ALIF, CUBA, DELAYED, LIF, SUBTRACT, ZER
 
 BLOCK = 2048  # neurons a block: a few rows of one time step fit the first-level cache, membranes of 64 steps the second
 PITCH = BLOCK + 16  # one cache line more, so that equal places of two rows do not compete for one cache set
+FORWARD_ROWS = 9  # rows [PITCH] that a forward loop works in
 ONE, NIL = np.float32(1), np.float32(0)
 LOG2_E = np.float32(1 / log(2))
 LN_2 = tuple(np.float32(log(2) ** i / factorial(i)) for i in range(7))  # coefficients of 2**f
@@ -40,10 +41,13 @@ _jit_sum = njit(cache=True, nogil=True, fastmath={"reassoc"})  # float64 sums in
 
 
 @_inline
-def step(
-    kind: int, reset: int, i: Any, v: Any, w: Any, beta: Any, theta: Any, extra: Any, gamma: Any
-) -> tuple[Any, Any, Any, Any, Any, Any]:
-    """(threshold, late spike, membrane before the reset, spike, next v, next w) of one neuron's step with input i."""
+def step(kind: int, reset: int, norm: bool, c: Any, x: Any, v: Any, w: Any) -> tuple[Any, Any, Any, Any, Any, Any]:
+    """(threshold, late spike, membrane before the reset, spike, next v, next w) of one neuron's step.
+
+    `c` holds the neuron's beta, theta, extra, gamma, and with a BatchNorm its channel's scale and shift of x, and mean.
+    """
+    beta, theta, extra, gamma = c[0], c[1], c[2], c[3]
+    i = c[4] * x + c[5] if norm else x
     th, r = theta, NIL
     if kind == CUBA:
         i = extra * w + i
@@ -65,12 +69,6 @@ def step(
     return th, r, h, s, after, w
 
 
-@_inline
-def drive(normalise: bool, c: Any, x: Any) -> Any:
-    """A neuron's input: x, after the scale and shift of its channel where there is a BatchNorm."""
-    return c[4] * x + c[5] if normalise else x
-
-
 @_inline_gradient
 def exp_minus(a: Any) -> Any:
     """exp(-a) for a >= 0, to 4e-6 of itself, in arithmetic that becomes vector instructions.
@@ -80,12 +78,8 @@ def exp_minus(a: Any) -> Any:
     z = LOG2_E * -min(a, np.float32(87))
     n = np.floor(z + np.float32(0.5))
     f = z - n
-    p = LN_2[6] * f + LN_2[5]
-    p = p * f + LN_2[4]
-    p = p * f + LN_2[3]
-    p = p * f + LN_2[2]
-    p = p * f + LN_2[1]
-    p = p * f + ONE
+    p = ((LN_2[6] * f + LN_2[5]) * f + LN_2[4]) * f + LN_2[3]
+    p = ((p * f + LN_2[2]) * f + LN_2[1]) * f + ONE
     return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
@@ -110,17 +104,16 @@ def derivative(surrogate: int, k: Any, u: Any) -> Any:
 
 @_inline_gradient
 def retreat(
-    kind: int, reset: int, surrogate: int, normalise: bool, learn: bool, detach: bool, k: Any, c: Any, x: Any, v: Any,
+    kind: int, reset: int, surrogate: int, norm: bool, learn: bool, detach: bool, k: Any, c: Any, x: Any, v: Any,
     w: Any, g: Any, sums: Any,
 ) -> tuple[Any, Any]:  # fmt: skip
     """(gradient of the step's input, sums before the step) from those after it and the gradient g of its spike.
 
-    `c` holds a neuron's beta, theta, extra, gamma, scale, shift, mean; `sums` the gradients of its v, w, beta, theta,
-    extra, gamma, those of its input summed, and so with the input less its mean.
+    `sums`: the gradients of its v, w, beta, theta, extra, gamma, those of its input summed, and so with x less its mean.
     """
-    beta, theta, extra, gamma = c[0], c[1], c[2], c[3]
+    beta, extra, gamma = c[0], c[2], c[3]
     gh, gw, g_beta, g_theta, g_extra, g_gamma, sum_g, sum_gx = sums  # gh: of the membrane after the step
-    th, r, h, s, _, _ = step(kind, reset, drive(normalise, c, x), v, w, beta, theta, extra, gamma)
+    th, r, h, s, _, _ = step(kind, reset, norm, c, x, v, w)
     g_th = NIL  # of this step's threshold
     if reset == ZERO:
         if not detach:
@@ -154,7 +147,7 @@ def retreat(
         gw = extra * gi
     if kind == ALIF:
         gw = extra * gw + gamma * g_th
-    if normalise:
+    if norm:
         sum_g += gi
         sum_gx += gi * (x - c[6])
     return gi, (gv, gw, g_beta, g_theta, g_extra, g_gamma, sum_g, sum_gx)
@@ -163,11 +156,6 @@ def retreat(
 def together(steps: int) -> int:
     """How many steps a loop makes in one pass over a row: states and constants then move through registers."""
     return 4 if steps % 4 == 0 else 1
-
-
-def rows_of_forward() -> int:
-    """How many rows [PITCH] a forward loop works in."""
-    return 9
 
 
 def rows_of_backward(steps: int, kind: int) -> int:
@@ -233,7 +221,7 @@ def _fill_constants(rows: Any, p: Any, affine: Any, inner: int, start: int, m: i
 
 
 @cache
-def forward_kernel(kind: int, reset: int, normalise: bool, group: int) -> Callable[..., None]:
+def forward_kernel(kind: int, reset: int, norm: bool, group: int) -> Callable[..., None]:
     """The forward loop over neurons lo to hi of a run, `group` steps (1 or 4) a pass."""
 
     @_jit
@@ -259,16 +247,15 @@ def forward_kernel(kind: int, reset: int, normalise: bool, group: int) -> Callab
                 )  # fmt: skip
                 for j in range(m):
                     c = _constants(rows, j)
-                    be, th, ex, ga = c[0], c[1], c[2], c[3]
                     v, w = vs[j], ws[j]
-                    _, _, _, s, v, w = step(kind, reset, drive(normalise, c, xa[j]), v, w, be, th, ex, ga)
+                    _, _, _, s, v, w = step(kind, reset, norm, c, xa[j], v, w)
                     oa[j] = s
                     if group == 4:
-                        _, _, _, s, v, w = step(kind, reset, drive(normalise, c, xb[j]), v, w, be, th, ex, ga)
+                        _, _, _, s, v, w = step(kind, reset, norm, c, xb[j], v, w)
                         ob[j] = s
-                        _, _, _, s, v, w = step(kind, reset, drive(normalise, c, xc[j]), v, w, be, th, ex, ga)
+                        _, _, _, s, v, w = step(kind, reset, norm, c, xc[j], v, w)
                         oc[j] = s
-                        _, _, _, s, v, w = step(kind, reset, drive(normalise, c, xd[j]), v, w, be, th, ex, ga)
+                        _, _, _, s, v, w = step(kind, reset, norm, c, xd[j], v, w)
                         od[j] = s
                     vs[j] = v
                     if kind != LIF:
@@ -281,9 +268,7 @@ def forward_kernel(kind: int, reset: int, normalise: bool, group: int) -> Callab
 
 
 @cache
-def backward_kernel(
-    kind: int, reset: int, surrogate: int, normalise: bool, learn: bool, group: int
-) -> Callable[..., None]:
+def backward_kernel(kind: int, reset: int, surrogate: int, norm: bool, learn: bool, group: int) -> Callable[..., None]:
     """The backward loop over neurons lo to hi of a run: gradients of x and of the first state, sums for the rest."""
 
     @_jit
@@ -308,8 +293,7 @@ def backward_kernel(
                 wa, wb = ws[t % len(ws)], ws[(t + 1) % len(ws)]
                 for j in range(m):
                     c = _constants(rows, j)
-                    i = drive(normalise, c, xt[j])
-                    _, _, _, _, v, w = step(kind, reset, i, va[j], wa[j], c[0], c[1], c[2], c[3])
+                    _, _, _, _, v, w = step(kind, reset, norm, c, xt[j], va[j], wa[j])
                     vb[j] = v
                     if kind != LIF:
                         wb[j] = w
@@ -335,22 +319,14 @@ def backward_kernel(
                     u = (
                         sums[0, j], sums[1, j], sums[2, j], sums[3, j], sums[4, j], sums[5, j], sums[6, j], sums[7, j],
                     )  # fmt: skip
-                    g, u = retreat(
-                        kind, reset, surrogate, normalise, learn, detach, k, c, xa[j], va[j], wa[j], ga[j], u
-                    )
+                    g, u = retreat(kind, reset, surrogate, norm, learn, detach, k, c, xa[j], va[j], wa[j], ga[j], u)
                     oa[j] = g
                     if group == 4:
-                        g, u = retreat(
-                            kind, reset, surrogate, normalise, learn, detach, k, c, xb[j], vb[j], wb[j], gb[j], u
-                        )
+                        g, u = retreat(kind, reset, surrogate, norm, learn, detach, k, c, xb[j], vb[j], wb[j], gb[j], u)
                         ob[j] = g
-                        g, u = retreat(
-                            kind, reset, surrogate, normalise, learn, detach, k, c, xc[j], vc[j], wc[j], gc[j], u
-                        )
+                        g, u = retreat(kind, reset, surrogate, norm, learn, detach, k, c, xc[j], vc[j], wc[j], gc[j], u)
                         oc[j] = g
-                        g, u = retreat(
-                            kind, reset, surrogate, normalise, learn, detach, k, c, xd[j], vd[j], wd[j], gd[j], u
-                        )
+                        g, u = retreat(kind, reset, surrogate, norm, learn, detach, k, c, xd[j], vd[j], wd[j], gd[j], u)
                         od[j] = g
                     sums[0, j] = u[0]
                     if kind != LIF:
@@ -362,7 +338,7 @@ def backward_kernel(
                             sums[4, j] = u[4]
                         if kind == ALIF:
                             sums[5, j] = u[5]
-                    if normalise:
+                    if norm:
                         sums[6, j] = u[6]
                         sums[7, j] = u[7]
             gv0[start : start + m] = sums[0, :m]
@@ -371,7 +347,7 @@ def backward_kernel(
             if learn:
                 for r in range(len(p)):
                     _gather(sums[2 + r], gp[r], inner, start, m)
-            if normalise:
+            if norm:
                 _gather(sums[6], of_affine[0], inner, start, m)
                 _gather(sums[7], of_affine[1], inner, start, m)
 

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from spikeva.neurons.fused_kernels import (
     BLOCK,
+    FORWARD_ROWS,
     PITCH,
     backward_kernel,
     forward_kernel,
     moments_kernel,
     normalised_grad_kernel,
     rows_of_backward,
-    rows_of_forward,
     together,
 )
 from spikeva.neurons.fused_layout import Dynamics, line, matrix
@@ -100,7 +100,7 @@ def forward(
     def work(_: int, lo: int, hi: int, rows: Any) -> None:
         kernel(xs, v, w, table, ab, inner, outs, v_end, w_end, rows, lo, hi)
 
-    _each(work, xs.shape[1], rows_of_forward())
+    _each(work, xs.shape[1], FORWARD_ROWS)
 
 
 def backward(
