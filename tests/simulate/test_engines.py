@@ -11,6 +11,7 @@ import pytest
 from spikeva import DVSPixel, EventStream
 from spikeva.simulate import Simulator, simulate
 from spikeva.simulate.draws import philox
+from spikeva.simulate.engines.kernels import MAIN, REST
 
 PIXELS = {
     "ideal": DVSPixel(),
@@ -130,6 +131,11 @@ def test_seed_decides() -> None:
     assert same(simulate(frames, times, "noisy", seed=2**64 - 1), simulate(frames, times, "noisy", seed=2**64 - 1))
     assert not same(simulate(frames, times, "noisy", seed=1), simulate(frames, times, "noisy", seed=2))
     assert not same(simulate(frames, times, "noisy", seed=1), simulate(frames, times, "noisy", seed=1 + 2**32))
+
+
+def test_the_low_passs_division_in_two_parts_is_exact() -> None:
+    luma = np.arange(256) + 20.0
+    assert np.array_equal(luma * REST + luma * MAIN, luma / 275)
 
 
 def test_philox_known_answers() -> None:

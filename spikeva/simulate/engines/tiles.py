@@ -13,8 +13,8 @@ from spikeva.simulate.noise import filter_step, photoreceptor_vrms
 from spikeva.simulate.pixel import DVSPixel
 from spikeva.simulate.sensor import SCIDVS_EFOLD, SCIDVS_GAIN, Sensor
 
-TILE = 4096  # pixels that go through a chunk's frames together; a multiple of 8
 PLACE = 12  # bits of a pixel's place in its tile
+TILE = 1 << PLACE  # pixels that go through a chunk's frames together, in the second-level cache
 Vector = NDArray[Any]
 
 
