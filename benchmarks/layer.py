@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import sidebyside as side
 import torch
 from torch import Tensor
@@ -109,6 +110,20 @@ def main() -> None:
     head = ("layer", "ms", "/ ReLU", "/ spikeva", f"{5 * per_element} B a neuron-step, of copy")
     side.table(f"LIF {args.shape}, {args.dtype}, forward + backward (median of {args.repeats})", head, rows)
     print(f"\ncopy: {copy_rate / 1e6:.1f} GB/s read and written")
+    if not cuda:  # what spikes kept as bits for the backward pass of the layer after them would cost
+        spikes = (a > 1.3).float()
+        bits = np.packbits(spikes.numpy() != 0)
+        packing = side.in_turns(
+            {
+                "pack": lambda: np.packbits(spikes.numpy() != 0),
+                "unpack": lambda: torch.from_numpy(np.unpackbits(bits)).float(),
+            },
+            args.repeats,
+        )
+        print(
+            f"spikes as bits: {packing['pack']:.2f} ms to pack, {packing['unpack']:.2f} ms to unpack, "
+            f"{bits.nbytes / 1e6:.1f} MB for {spikes.numel() * 4e-6:.1f} MB"
+        )
 
 
 if __name__ == "__main__":
