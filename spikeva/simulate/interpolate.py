@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from spikeva.errors import UserError
 from spikeva.registry import did_you_mean
-from spikeva.simulate.engines.compiled import default_threads
-from spikeva.simulate.warp import between, motion_layers, spline
 
 METHODS = ("none", "linear", "flow", "v2e-slomo")
 MOST = 64  # sub-frames a frame: beyond 64 pixels a frame no estimate of motion is right
@@ -49,6 +47,8 @@ def interpolate(
 
         yield from slomo(frames, subframes)
         return
+    from spikeva.simulate.engines.compiled import default_threads  # numba
+
     threads = threads or default_threads()
     with ThreadPoolExecutor(threads) as pool:
         yield from _interpolated(frames, method == "flow", subframes, pool.map if threads > 1 else map)
@@ -101,6 +101,8 @@ class Pair:
     """
 
     def __init__(self, first: Picture, second: Picture, flow: _Flow, before: "Pair | None" = None) -> None:
+        from spikeva.simulate.warp import motion_layers, spline  # numba
+
         self.first, self.second = first, second
         self.first_spline: Picture = before.second_spline if before else spline(first)
         self.second_spline: Picture = spline(second)
@@ -119,5 +121,7 @@ class Pair:
         """The picture [H, W] float32 at `part` (0..1) of the way."""
         if not self.moves:
             return _blend(self.first, self.second, part)
+        from spikeva.simulate.warp import between
+
         picture: Picture = between(self.first_spline, self.second_spline, self.motion, part)
         return picture

@@ -17,7 +17,7 @@ def test_tables_as_text(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["report", str(run_dir), "--format", "md"]) == 0
     assert "| snn_convnet |" in capsys.readouterr().out
     assert main(["report", str(run_dir), str(run_dir), "--format", "csv", "--out", str(tmp_path / "all.csv")]) == 0
-    assert len((tmp_path / "all.csv").read_text().splitlines()) == 19
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 21
 
 
 def test_mistakes_end_with_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
