@@ -272,13 +272,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--profile", action="store_true", help="where a step's time goes, instead of the comparison")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(1)  # a process that has used several threads hangs where it forks
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    side.environment("snntorch", "norse", "spikingjelly")
     builders = convnets() if args.net == "convnet" else resnets()
     pixels = 128 if device == "cuda" and args.net == "resnet18" else 96
     shape = (16, 4, 2, 96, 96) if args.net == "convnet" else (1, 8, 2, pixels, pixels)
     batch = (torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.1).float().to(device)
+    torch.set_num_threads(args.threads)
+    side.environment("snntorch", "norse", "spikingjelly")
     starts = {name: functools.partial(step_of, build, batch, device) for name, build in builders.items()}
     if args.profile:
         profile_steps({name: starts[name]() for name in ("ReLU", "spikeva LIF", "spikeva BN + LIF")}, args.repeats)
