@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from spikeva._compiled import njit
 from spikeva.events import EventStream
 
 _jit = njit(cache=True, nogil=True)

@@ -6,10 +6,10 @@ Source: docs.prophesee.ai, "DAT File Format".
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeva._compiled import njit
 from spikeva.events.errors import EventFileError
 from spikeva.events.prophesee import (
     C_BACK,
@@ -28,7 +28,7 @@ _OVERFLOWS = OWN
 _EVENT2D, _EVENT_CD, _EVENT_SIZE = 0x00, 0x0C, 8
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  # type: ignore[no-untyped-def]
     """Number of events written; see `prophesee.Words`. A time that falls by half its range or more has overflowed."""
     n, last, high = 0, state[LAST], state[_OVERFLOWS]

@@ -6,9 +6,9 @@ The upper 32 bits of an EVT 2.1 word are laid out as an EVT 2.0 word, the lower 
 Sources: docs.prophesee.ai, "EVT 2.0 Format", "EVT 2.1 Format".
 """
 
-import numba
 import numpy as np
 
+from spikeva._compiled import njit
 from spikeva.events.prophesee import (
     BACK,
     BLOCKED,
@@ -29,7 +29,7 @@ OFF, ON, TIME_HIGH, TRIGGER, OTHERS, CONTINUED = 0x0, 0x1, 0x8, 0xA, 0xE, 0xF
 _HALF = 2**27  # half the range of the upper part of time
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _other(word, i, state, counts, triggers):  # type: ignore[no-untyped-def]
     """Take a 32-bit word that is no event; returns the fault it is, or -1."""
     kind = word >> 28
@@ -57,7 +57,7 @@ def _other(word, i, state, counts, triggers):  # type: ignore[no-untyped-def]
     return C_WORD
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  # type: ignore[no-untyped-def]
     """Number of events written; see `prophesee.Words`. state[TIME] is time without its lower 6 bits."""
     n, one = np.uint64(0), np.uint64(1)  # unsigned: an index that numba need not test for a count from the end
@@ -91,7 +91,7 @@ def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def decode21(words, state, counts, width, height, strict, t, x, y, p, triggers):  # type: ignore[no-untyped-def]
     """As `decode`, for [N, 2] halves of EVT 2.1 words, the half with the type first."""
     n, last = 0, state[LAST]
@@ -130,7 +130,7 @@ def decode21(words, state, counts, width, height, strict, t, x, y, p, triggers):
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def bound(words):  # type: ignore[no-untyped-def]
     """How many events the words announce."""
     n = 0
@@ -139,7 +139,7 @@ def bound(words):  # type: ignore[no-untyped-def]
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def bound21(words):  # type: ignore[no-untyped-def]
     """How many events the words announce."""
     n = 0
@@ -152,7 +152,7 @@ def bound21(words):  # type: ignore[no-untyped-def]
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def encode(t, x, y, p, start, state, words):  # type: ignore[no-untyped-def]
     """(events done, words written): encode from event `start` on until `words` is full. state[0] is time >> 6, or -1."""
     high, n, i = state[0], 0, start

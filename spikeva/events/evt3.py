@@ -5,9 +5,9 @@ that falls by at least half its range is taken as such an overflow, any other fa
 Source: docs.prophesee.ai, "EVT 3.0 Format".
 """
 
-import numba
 import numpy as np
 
+from spikeva._compiled import njit
 from spikeva.events.prophesee import (
     BACK,
     BLOCKED,
@@ -33,7 +33,7 @@ TIME_HIGH, TRIGGER, OTHERS, CONTINUED_12 = 0x8, 0xA, 0xE, 0xF
 _HIGH, _ROW, _BASE, _POLARITY, _HAS_BASE = range(OWN, OWN + 5)  # _HIGH counts on over overflows
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  # type: ignore[no-untyped-def]
     """Number of events written; see `prophesee.Words`."""
     n, one = np.uint64(0), np.uint64(1)  # unsigned: an index that numba need not test for a count from the end
@@ -118,7 +118,7 @@ def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def bound(words):  # type: ignore[no-untyped-def]
     """How many events the words can hold at most: a quick count that takes every vector for a full one."""
     n = np.int64(0)
@@ -128,7 +128,7 @@ def bound(words):  # type: ignore[no-untyped-def]
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def encode(t, x, y, p, start, state, words):  # type: ignore[no-untyped-def]
     """(events done, words written): encode from event `start` on until `words` is full.
 

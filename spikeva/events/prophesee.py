@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeva._compiled import njit
 from spikeva.events.errors import EventFileError
 from spikeva.events.reader import BAD_POLARITY, BLOCK, OUTSIDE, TIME_BACK, TRUNCATED, EventReader
 from spikeva.events.stream import EventStream
@@ -38,7 +38,7 @@ _FAULTS = {
 _MAX_HEADER = 2**16  # bytes; a header is a dozen short lines
 
 
-@numba.njit(cache=True, inline="always")
+@njit(cache=True, inline="always")
 def reason(blocked: int) -> int:
     """The slot of the counts for a set of reasons: the first that applies."""
     if blocked & NO_TIME:

@@ -6,9 +6,9 @@ The mesh stays closed: lids and lips are curves, and the shader decides per pixe
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from spikeva._compiled import njit
 from spikeva.faces.action_units import INDEX, JAW_DROP, displacements
 from spikeva.faces.identity import Identity
 from spikeva.faces.mesh import half_width, surface

@@ -1,8 +1,8 @@
 """Geometry to pixels: posing the vertices, normals, and a z-buffer that keeps triangle and barycentric coordinates."""
 
 import numpy as np
-from numba import njit
 
+from spikeva._compiled import njit
 from spikeva.faces.mesh import HAIR
 
 # Columns of the vertex attributes handed to the shader.

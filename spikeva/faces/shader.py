@@ -3,8 +3,8 @@ lights.
 """
 
 import numpy as np
-from numba import njit
 
+from spikeva._compiled import njit
 from spikeva.faces.features import (
     CREASE,
     CREASE_DEPTH,

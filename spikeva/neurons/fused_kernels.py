@@ -5,7 +5,7 @@ contiguous (inner = height x width) and channels-last (inner = 1) are the same c
 of the eager reference, without fused multiply-add but in gradients, so that spikes are equal bit for bit. The backward pass computes a
 block's membranes again instead of reading saved ones.
 
-`step` and `derivative` are written once and compiled into every loop, where `kind` and its like are constants. Whatever
+`step` and `derivative` are written once and compiled into every loop, where `kind` and its like are constants.
 jitted code calls lives in this file: numba's cache does not see that another file changed.
 """
 
@@ -16,8 +16,8 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
-from numba import njit
 
+from spikeva._compiled import njit
 from spikeva.neurons.fused_layout import ALIF, CUBA, DELAYED, LIF, SUBTRACT, ZERO
 
 BLOCK = 2048  # neurons a block: a few rows of one time step fit the first-level cache, membranes of 64 steps the second

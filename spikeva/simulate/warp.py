@@ -3,8 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from spikeva._compiled import njit
 
 Picture = NDArray[np.float32]
 MARGIN = 2  # pixels of repeated border round the coefficients

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from spikeva._compiled import njit
 from spikeva.simulate import draws, exact, luma
 from spikeva.simulate.noise import filter_step, photoreceptor_vrms
 from spikeva.simulate.pixel import DVSPixel

@@ -1,0 +1,46 @@
+"""numba's `njit` for code that is cached on disk: no compiled function outlives a change of the sources it was made from.
+
+numba compiles a cached function anew when its own file has changed. It does not see that a constant or a function it took
+from another file has, and goes on with the old one: after an update of a clone, wrong results without a word.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+
+PACKAGE = Path(__file__).parent
+
+
+def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """A decorator like `numba.njit(**options)`; see `drop_stale`."""
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        drop_stale(_step(Path(function.__code__.co_filename)))
+        return numba.njit(**options)(function)
+
+    return compiled
+
+
+def _step(file: Path) -> Path:
+    """The folder whose files `file` may take constants and functions from: its step of the package."""
+    inside = file.relative_to(PACKAGE).parts if file.is_relative_to(PACKAGE) else ()
+    return PACKAGE / inside[0] if len(inside) > 1 else file.parent
+
+
+@cache
+def drop_stale(folder: Path) -> None:
+    """Remove compiled code beside the sources of `folder` and below that is older than the newest of them.
+
+    Once a process. Where numba keeps its cache elsewhere (NUMBA_CACHE_DIR, or a folder that cannot be written), nothing is
+    removed.
+    """
+    newest = max((source.stat().st_mtime for source in folder.rglob("*.py")), default=0.0)
+    for compiled in folder.rglob("__pycache__/*.nb[ic]"):
+        try:
+            if compiled.stat().st_mtime < newest:
+                compiled.unlink()
+        except OSError:  # another process was faster, or the folder cannot be written
+            continue
