@@ -2,11 +2,10 @@
 
 A run is a matrix [T, N] in memory order, whatever the tensor's layout; neuron i belongs to channel (i // inner) % C, so
 contiguous (inner = height x width) and channels-last (inner = 1) are the same code. Arithmetic is float32 in the order
-of the eager reference, without fused multiply-add but in gradients, so that spikes are equal bit for bit. The backward pass computes a
-block's membranes again instead of reading saved ones.
+of the eager reference, without fused multiply-add but in gradients, so that spikes are equal bit for bit. The backward
+pass computes a block's membranes again instead of reading saved ones.
 
 `step` and `derivative` are written once and compiled into every loop, where `kind` and its like are constants.
-jitted code calls lives in this file: numba's cache does not see that another file changed.
 """
 
 from collections.abc import Callable

@@ -19,10 +19,7 @@ Vector = NDArray[Any]
 
 
 def compiled(function: Any) -> Any:
-    """`function` compiled without the interpreter's lock, once for all processes.
-
-    numba's cache of a function follows changes of its own file only: what compiled functions call stands in their file.
-    """
+    """`function` compiled without the interpreter's lock, once for all processes."""
     return njit(cache=True, nogil=True, error_model="numpy")(function)
 
 
