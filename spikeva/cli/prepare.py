@@ -30,6 +30,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--interpolate", default="flow", metavar="METHOD", help="afew-va: sub-frames by none, linear or flow (default)"
     )
+    parser.add_argument(
+        "--timing",
+        default="crossing",
+        metavar="NAME",
+        help="afew-va: crossing, a time for each event (default), or v2e, the few times of v2e",
+    )
     parser.add_argument("--fps", type=float, default=25.0, help="afew-va: frames a second of the films (default: 25)")
     parser.add_argument("--seed", type=int, default=0, help="afew-va: of the simulated pixels (default: 0)")
     parser.add_argument(
@@ -70,8 +76,8 @@ def run(args: Namespace) -> int:
     executor: Any = cluster(args.cluster) if args.cluster else nullcontext(args.workers)
     with executor as workers:
         done = prepare(
-            dataset, args.out.resolve(), size=args.size, pixel=args.pixel, interpolate=args.interpolate, seed=args.seed,
-            workers=workers,
+            dataset, args.out.resolve(), size=args.size, pixel=args.pixel, interpolate=args.interpolate, timing=args.timing,
+            seed=args.seed, workers=workers,
         )  # fmt: skip
     print(done)
     return 1 if done.account.errors else 0

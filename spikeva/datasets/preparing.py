@@ -61,17 +61,20 @@ def prepare(
     size: int = 128,
     pixel: "str | DVSPixel" = "clean",
     interpolate: str = "flow",
+    timing: str = "crossing",
     seed: int = 0,
     workers: int | Executor | None = None,
 ) -> Prepared:
     """Writes every clip of `dataset` to `out` as `<clip>.h5`, then `manifest.json` and `account.json`; skips what is there.
 
     A film's face crop (one square for the whole clip) is scaled to `size` x `size`, sub-frames come between its frames
-    (`interpolate`: a method of `spikeva.simulate`), and `pixel` sees them. A recording's face is found from its own events, and whole blocks of pixels are merged to `size` x `size`. A clip is a function of its source
-    and of these arguments: neither the number of workers nor their place changes a byte. A clip that fails is in the account,
-    the others go on. Raises UserError where `out` holds clips of another recipe.
+    (`interpolate`: a method of `spikeva.simulate`), and `pixel` sees them; `timing` "crossing" gives each event its own
+    time, "v2e" all of a sub-frame v2e's few, which is further from the truth. A recording's face is found from its own events, and whole
+    blocks of pixels are merged to `size` x `size`. A clip is a function of its source and of these arguments: neither the
+    number of workers nor their place changes a byte. A clip that fails is in the account, the others go on. Raises UserError
+    for an unknown method, timing or preset, and where `out` holds clips of another recipe.
     """
-    from spikeva.simulate import DVSPixel
+    from spikeva.simulate import DVSPixel, Simulator
     from spikeva.simulate.interpolate import check_method
 
     started = time.monotonic()
@@ -84,13 +87,16 @@ def prepare(
         )
     check_method(interpolate, None)
     sensor = pixel if isinstance(pixel, DVSPixel) else DVSPixel.preset(pixel)
+    Simulator(sensor, timing=timing)  # raises for what it does not know
     work: Callable[[Any], None]
     recipe: dict[str, Any] = {"dataset": dataset.domain, "size": size, "spikeva": __version__}
     if isinstance(dataset, AFEWVA):
-        recipe |= {"fps": dataset.fps, "pixel": asdict(sensor), "interpolate": interpolate, "seed": seed}
+        recipe |= {"fps": dataset.fps, "pixel": asdict(sensor), "interpolate": interpolate, "timing": timing}
+        recipe |= {"seed": seed}
         work = partial(
-            _film, out=out, size=size, pixel=sensor, interpolation=interpolate, seed=seed, domain=dataset.domain
-        )
+            _film, out=out, size=size, pixel=sensor, interpolation=interpolate, timing=timing, seed=seed,
+            domain=dataset.domain,
+        )  # fmt: skip
     else:
         recipe |= {"labels": dataset.labels}
         work = partial(_recording, out=out, size=size, domain=dataset.domain)
@@ -111,7 +117,9 @@ def prepare(
     return done
 
 
-def _film(film: Film, out: Path, size: int, pixel: "DVSPixel", interpolation: str, seed: int, domain: str) -> None:
+def _film(
+    film: Film, out: Path, size: int, pixel: "DVSPixel", interpolation: str, timing: str, seed: int, domain: str
+) -> None:
     import cv2
 
     from spikeva.simulate import Simulator
@@ -120,7 +128,7 @@ def _film(film: Film, out: Path, size: int, pixel: "DVSPixel", interpolation: st
     own_seed = int(np.random.SeedSequence([seed, *film.name.encode()]).generate_state(1)[0])
     crops = (cut(image, film.face, size) for image in frames_of(film))
     timed = interpolate(zip(crops, film.times.tolist(), strict=True), interpolation)
-    simulator = Simulator(pixel, seed=own_seed)
+    simulator = Simulator(pixel, seed=own_seed, timing=timing)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # processes are the parallelism, and optical flow depends on how its work is shared out
     try:
@@ -137,6 +145,7 @@ def _film(film: Film, out: Path, size: int, pixel: "DVSPixel", interpolation: st
         "source_sha256": _sha256(film.folder / image for image in film.images),
         "fps": film.fps,
         "interpolation": interpolation,
+        "timing": timing,
         "seed": own_seed,
         "simulator": json.dumps(asdict(pixel), sort_keys=True),
     }
