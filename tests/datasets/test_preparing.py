@@ -76,7 +76,7 @@ def test_what_is_there_is_not_made_again(films, here, tmp_path):
     assert contents(out) == contents(here)
     with pytest.raises(UserError, match="size was 32 and is now 48"):
         prepare(films, out, size=48, workers=0)
-    with pytest.raises(UserError, match="timing was '?crossing'? and is now '?v2e"):
+    with pytest.raises(UserError, match=r"timing was '?crossing'? and is now '?v2e"):
         prepare(films, out, size=32, timing="v2e", workers=0)
     with pytest.raises(UserError, match="timing"):
         prepare(films, tmp_path / "other", size=32, timing="crosing", workers=0)
