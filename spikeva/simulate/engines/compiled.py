@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeva.simulate import draws
-from spikeva.simulate.engines import emission, kernels
+from spikeva.simulate.engines import drawing, emission, kernels
 from spikeva.simulate.engines.tiles import TILE, frame_steps, make_maps, make_state, make_tables
 from spikeva.simulate.sensor import Sensor
 from spikeva.simulate.surround import diffuse, diffusion_steps
@@ -161,7 +161,7 @@ def pixel_normals(seed: int, size: tuple[int, int], maps: int = 4, threads: int 
     """The first `maps` of `draws.pixel_normals`, compiled."""
     out = np.empty((maps, size[1] * size[0]), np.float32)
     keys = np.array(draws.key_schedule(seed), np.uint64)
-    Pool(out.shape[1], threads).strips(kernels.draw_maps, keys, *draws.quantiles(), out)
+    Pool(out.shape[1], threads).strips(drawing.draw_maps, keys, *draws.quantiles(), out)
     return out.reshape(maps, size[1], size[0])
 
 
