@@ -58,11 +58,11 @@ def test_commands_are_understood(page: Path) -> None:
 
 @pytest.mark.parametrize("page", _with("yaml"), ids=_name)
 def test_configs_are_understood(page: Path) -> None:
-    from spikeva.study.config import parse
+    from spikeva.study.config import Study, parse
 
     quick = yaml.safe_load((ROOT / "configs" / "quick.yaml").read_text())
     for block in _blocks(page, "yaml"):
-        parse(quick | yaml.safe_load(block))
+        assert isinstance(parse(quick | yaml.safe_load(block)), Study)
 
 
 @pytest.mark.skipif(

@@ -29,7 +29,7 @@ _EVENT2D, _EVENT_CD, _EVENT_SIZE = 0x00, 0x0C, 8
 
 
 @njit(cache=True, nogil=True)
-def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  # type: ignore[no-untyped-def]
+def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):
     """Number of events written; see `prophesee.Words`. A time that falls by half its range or more has overflowed."""
     n, last, high = 0, state[LAST], state[_OVERFLOWS]
     state[FAULT] = -1

@@ -30,7 +30,7 @@ _HALF = 2**27  # half the range of the upper part of time
 
 
 @njit(cache=True, nogil=True)
-def _other(word, i, state, counts, triggers):  # type: ignore[no-untyped-def]
+def _other(word, i, state, counts, triggers):
     """Take a 32-bit word that is no event; returns the fault it is, or -1."""
     kind = word >> 28
     if kind == TIME_HIGH:
@@ -58,7 +58,7 @@ def _other(word, i, state, counts, triggers):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  # type: ignore[no-untyped-def]
+def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):
     """Number of events written; see `prophesee.Words`. state[TIME] is time without its lower 6 bits."""
     n, one = np.uint64(0), np.uint64(1)  # unsigned: an index that numba need not test for a count from the end
     high, last = state[TIME], state[LAST]
@@ -92,7 +92,7 @@ def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  
 
 
 @njit(cache=True, nogil=True)
-def decode21(words, state, counts, width, height, strict, t, x, y, p, triggers):  # type: ignore[no-untyped-def]
+def decode21(words, state, counts, width, height, strict, t, x, y, p, triggers):
     """As `decode`, for [N, 2] halves of EVT 2.1 words, the half with the type first."""
     n, last = 0, state[LAST]
     state[FAULT] = -1
@@ -131,7 +131,7 @@ def decode21(words, state, counts, width, height, strict, t, x, y, p, triggers):
 
 
 @njit(cache=True, nogil=True)
-def bound(words):  # type: ignore[no-untyped-def]
+def bound(words):
     """How many events the words announce."""
     n = 0
     for word in words:
@@ -140,7 +140,7 @@ def bound(words):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def bound21(words):  # type: ignore[no-untyped-def]
+def bound21(words):
     """How many events the words announce."""
     n = 0
     for i in range(len(words)):
@@ -153,7 +153,7 @@ def bound21(words):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def encode(t, x, y, p, start, state, words):  # type: ignore[no-untyped-def]
+def encode(t, x, y, p, start, state, words):
     """(events done, words written): encode from event `start` on until `words` is full. state[0] is time >> 6, or -1."""
     high, n, i = state[0], 0, start
     while i < len(t) and n < len(words) - 4:

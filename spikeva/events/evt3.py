@@ -34,7 +34,7 @@ _HIGH, _ROW, _BASE, _POLARITY, _HAS_BASE = range(OWN, OWN + 5)  # _HIGH counts o
 
 
 @njit(cache=True, nogil=True)
-def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  # type: ignore[no-untyped-def]
+def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):
     """Number of events written; see `prophesee.Words`."""
     n, one = np.uint64(0), np.uint64(1)  # unsigned: an index that numba need not test for a count from the end
     time, last, blocked = state[TIME], state[LAST], state[BLOCKED]
@@ -119,7 +119,7 @@ def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):  
 
 
 @njit(cache=True, nogil=True)
-def bound(words):  # type: ignore[no-untyped-def]
+def bound(words):
     """How many events the words can hold at most: a quick count that takes every vector for a full one."""
     n = np.int64(0)
     for word in words:
@@ -129,7 +129,7 @@ def bound(words):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def encode(t, x, y, p, start, state, words):  # type: ignore[no-untyped-def]
+def encode(t, x, y, p, start, state, words):
     """(events done, words written): encode from event `start` on until `words` is full.
 
     `state`: time's upper half so far (-1: none), lower half, row, next column and polarity of the open vector. Three or

@@ -38,7 +38,7 @@ class Features:
 
 
 @njit(cache=True)
-def lid_shapes(u, up, low, sign):  # type: ignore[no-untyped-def]
+def lid_shapes(u, up, low, sign):
     """Heights of the upper and the lower lid at u in -1..1 across the eye (sign: +1 where u grows outward)."""
     v = np.maximum(1.0 - u * u, 0.0)
     return up * v**0.72 * (1.0 - 0.16 * sign * u), -low * v**0.85 * (1.0 + 0.12 * sign * u)
@@ -100,7 +100,7 @@ def _contour(who: Identity) -> Array:
 
 
 @njit(cache=True)
-def _curve(xs, ys, x):  # type: ignore[no-untyped-def]
+def _curve(xs, ys, x):
     """Value at x of the C1 cubic through rising knots, slopes by finite differences."""
     n = len(xs)
     i = 0
@@ -121,7 +121,7 @@ _KNOTS = np.array(
 
 
 @njit(cache=True)
-def _mouth_curves(points, knots, out):  # type: ignore[no-untyped-def]
+def _mouth_curves(points, knots, out):
     """Fill out [T, 4, 33] from mouth landmarks [T, 20, 2]; lips never cross."""
     n = out.shape[2]
     xs, ys = np.empty(7), np.empty(7)

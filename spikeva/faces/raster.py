@@ -10,7 +10,7 @@ POS_X, POS_Y, CHART_X, CHART_Y, NORMAL_X, NORMAL_Y, NORMAL_Z, AUX = range(8)
 
 
 @njit(cache=True)
-def tiled(noise, u, v):  # type: ignore[no-untyped-def]
+def tiled(noise, u, v):
     """Value at (u, v) of a noise picture [256, 256] that repeats, bilinear."""
     u, v = u + 4096.0, v + 4096.0
     i, j = int(v), int(u)
@@ -22,7 +22,7 @@ def tiled(noise, u, v):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def deform(base, basis, index, weights, out):  # type: ignore[no-untyped-def]
+def deform(base, basis, index, weights, out):
     """out [n, 3] = base, with basis [k, m, 3] times weights [k] added at the vertices index [m]."""
     out[:] = base
     for k in range(basis.shape[0]):
@@ -37,7 +37,7 @@ def deform(base, basis, index, weights, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def project(points, turn, rotation, pivot, scale, centre, distance, screen):  # type: ignore[no-untyped-def]
+def project(points, turn, rotation, pivot, scale, centre, distance, screen):
     """Fill screen [n, 3] with pixel x, y and depth of points [n, 3] turned about the pivot, weak perspective."""
     for i in range(points.shape[0]):
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
@@ -53,7 +53,7 @@ def project(points, turn, rotation, pivot, scale, centre, distance, screen):  # 
 
 
 @njit(cache=True)
-def vertex_attributes(points, chart, aux, turn, grids, rotation, out):  # type: ignore[no-untyped-def]
+def vertex_attributes(points, chart, aux, turn, grids, rotation, out):
     """Fill out [n, 8]: deformed x, y, chart, turned unit normal (from the grids' differences), aux."""
     for g in range(grids.shape[0]):
         first, rows, cols = grids[g, 0], grids[g, 1], grids[g, 2]
@@ -83,7 +83,7 @@ def vertex_attributes(points, chart, aux, turn, grids, rotation, out):  # type: 
 
 
 @njit(cache=True)
-def rasterize(screen, triangles, material, attributes, fringe, box, depth, face, bary):  # type: ignore[no-untyped-def]
+def rasterize(screen, triangles, material, attributes, fringe, box, depth, face, bary):
     """Fill face [h, w] (-1 = nothing) and bary [h, w, 2] with the nearest triangle at each pixel centre.
 
     Only the `box` (x0, y0, x1, y1) is cleared before; it holds all of the geometry.

@@ -27,20 +27,20 @@ SKIN, HAIR_COLOUR, CLOTH, IRIS, LIPS, GLASSES = range(6)  # rows of the colour t
 
 
 @njit(cache=True)
-def _step(low, high, x):  # type: ignore[no-untyped-def]
+def _step(low, high, x):
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
 @njit(cache=True)
-def _bell(x):  # type: ignore[no-untyped-def]
+def _bell(x):
     """exp(-x² / 2), cut off at 3."""
     x2 = x * x
     return np.exp(-0.5 * x2) if x2 < 9.0 else 0.0
 
 
 @njit(cache=True)
-def _light(nx, ny, nz, lights, ambient, wrap):  # type: ignore[no-untyped-def]
+def _light(nx, ny, nz, lights, ambient, wrap):
     """Diffuse light (r, g, b) and specular (r, g, b) on a unit normal; two directional lights and an ambient from
     above.
     """
@@ -66,7 +66,7 @@ def _light(nx, ny, nz, lights, ambient, wrap):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _eye(dx, dy, e, edge, colours, lights, lash):  # type: ignore[no-untyped-def]
+def _eye(dx, dy, e, edge, colours, lights, lash):
     """(r, g, b, cover, dark): colour and cover of what lies between the lids, and the darkening by lashes and
     crease.
     """
@@ -116,7 +116,7 @@ def _eye(dx, dy, e, edge, colours, lights, lash):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True)
-def _mouth(u, y, x_mid, curves, teeth, edge, colours):  # type: ignore[no-untyped-def]
+def _mouth(u, y, x_mid, curves, teeth, edge, colours):
     """(r, g, b, lips, tilt, hole_r, hole_g, hole_b, hole, seam) at share u between the mouth's corners."""
     n = curves.shape[1] - 1
     f = u * n
@@ -160,7 +160,7 @@ def _mouth(u, y, x_mid, curves, teeth, edge, colours):  # type: ignore[no-untype
 
 
 @njit(cache=True)
-def shade(  # type: ignore[no-untyped-def]
+def shade(
     face,
     bary,
     triangles,
@@ -332,7 +332,7 @@ def shade(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _behind(background, offset, x, y):  # type: ignore[no-untyped-def]
+def _behind(background, offset, x, y):
     """(r, g, b) of the background at supersampled pixel (x, y); offset holds the texel of pixel (0, 0) and texels per
     pixel.
     """
@@ -350,7 +350,7 @@ def _behind(background, offset, x, y):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _display(v, table):  # type: ignore[no-untyped-def]
+def _display(v, table):
     """Display value 0..255 of linear v, from the sRGB curve tabulated over the square root."""
     last = table.shape[0] - 1
     v = np.sqrt(min(max(v, 0.0), 1.0)) * last
@@ -359,7 +359,7 @@ def _display(v, table):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def backdrop(background, offset, gain, table, rgb, luma):  # type: ignore[no-untyped-def]
+def backdrop(background, offset, gain, table, rgb, luma):
     """Fill rgb [h, w, 3] and luma [h, w] with the background alone (smooth, so neither supersampled nor filtered)."""
     for y in range(luma.shape[0]):
         for x in range(luma.shape[1]):
@@ -370,7 +370,7 @@ def backdrop(background, offset, gain, table, rgb, luma):  # type: ignore[no-unt
 
 
 @njit(cache=True)
-def develop(linear, kernel, table, box, rows, rgb, luma):  # type: ignore[no-untyped-def]
+def develop(linear, kernel, table, box, rows, rgb, luma):
     """Lens and film: linear [2h, 2w, 3] filtered by the separable even `kernel` at stride 2 to display values 0..255.
 
     Fills the output pixels of `box` (x0, y0, x1, y1) of rgb [h, w, 3] and luma [h, w] (ITU-R BT.601 of the encoded

@@ -24,7 +24,7 @@ R_ZERO, R_SUBTRACT, R_DELAYED = tl.constexpr(ZERO), tl.constexpr(SUBTRACT), tl.c
 
 
 @triton.jit
-def _derivative(u, k, SURROGATE: tl.constexpr):  # type: ignore[no-untyped-def]
+def _derivative(u, k, SURROGATE: tl.constexpr):
     if SURROGATE == 0:
         r = 1.0 / (1.0 + k * tl.abs(u))
         d = r * r
@@ -42,7 +42,7 @@ def _derivative(u, k, SURROGATE: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _step(i, v, w, beta, theta, extra, gamma, KIND: tl.constexpr, RESET: tl.constexpr):  # type: ignore[no-untyped-def]
+def _step(i, v, w, beta, theta, extra, gamma, KIND: tl.constexpr, RESET: tl.constexpr):
     """(threshold, late spike, membrane before the reset, spike, next v, next w) of one step."""
     th = theta
     if KIND == K_CUBA:
@@ -67,7 +67,7 @@ def _step(i, v, w, beta, theta, extra, gamma, KIND: tl.constexpr, RESET: tl.cons
 
 
 @triton.jit
-def _parameters(p, affine, c, C, KIND: tl.constexpr, NORM: tl.constexpr, inside):  # type: ignore[no-untyped-def]
+def _parameters(p, affine, c, C, KIND: tl.constexpr, NORM: tl.constexpr, inside):
     beta = tl.load(p + c, inside, 0.0)
     theta = tl.load(p + C + c, inside, 0.0)
     extra = beta
@@ -80,7 +80,7 @@ def _parameters(p, affine, c, C, KIND: tl.constexpr, NORM: tl.constexpr, inside)
 
 
 @triton.jit
-def _forward(  # type: ignore[no-untyped-def]
+def _forward(
     x, v0, w0, p, affine, out, v_last, w_last, stored, T, N, inner, C, CN,
     KIND: tl.constexpr, RESET: tl.constexpr, NORM: tl.constexpr, KEEP: tl.constexpr, SEG: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -125,7 +125,7 @@ def _forward(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _backward(  # type: ignore[no-untyped-def]
+def _backward(
     gs, gv_last, gw_last, x, v0, w0, p, affine, stored, gx, gv0, gw0, gp, sums, slope, T, N, inner, C, CN,
     KIND: tl.constexpr, RESET: tl.constexpr, DETACH: tl.constexpr, SURROGATE: tl.constexpr, LEARN: tl.constexpr,
     NORM: tl.constexpr, SEG: tl.constexpr, SEGMENTS: tl.constexpr, BLOCK: tl.constexpr,
@@ -252,12 +252,12 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _add(a, b):  # type: ignore[no-untyped-def]
+def _add(a, b):
     return a + b
 
 
 @triton.jit
-def _moments(x, sums, M, inner, C, per_program, BLOCK_M: tl.constexpr, BLOCK_C: tl.constexpr):  # type: ignore[no-untyped-def]
+def _moments(x, sums, M, inner, C, per_program, BLOCK_M: tl.constexpr, BLOCK_C: tl.constexpr):
     """sums[program, 0 or 1, c]: sum and sum of squares over this program's share of a channel's M values."""
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
     first = tl.program_id(0).to(tl.int64) * per_program
@@ -276,7 +276,7 @@ def _moments(x, sums, M, inner, C, per_program, BLOCK_M: tl.constexpr, BLOCK_C: 
 
 
 @triton.jit
-def _normalised_grad(g, y, table, total, inner, C, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _normalised_grad(g, y, table, total, inner, C, BLOCK: tl.constexpr):
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = n < total
     c = (n // inner) % C

@@ -7,7 +7,7 @@ from spikeva.simulate.engines.tiles import TILE, compiled
 
 
 @compiled
-def draw(counter, frame, purpose, keys, out):  # type: ignore[no-untyped-def]
+def draw(counter, frame, purpose, keys, out):
     """Philox4x32-10 (`draws.philox`) of the counters `counter`, `counter` + 1, ... into `out`, two uint64 a counter.
 
     The lower half is the earlier word: as uint32 they are `draws.words` on every machine numba runs on.
@@ -24,7 +24,7 @@ def draw(counter, frame, purpose, keys, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def word(pixel, frame, purpose, keys):  # type: ignore[no-untyped-def]
+def word(pixel, frame, purpose, keys):
     """The word of one pixel (`draws.words`), uint64."""
     mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
     m0, m1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -36,7 +36,7 @@ def word(pixel, frame, purpose, keys):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def normals(words, out, table, slope):  # type: ignore[no-untyped-def]
+def normals(words, out, table, slope):
     """Standard normal numbers of `words` into `out` (float32), as `draws.normal`."""
     for i in range(len(out)):
         out[i] = np.float32(np.int32(((words[i] >> np.uint32(9)) << np.uint32(1)) | np.uint32(1)))
@@ -50,7 +50,7 @@ def normals(words, out, table, slope):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def draw_maps(a, b, keys, table, slope, out):  # type: ignore[no-untyped-def]
+def draw_maps(a, b, keys, table, slope, out):
     """Normal numbers of the maps of the pixels [a, b) into `out` [maps, n] float32, as `draws.pixel_normals`."""
     words = np.empty(4 * TILE, np.uint32)
     for low in range(a, b, TILE):

@@ -12,7 +12,7 @@ SIGN, COUNT = np.uint64(32), np.uint64(33)
 
 
 @compiled
-def _open(v, low, row, column, width, inverse):  # type: ignore[no-untyped-def]
+def _open(v, low, row, column, width, inverse):
     """Column, row and signed number of events of record `v` in the tile that starts at pixel `low` = (column, row)."""
     along = np.int32(column + (v & np.int32(TILE - 1)))
     down = np.int32((np.float64(along) + 0.5) * inverse)  # a whole number and a half is far from the next whole one
@@ -20,7 +20,7 @@ def _open(v, low, row, column, width, inverse):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def emit_slots(f, marks, records, times, width, t, x, y, p):  # type: ignore[no-untyped-def]
+def emit_slots(f, marks, records, times, width, t, x, y, p):
     """Events of frame `f` into t, x, y, p: every record's k-th event at `times[k]`, k by k, in raster order.
 
     Returns their number.
@@ -68,7 +68,7 @@ def emit_slots(f, marks, records, times, width, t, x, y, p):  # type: ignore[no-
 
 
 @compiled
-def _gather(f, marks, records, pixels, counts, places):  # type: ignore[no-untyped-def]
+def _gather(f, marks, records, pixels, counts, places):
     """Pixel, signed number of events and place of each record of frame `f`, in raster order."""
     n = 0
     for tile in range(len(marks)):
@@ -80,7 +80,7 @@ def _gather(f, marks, records, pixels, counts, places):  # type: ignore[no-untyp
 
 
 @compiled
-def _memorise(i, count, m, s):  # type: ignore[no-untyped-def]
+def _memorise(i, count, m, s):
     """Move the memorised brightness of pixel `i` by `count` events."""
     if count > 0:
         s.base[i] = s.base[i] + np.float32(count) * m.on_step[i]
@@ -89,7 +89,7 @@ def _memorise(i, count, m, s):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def emit_refractory(marks, records, seconds, times, refractory, m, s, width, t, x, y, p):  # type: ignore[no-untyped-def]
+def emit_refractory(marks, records, seconds, times, refractory, m, s, width, t, x, y, p):
     """As `emit_slots` for one frame, without the events of pixels that still rest; memorises what passed.
 
     Returns the number of events. `seconds` are the slots' float32 times, which v2e compares in float32.
@@ -122,7 +122,7 @@ def emit_refractory(marks, records, seconds, times, refractory, m, s, width, t, 
 
 
 @compiled
-def emit_crossings(f, marks, records, before, after, start, stop, refractory, wait, m, s, keys):  # type: ignore[no-untyped-def]
+def emit_crossings(f, marks, records, before, after, start, stop, refractory, wait, m, s, keys):
     """Keys ((us since the frame's start) * n + pixel) * 2 + polarity of frame `f`; returns their number.
 
     The difference is taken as linear over the frame from `before` to `after`. Where pixels wait (`wait`), events in the
@@ -153,7 +153,7 @@ def emit_crossings(f, marks, records, before, after, start, stop, refractory, wa
 
 
 @compiled
-def emit_shots(f, marks, codes, time, width, wait, s, t, x, y, p):  # type: ignore[no-untyped-def]
+def emit_shots(f, marks, codes, time, width, wait, s, t, x, y, p):
     """Shot-noise events of frame `f`, all at `time`; where pixels wait (`wait`), they memorise the present here."""
     at = 0
     for tile in range(len(marks)):

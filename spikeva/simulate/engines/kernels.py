@@ -30,16 +30,9 @@ CLIP = float((1 << (31 - PLACE)) - 1)  # above `timing.MOST_SLOTS`
 
 
 @compiled
-def _tile(m, s, a, b):  # type: ignore[no-untyped-def]
+def _tile(m, s, a, b):
     """Maps and state of the pixels [a, b)."""
-    maps = Maps(
-        m.on[a:b],
-        m.off[a:b],
-        m.on_step[a:b],
-        m.off_step[a:b],
-        m.leak_hz[a:b],
-        m.decay_hz[a:b],
-    )
+    maps = Maps(m.on[a:b], m.off[a:b], m.on_step[a:b], m.off_step[a:b], m.leak_hz[a:b], m.decay_hz[a:b])
     state = State(
         s.state[a:b],
         s.signal[a:b],
@@ -69,7 +62,7 @@ class Work(NamedTuple):
 
 
 @compiled
-def _work(n, s):  # type: ignore[no-untyped-def]
+def _work(n, s):
     return Work(
         np.empty(n, np.float32),
         np.empty(n, np.float32),
@@ -83,13 +76,13 @@ def _work(n, s):  # type: ignore[no-untyped-def]
     )
 
 
-def _receive(frame, s, k, w, low_pass):  # type: ignore[no-untyped-def]
+def _receive(frame, s, k, w, low_pass):
     """Lin-log (`luma.lin_log`) and, where `low_pass`, the low-pass filter, into `state`."""
 
 
 @overload(_receive)
-def _receive_of(frame, s, k, w, low_pass):  # type: ignore[no-untyped-def]
-    def of_bytes(frame, s, k, w, low_pass):  # type: ignore[no-untyped-def]
+def _receive_of(frame, s, k, w, low_pass):
+    def of_bytes(frame, s, k, w, low_pass):
         if low_pass:
             for i in range(len(frame)):
                 w.log[i] = k.byte_log[frame[i]]
@@ -102,7 +95,7 @@ def _receive_of(frame, s, k, w, low_pass):  # type: ignore[no-untyped-def]
             for i in range(len(frame)):
                 s.state[i] = k.byte_log[frame[i]]
 
-    def of_floats(frame, s, k, w, low_pass):  # type: ignore[no-untyped-def]
+    def of_floats(frame, s, k, w, low_pass):
         _log(frame, k, w.log)
         if low_pass:
             for i in range(len(frame)):
@@ -117,7 +110,7 @@ def _receive_of(frame, s, k, w, low_pass):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _log(luma, k, out):  # type: ignore[no-untyped-def]
+def _log(luma, k, out):
     """`luma.lin_log` of floats into `out`."""
     mantissa = np.empty(len(luma), np.float64)
     for i in range(len(luma)):
@@ -139,10 +132,10 @@ def _log(luma, k, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def settle_pixels(a, b, frame, surround, m, s, k):  # type: ignore[no-untyped-def]
+def settle_pixels(a, b, frame, surround, m, s, k):
     """The first frame: every pixel in [a, b) is at rest in it."""
     _, s = _tile(m, s, a, b)
-    _receive(frame[a:b], s, k, _work(b - a, s), 0.0)  # type: ignore[no-untyped-call]
+    _receive(frame[a:b], s, k, _work(b - a, s), 0.0)
     if surround:
         s.surround[:] = s.state
         s.base[:] = 0
@@ -153,7 +146,7 @@ def settle_pixels(a, b, frame, surround, m, s, k):  # type: ignore[no-untyped-de
 
 
 @compiled
-def _add_noise(low, s, k, w, step):  # type: ignore[no-untyped-def]
+def _add_noise(low, s, k, w, step):
     """Noise of the photoreceptor: white noise, low-passed."""
     draw(low // 4, step.frame, VOLTAGE, k.keys, w.words.view(np.uint64))
     normals(w.words, w.normal, k.quantile, k.quantile_slope)
@@ -163,7 +156,7 @@ def _add_noise(low, s, k, w, step):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _high_pass(m, s, k, step):  # type: ignore[no-untyped-def]
+def _high_pass(m, s, k, step):
     """SCIDVS: high-pass with a conductance that grows as sinh (`exact.sinh`)."""
     for i in range(len(s.state)):
         change = s.state[i] - s.previous[i] if step.frame > 1 else s.state[i] - s.state[i]
@@ -182,7 +175,7 @@ def _high_pass(m, s, k, step):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _compose(m, s, k, step):  # type: ignore[no-untyped-def]
+def _compose(m, s, k, step):
     """What the change detector sees, where more than the photoreceptor makes it."""
     if len(s.highpass):
         _high_pass(m, s, k, step)
@@ -197,7 +190,7 @@ def _compose(m, s, k, step):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _leak(m, words, dt, jitter, leakage):  # type: ignore[no-untyped-def]
+def _leak(m, words, dt, jitter, leakage):
     """What leaks from the memorised brightness in a frame, with `draws.jitter`."""
     one, middle, digits = np.float32(1), np.float32(30), np.float32(DIGITS)
     for i in range(len(leakage)):
@@ -209,7 +202,7 @@ def _leak(m, words, dt, jitter, leakage):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _count(m, s, leakage, wait, events):  # type: ignore[no-untyped-def]
+def _count(m, s, leakage, wait, events):
     """Leak and count the events: whole thresholds in signal - base, signed, exactly. The memorised brightness moves by them,
     unless pixels `wait`.
 
@@ -235,7 +228,7 @@ def _count(m, s, leakage, wait, events):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _count_doubtful(m, s, move, events):  # type: ignore[no-untyped-def]
+def _count_doubtful(m, s, move, events):
     """As `_count` where `events` are DOUBT."""
     zero, large, left = np.float32(0), np.float64(2**16), np.int32(0)
     if (
@@ -264,7 +257,7 @@ def _count_doubtful(m, s, move, events):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _whole(d, on, off):  # type: ignore[no-untyped-def]
+def _whole(d, on, off):
     """Whole thresholds in the difference `d`, signed, exactly. 0 where they pass int32, CLIP where they are out of all reason."""
     threshold = on if d >= 0 else off
     ratio = d / threshold
@@ -278,7 +271,7 @@ def _whole(d, on, off):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _places(flags, room, places):  # type: ignore[no-untyped-def]
+def _places(flags, room, places):
     """Places of the ones among the bytes `flags`, in order, into `places`; returns their number."""
     eights = flags.view(np.uint64)
     some, n = np.uint64(0), np.uint64(0)
@@ -294,7 +287,7 @@ def _places(flags, room, places):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _record(events, spare, records, n):  # type: ignore[no-untyped-def]
+def _record(events, spare, records, n):
     """Records of the pixels with events, in order, from `n` on; returns the new `n`.
 
     Both halves go at once, since each step waits for the one before it.
@@ -318,7 +311,7 @@ def _record(events, spare, records, n):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _shoot(low, frame, m, s, k, w, step, wait, codes, c):  # type: ignore[no-untyped-def]
+def _shoot(low, frame, m, s, k, w, step, wait, codes, c):
     """Shot noise, as 2 * pixel + polarity, into `codes` from `c` on; returns the new `c`.
 
     Pixels with noise memorise the present, those that `wait` later. There may be noise where the coarse random number lies near
@@ -348,7 +341,7 @@ def _shoot(low, frame, m, s, k, w, step, wait, codes, c):  # type: ignore[no-unt
 
 
 @compiled
-def _tally(records):  # type: ignore[no-untyped-def]
+def _tally(records):
     """Number of events of the records, and the largest of one."""
     total, most = np.int32(0), np.int32(0)
     for i in range(len(records)):
@@ -359,7 +352,7 @@ def _tally(records):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def run_pixels(a, b, frames, steps, part, wait, m, s, k, records, before, after, codes, marks):  # type: ignore[no-untyped-def]
+def run_pixels(a, b, frames, steps, part, wait, m, s, k, records, before, after, codes, marks):
     """Several frames of the pixels [a, b): a tile goes through all of them at once.
 
     `part` 1: the photoreceptors alone, 2: the rest, 3: both. Where the frame's other pixels decide what passes, `wait` leaves
@@ -376,7 +369,7 @@ def run_pixels(a, b, frames, steps, part, wait, m, s, k, records, before, after,
             if part & 1:
                 for i in range(len(tile.residue)):
                     tile.residue[i] = tile.signal[i] - tile.base[i]
-                _receive(frame, tile, k, w, step.low_pass)  # type: ignore[no-untyped-call]
+                _receive(frame, tile, k, w, step.low_pass)
                 if step.noise_vrms:
                     _add_noise(low, tile, k, w, step)
             if part == 1:
