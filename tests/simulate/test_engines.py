@@ -11,7 +11,7 @@ import pytest
 from spikeva import DVSPixel, EventStream
 from spikeva.simulate import Simulator, simulate
 from spikeva.simulate.draws import philox
-from spikeva.simulate.engines.kernels import MAIN, REST
+from spikeva.simulate.engines.receptor import MAIN, REST
 
 PIXELS = {
     "ideal": DVSPixel(),

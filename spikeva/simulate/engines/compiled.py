@@ -3,8 +3,8 @@
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any
 
@@ -60,12 +60,11 @@ class CompiledEngine:
             self.records = np.empty(room, np.int32)
             self.before, self.after = (np.empty(room if self.crossing else 0, np.float64) for _ in range(2))
             self.codes = np.empty(2 * room if self.sensor.pixel.shot_noise_rate_hz > 0 else 0, np.int32)
-            self.marks = np.empty((self.tiles, length, 6), np.int64)
 
     def _chunk(self, frames: Vector, seconds: list[float]) -> Columns:
         """Events of a chunk of frames; of one where pixels wait for each other."""
         steps = frame_steps(self.sensor.pixel, self.frame, self.time, seconds)
-        marks = self.marks[:, : len(steps)]
+        marks = np.empty((self.tiles, len(steps), 6), np.int64)
         fixed = self.wait, self.maps, self.state, self.tables
         out = self.records, self.before, self.after, self.codes, marks
         if self.surround:
@@ -78,23 +77,30 @@ class CompiledEngine:
             self.pool.strips(kernels.run_pixels, frames, steps, 3, *fixed, *out)
         self.frame, self.time = self.frame + len(steps), seconds[-1]
         signal, shots = marks[:, :, 4].sum(axis=0), (marks[:, :, 3] - marks[:, :, 2]).sum(axis=0)
-        most = np.maximum(marks[:, :, 5].max(axis=0), 1).tolist()
-        ends = (signal + shots).cumsum().tolist()
+        most = np.maximum(marks[:, :, 5].max(axis=0), 1)
+        for slots, time in zip(most.tolist(), seconds, strict=True):
+            check_slots(slots, time)
+        ends = np.concatenate([[0], (signal + shots).cumsum()])
         columns = _room(ends[-1])
-        passed = [0] * len(steps)
+        if self.wait:
+            return _part(columns, 0, self._emit(0, marks, steps[0], int(most[0]), int(signal[0]), columns))
 
-        def emit(group: Vector) -> None:
-            for f in group.tolist():
-                part = _part(columns, ends[f - 1] if f else 0, ends[f])
-                passed[f] = self._emit(f, marks, float(steps[f]["start"]), seconds[f], most[f], int(signal[f]), part)
+        def emit(frames: tuple[int, int]) -> None:
+            if not self.crossing:
+                width = self.sensor.size[0]
+                emission.emit_frames(*frames, marks, self.records, self.codes, steps, most, ends, width, *columns)
+                return
+            for f in range(*frames):
+                self._emit(f, marks, steps[f], int(most[f]), int(signal[f]), _part(columns, ends[f], ends[f + 1]))
 
-        self.pool.map(emit, np.array_split(np.arange(len(steps)), min(len(steps), 4 * self.pool.threads)))
-        return _part(columns, 0, passed[0]) if self.wait else columns
+        edges = ends.searchsorted(np.linspace(0, ends[-1], self.pool.threads + 1)).tolist()
+        self.pool.map(emit, list(itertools.pairwise([0, *edges[1:-1], len(steps)])))
+        return columns
 
-    def _emit(self, f: int, marks: Vector, start: float, stop: float, most: int, signal: int, out: Columns) -> int:
+    def _emit(self, f: int, marks: Vector, step: Any, most: int, signal: int, out: Columns) -> int:
         """Events of frame `f` of the chunk into `out`, which has room for `signal` ones and for the shot noise; their number."""
         width, refractory = self.sensor.size[0], self.sensor.pixel.refractory_period_s
-        slots = slot_times(start, stop, check_slots(most, stop))
+        start, stop = float(step["start"]), float(step["stop"])
         if self.crossing:
             keys = np.empty(signal, np.int64)
             pixels = self.maps, self.state
@@ -103,15 +109,11 @@ class CompiledEngine:
             self._decode(keys[:n], start, _part(out, 0, n))
             end = round(stop * 1e6)
         else:
+            slots = slot_times(start, stop, most)
             times = microseconds(slots)
             end = int(times[-1])
-            if self.wait:
-                rest = refractory if refractory > (stop - start) / most else 0.0
-                n = emission.emit_refractory(
-                    marks, self.records, slots, times, rest, self.maps, self.state, width, *out
-                )
-            else:
-                n = emission.emit_slots(f, marks, self.records, times, width, *out)
+            rest = refractory if refractory > (stop - start) / most else 0.0
+            n = emission.emit_refractory(marks, self.records, slots, times, rest, self.maps, self.state, width, *out)
         shots = len(out[0]) - signal
         if shots:
             emission.emit_shots(f, marks, self.codes, end, width, self.wait, self.state, *_part(out, n, n + shots))
@@ -128,8 +130,8 @@ class CompiledEngine:
 
 @cache
 def _executor(threads: int) -> ThreadPoolExecutor:
-    """Threads that all clips share: starting them takes as long as some frames."""
-    return ThreadPoolExecutor(threads)
+    """Threads that all clips share, beside the caller's: starting them takes as long as some frames."""
+    return ThreadPoolExecutor(threads - 1)
 
 
 if hasattr(os, "register_at_fork"):
@@ -151,10 +153,16 @@ class Pool:
         """Run `kernel` on every strip of pixels."""
         self.map(lambda strip: kernel(*strip, *args), self._strips)
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> None:
-        """Call `function` with each of `items`; the first exception is raised."""
-        for _ in map(function, items) if self._pool is None else self._pool.map(function, items):
-            pass
+    def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> None:
+        """Call `function` with each of `items`, the first in this thread; one of the exceptions is raised, when all are done."""
+        others = [self._pool.submit(function, item) for item in items[1:]] if self._pool else []
+        try:
+            for item in items[: len(items) - len(others)]:
+                function(item)
+        finally:
+            wait(others)
+        for other in others:
+            other.result()
 
 
 def pixel_normals(seed: int, size: tuple[int, int], maps: int = 4, threads: int | None = None) -> NDArray[np.float32]:

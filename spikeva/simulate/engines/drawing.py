@@ -17,10 +17,10 @@ def draw(counter, frame, purpose, keys, out):
     for i in range(len(out) // 2):
         c0, c1, c2, c3 = np.uint64(counter + i), np.uint64(frame), np.uint64(purpose), np.uint64(0)
         for r in range(10):
-            p, q = c0 * m0, c2 * m1
-            c0, c1, c2, c3 = (q >> shift) ^ c1 ^ keys[r, 0], q & mask, (p >> shift) ^ c3 ^ keys[r, 1], p & mask
-        out[2 * i] = c0 | (c1 << shift)
-        out[2 * i + 1] = c2 | (c3 << shift)
+            p, q = (c0 & mask) * m0, (c2 & mask) * m1  # what lies above 32 bits is cut here, where it costs nothing
+            c0, c1, c2, c3 = (q >> shift) ^ c1 ^ keys[r, 0], q, (p >> shift) ^ c3 ^ keys[r, 1], p
+        out[2 * i] = (c0 & mask) | (c1 << shift)
+        out[2 * i + 1] = (c2 & mask) | (c3 << shift)
 
 
 @compiled

@@ -20,7 +20,31 @@ def _open(v, low, row, column, width, inverse):
 
 
 @compiled
-def emit_slots(f, marks, records, times, width, t, x, y, p):
+def _slots(start, stop, out):
+    """`timing.slot_times` in microseconds."""
+    slots, latest = len(out), np.float32(0)
+    first, last = np.float32(start + (stop - start) / slots), np.float32(stop)
+    step = (last - first) / np.float32(max(slots - 1, 1))
+    for i in range(slots):
+        early = i < slots // 2 or slots == 1
+        time = first + step * np.float32(i) if early else last - step * np.float32(slots - 1 - i)
+        latest = max(latest, time)
+        out[i] = np.int64(np.rint(np.float64(latest) * 1e6))
+
+
+@compiled
+def emit_frames(first, last, marks, records, codes, steps, most, ends, width, t, x, y, p):
+    """Events of the frames [first, last), those of frame f in [ends[f], ends[f + 1]), where pixels do not wait."""
+    times = np.empty(most[first:last].max() if last > first else 0, np.int64)
+    for f in range(first, last):
+        _slots(steps[f].start, steps[f].stop, times[: most[f]])
+        a, b = ends[f], ends[f + 1]
+        n = a + _emit_slots(f, marks, records, times[: most[f]], width, t[a:b], x[a:b], y[a:b], p[a:b])
+        _emit_shots(f, marks, codes, times[most[f] - 1], width, t[n:b], x[n:b], y[n:b], p[n:b])
+
+
+@compiled
+def _emit_slots(f, marks, records, times, width, t, x, y, p):
     """Events of frame `f` into t, x, y, p: every record's k-th event at `times[k]`, k by k, in raster order.
 
     Returns their number.
@@ -90,7 +114,7 @@ def _memorise(i, count, m, s):
 
 @compiled
 def emit_refractory(marks, records, seconds, times, refractory, m, s, width, t, x, y, p):
-    """As `emit_slots` for one frame, without the events of pixels that still rest; memorises what passed.
+    """As `_emit_slots` for one frame, without the events of pixels that still rest; memorises what passed.
 
     Returns the number of events. `seconds` are the slots' float32 times, which v2e compares in float32.
     """
@@ -153,13 +177,21 @@ def emit_crossings(f, marks, records, before, after, start, stop, refractory, wa
 
 
 @compiled
-def emit_shots(f, marks, codes, time, width, wait, s, t, x, y, p):
-    """Shot-noise events of frame `f`, all at `time`; where pixels wait (`wait`), they memorise the present here."""
+def _emit_shots(f, marks, codes, time, width, t, x, y, p):
+    """Shot-noise events of frame `f`, all at `time`."""
     at = 0
     for tile in range(len(marks)):
         for j in range(marks[tile, f, 2], marks[tile, f, 3]):
             pixel = codes[j] >> 1
             t[at], y[at], x[at], p[at] = time, pixel // width, pixel % width, codes[j] & 1
             at += 1
-            if wait:
-                s.base[pixel] = s.state[pixel]
+
+
+@compiled
+def emit_shots(f, marks, codes, time, width, wait, s, t, x, y, p):
+    """Shot-noise events of frame `f`, all at `time`; where pixels wait (`wait`), they memorise the present here."""
+    _emit_shots(f, marks, codes, time, width, t, x, y, p)
+    if wait:
+        for tile in range(len(marks)):
+            for j in range(marks[tile, f, 2], marks[tile, f, 3]):
+                s.base[codes[j] >> 1] = s.state[codes[j] >> 1]

@@ -2,34 +2,27 @@
 
 A tile stays in the cache while all steps, and where possible all frames of a chunk, go over it. Steps are plain loops over few
 arrays that read all they may need before they choose, so that the compiler makes vector code of them; what only the few pixels
-with events need is done after these have been picked out. `s` is the tile's `State`, `m` its `Maps`, `k` the `Tables`.
+with events need is done after these have been picked out. `s` is the tile's `State`, `m` its `Maps`, `w` its `Work`, `k` the
+`Tables`.
 
 A record is one int32: the signed number of events and, in the lower PLACE bits, the place in the tile.
 """
-
-import math
-from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
 from numba import types
 from numba.extending import overload
 
-from spikeva.simulate.draws import DIGITS, FINE, FRAME, VOLTAGE
-from spikeva.simulate.engines.drawing import draw, normals, word
-from spikeva.simulate.engines.tiles import PLACE, TILE, Maps, State, Vector, compiled
-from spikeva.simulate.exact import CELLS, LN2, ROUND, SINH_LIMIT, STEP, STEPS
-from spikeva.simulate.luma import GRID, KNEE, SLOPE
+from spikeva.simulate.draws import DIGITS, FINE, FRAME
+from spikeva.simulate.engines.drawing import draw, word
+from spikeva.simulate.engines.receptor import add_noise, compose, receive
+from spikeva.simulate.engines.tiles import LEAN, PLACE, TILE, Maps, State, compiled, lean, make_work
 
 SHIFT, WITHIN = np.int32(PLACE), np.int32(TILE - 1)
-MAIN = math.floor(2.0**48 / 275) * 2.0**-48
-REST = float(Fraction(1, 275) - Fraction(MAIN))
-"""1 / 275 in two parts: times 20..275 the first one is exact."""
 DOUBT = np.int32(-(1 << 31))
 CLIP = float((1 << (31 - PLACE)) - 1)  # above `timing.MOST_SLOTS`
 
 
-@compiled
+@lean
 def _tile(m, s, a, b):
     """Maps and state of the pixels [a, b)."""
     maps = Maps(m.on[a:b], m.off[a:b], m.on_step[a:b], m.off_step[a:b], m.leak_hz[a:b], m.decay_hz[a:b])
@@ -47,149 +40,25 @@ def _tile(m, s, a, b):
     return maps, state
 
 
-class Work(NamedTuple):
-    """Room for what a tile needs within a frame, [pixels] unless said."""
-
-    log: Vector  # brightness, float32
-    normal: Vector
-    leakage: Vector
-    difference: Vector  # signal - base, where crossing times are wanted
-    events: Vector
-    words: Vector  # random ones, up to a multiple of 4
-    flags: Vector  # bytes, up to a multiple of 8 (0 there)
-    room: Vector
-    places: Vector
-
-
-@compiled
-def _work(n, s):
-    return Work(
-        np.empty(n, np.float32),
-        np.empty(n, np.float32),
-        np.zeros(n, np.float32),
-        np.empty(n if len(s.residue) else 0, s.base.dtype),
-        np.empty(n, np.int32),
-        np.empty((n + 3) // 4 * 4, np.uint32),
-        np.zeros((n + 7) // 8 * 8, np.uint8),
-        np.empty((n + 7) // 8, np.int32),
-        np.empty(n + 8, np.int32),
-    )
-
-
-def _receive(frame, s, k, w, low_pass):
-    """Lin-log (`luma.lin_log`) and, where `low_pass`, the low-pass filter, into `state`."""
-
-
-@overload(_receive)
-def _receive_of(frame, s, k, w, low_pass):
-    def of_bytes(frame, s, k, w, low_pass):
-        if low_pass:
-            for i in range(len(frame)):
-                w.log[i] = k.byte_log[frame[i]]
-            for i in range(len(frame)):
-                x = np.float64(np.int32(frame[i])) + 20.0
-                take = (x * REST + x * MAIN) * low_pass  # x / 275, rounded alike
-                take = take if take < 1.0 else 1.0
-                s.state[i] = (1 - take) * s.state[i] + take * w.log[i]
-        else:
-            for i in range(len(frame)):
-                s.state[i] = k.byte_log[frame[i]]
-
-    def of_floats(frame, s, k, w, low_pass):
-        _log(frame, k, w.log)
-        if low_pass:
-            for i in range(len(frame)):
-                take = (np.float64(frame[i]) + 20.0) / 275.0 * low_pass
-                take = take if take < 1.0 else 1.0
-                s.state[i] = (1 - take) * s.state[i] + take * w.log[i]
-        else:
-            for i in range(len(frame)):
-                s.state[i] = w.log[i]
-
-    return of_bytes if frame.dtype == types.uint8 else of_floats
-
-
-@compiled
-def _log(luma, k, out):
-    """`luma.lin_log` of floats into `out`."""
-    mantissa = np.empty(len(luma), np.float64)
-    for i in range(len(luma)):
-        x = np.float64(luma[i])
-        mantissa[i] = x if x > 1.0 else 1.0
-    bits = mantissa.view(np.uint64)
-    fraction, one = np.uint64((1 << 52) - 1), np.uint64(1023 << 52)
-    for i in range(len(luma)):
-        b = bits[i]
-        cell = (b >> np.uint64(45)) & np.uint64(CELLS - 1)
-        exponent = np.float64(np.int64(b >> np.uint64(52)) - 1023)
-        bits[i] = (b & fraction) | one
-        r = mantissa[i] * k.inverse[cell] - 1.0
-        series = r * (1.0 + r * (-1 / 2 + r * (1 / 3 + r * (-1 / 4 + r * (1 / 5)))))
-        y = exponent * LN2 + (k.log_cell[cell] + series)
-        x = np.float64(luma[i])
-        y = x * SLOPE if x <= KNEE else y
-        out[i] = np.float32(((y * GRID + ROUND) - ROUND) / GRID)
-
-
 @compiled
 def settle_pixels(a, b, frame, surround, m, s, k):
     """The first frame: every pixel in [a, b) is at rest in it."""
+    _settle(a, b, frame, surround, m, s, k, make_work(b - a, s))
+
+
+@lean
+def _settle(a, b, frame, surround, m, s, k, w):
     _, s = _tile(m, s, a, b)
-    _receive(frame[a:b], s, k, _work(b - a, s), 0.0)
-    if surround:
-        s.surround[:] = s.state
-        s.base[:] = 0
-        s.signal[:] = s.base
-    else:
-        s.base[:] = s.state
-        s.signal[:] = s.state
+    receive(frame[a:b], s, k, w, 0.0)
+    for i in range(len(s.surround)):
+        s.surround[i] = s.state[i]
+    for i in range(len(s.base)):
+        s.base[i] = 0.0 if surround else s.state[i]
+    for i in range(len(s.base)):
+        s.signal[i] = s.base[i]
 
 
-@compiled
-def _add_noise(low, s, k, w, step):
-    """Noise of the photoreceptor: white noise, low-passed."""
-    draw(low // 4, step.frame, VOLTAGE, k.keys, w.words.view(np.uint64))
-    normals(w.words, w.normal, k.quantile, k.quantile_slope)
-    keep, take, vrms = np.float32(1 - step.noise_step), np.float32(step.noise_step), np.float32(step.noise_vrms)
-    for i in range(len(s.voltage)):
-        s.voltage[i] = keep * s.voltage[i] + take * (vrms * w.normal[i])
-
-
-@compiled
-def _high_pass(m, s, k, step):
-    """SCIDVS: high-pass with a conductance that grows as sinh (`exact.sinh`)."""
-    for i in range(len(s.state)):
-        change = s.state[i] - s.previous[i] if step.frame > 1 else s.state[i] - s.state[i]
-        x = np.float64(s.highpass[i] / k.scidvs[0])
-        y = min(abs(x), SINH_LIMIT) if x == x else x
-        whole = (y / STEP + ROUND) - ROUND
-        part = y - whole * STEP
-        series = 1.0 + part * (1.0 + part * (1 / 2 + part * (1 / 6 + part * (1 / 24 + part * (1 / 120)))))
-        power = np.int64(whole) if whole == whole else 0
-        e = k.power[power & (STEPS - 1)] * series * 2.0 ** (power >> 6)
-        s.signal[i] = math.copysign(0.5 * (e - 1.0 / e), x)  # stored, to round to the state's precision
-        growth = s.signal[i]
-        s.signal[i] = step.stop - step.start
-        s.highpass[i] = s.highpass[i] + (change - s.signal[i] * (m.decay_hz[i] * growth))
-        s.previous[i] = s.state[i]
-
-
-@compiled
-def _compose(m, s, k, step):
-    """What the change detector sees, where more than the photoreceptor makes it."""
-    if len(s.highpass):
-        _high_pass(m, s, k, step)
-    for i in range(len(s.state)):
-        s.signal[i] = k.scidvs[1] * s.highpass[i] if len(s.highpass) else s.state[i]
-    if len(s.voltage):
-        for i in range(len(s.state)):
-            s.signal[i] = s.signal[i] + s.voltage[i]
-    if len(s.surround):
-        for i in range(len(s.state)):
-            s.signal[i] = s.signal[i] - s.surround[i]
-
-
-@compiled
+@lean
 def _leak(m, words, dt, jitter, leakage):
     """What leaks from the memorised brightness in a frame, with `draws.jitter`."""
     one, middle, digits = np.float32(1), np.float32(30), np.float32(DIGITS)
@@ -201,33 +70,58 @@ def _leak(m, words, dt, jitter, leakage):
         leakage[i] = dt * (hz * (one - jitter * normal)) * on
 
 
-@compiled
-def _count(m, s, leakage, wait, events):
-    """Leak and count the events: whole thresholds in signal - base, signed, exactly. The memorised brightness moves by them,
-    unless pixels `wait`.
+@lean
+def _likely(d, on, off):
+    """Whole thresholds in the difference `d` (float32), signed, the threshold, and whether that count is sure.
 
-    The quotient of float32 numbers tells the count, unless it lies so near a whole number that its rounding matters.
+    The quotient of float32 numbers tells it, unless it lies so near a whole number that its rounding matters.
     """
-    zero, half, large, margin = np.float32(0), np.float32(0.5), np.float32(2**16), np.float32(2.0**-20)
-    move = zero if wait else np.float32(1)
-    doubtful = np.int32(0)
-    for i in range(len(events)):
-        on, off = m.on_step[i], m.off_step[i]
-        base = s.base[i] - leakage[i]
-        d = np.float32(s.signal[i] - base)
-        threshold = on if d >= zero else off
-        ratio = d / threshold
-        size = abs(ratio)
-        clear = (size <= half) | ((abs(ratio - np.rint(ratio)) > margin * size) & (size < large))
-        count = np.int32(ratio if clear else zero)
-        doubtful = np.int32(doubtful | np.int32(not clear))
-        s.base[i] = base + np.float32(count) * (threshold * move)
-        events[i] = count if clear else DOUBT
-    if doubtful:
-        _count_doubtful(m, s, move, events)
+    zero, margin = np.float32(0), np.float32(2.0**-18)  # from 2**17 on every quotient is near
+    threshold = on if d >= zero else off
+    ratio = d / threshold
+    near = np.rint(ratio)
+    sure = abs(ratio - near) >= margin * abs(near)
+    return np.int32(ratio if sure else zero), threshold, sure
 
 
-@compiled
+def _count(m, s, w, move):
+    """Leak and count the events: whole thresholds in signal - base, signed, exactly. The memorised brightness moves by them, times
+    `move`."""
+
+
+@overload(_count, jit_options=LEAN)
+def _count_of(m, s, w, move):
+    def of_single(m, s, w, move):
+        doubtful = np.int32(0)
+        for i in range(len(s.base)):
+            base = s.base[i] - w.leakage[i]
+            count, threshold, sure = _likely(s.signal[i] - base, m.on_step[i], m.off_step[i])
+            doubtful = np.int32(doubtful | np.int32(not sure))
+            s.base[i] = base + np.float32(count) * (threshold * move)
+            w.events[i] = count if sure else DOUBT
+        if doubtful:
+            _count_doubtful(m, s, move, w.events)
+
+    def of_double(m, s, w, move):  # loops keep to numbers of one width, so that vectors are as long as the processor's
+        doubtful = np.int32(0)
+        for i in range(len(s.base)):
+            base = s.base[i] - w.leakage[i]
+            s.base[i] = base
+            w.change[i] = np.float32(s.signal[i] - base)
+        for i in range(len(s.base)):
+            count, threshold, sure = _likely(w.change[i], m.on_step[i], m.off_step[i])
+            doubtful = np.int32(doubtful | np.int32(not sure))
+            w.change[i] = np.float32(count) * (threshold * move)
+            w.events[i] = count if sure else DOUBT
+        for i in range(len(s.base)):
+            s.base[i] = s.base[i] + w.change[i]
+        if doubtful:
+            _count_doubtful(m, s, move, w.events)
+
+    return of_single if s.types[State._fields.index("base")].dtype == types.float32 else of_double
+
+
+@lean
 def _count_doubtful(m, s, move, events):
     """As `_count` where `events` are DOUBT."""
     zero, large, left = np.float32(0), np.float64(2**16), np.int32(0)
@@ -256,7 +150,7 @@ def _count_doubtful(m, s, move, events):
             s.base[i] = s.base[i] + np.float32(count) * ((on if count > 0 else off) * move)
 
 
-@compiled
+@lean
 def _whole(d, on, off):
     """Whole thresholds in the difference `d`, signed, exactly. 0 where they pass int32, CLIP where they are out of all reason."""
     threshold = on if d >= 0 else off
@@ -270,7 +164,7 @@ def _whole(d, on, off):
     return count
 
 
-@compiled
+@lean
 def _places(flags, room, places):
     """Places of the ones among the bytes `flags`, in order, into `places`; returns their number."""
     eights = flags.view(np.uint64)
@@ -286,7 +180,7 @@ def _places(flags, room, places):
     return np.int64(n)
 
 
-@compiled
+@lean
 def _record(events, spare, records, n):
     """Records of the pixels with events, in order, from `n` on; returns the new `n`.
 
@@ -310,7 +204,7 @@ def _record(events, spare, records, n):
     return np.int64(a)
 
 
-@compiled
+@lean
 def _shoot(low, frame, m, s, k, w, step, wait, codes, c):
     """Shot noise, as 2 * pixel + polarity, into `codes` from `c` on; returns the new `c`.
 
@@ -340,7 +234,7 @@ def _shoot(low, frame, m, s, k, w, step, wait, codes, c):
     return c
 
 
-@compiled
+@lean
 def _tally(records):
     """Number of events of the records, and the largest of one."""
     total, most = np.int32(0), np.int32(0)
@@ -362,34 +256,42 @@ def run_pixels(a, b, frames, steps, part, wait, m, s, k, records, before, after,
     n, c = np.int64(a * len(steps)), np.int64(2 * a * len(steps))
     for low in range(a, b, TILE):
         high = min(low + TILE, b)
-        maps, tile = _tile(m, s, low, high)
-        w = _work(high - low, s)
-        for f in range(len(steps)):
-            step, frame = steps[f], frames[f, low:high]
-            if part & 1:
-                for i in range(len(tile.residue)):
-                    tile.residue[i] = tile.signal[i] - tile.base[i]
-                _receive(frame, tile, k, w, step.low_pass)
-                if step.noise_vrms:
-                    _add_noise(low, tile, k, w, step)
-            if part == 1:
-                continue
-            if len(tile.voltage) or len(tile.highpass) or len(tile.surround):
-                _compose(maps, tile, k, step)
-            if step.leak or step.shot:
-                draw(low // 4, step.frame, FRAME, k.keys, w.words.view(np.uint64))
-            if step.leak:
-                _leak(maps, w.words, step.leak, step.jitter, w.leakage)
-            for i in range(len(tile.residue)):
-                w.difference[i] = tile.signal[i] - (tile.base[i] - w.leakage[i])
-            first, noise = n, c
-            _count(maps, tile, w.leakage, wait, w.events)
-            n = _record(w.events, w.places, records, n)
-            for q in range(first, n if len(tile.residue) else first):
-                i = records[q] & WITHIN
-                before[q], after[q] = tile.residue[i], w.difference[i]
-            if step.shot:
-                c = _shoot(low, frame, maps, tile, k, w, step, wait, codes, c)
-            total, most = _tally(records[first:n])
-            mark = marks[low // TILE, f]
-            mark[0], mark[1], mark[2], mark[3], mark[4], mark[5] = first, n, noise, c, total, most
+        room = make_work(high - low, s)
+        n, c = _run_tile(
+            low, high, frames, steps, part, wait, m, s, k, room, records, before, after, codes, marks, n, c
+        )
+
+
+@lean
+def _run_tile(low, high, frames, steps, part, wait, m, s, k, w, records, before, after, codes, marks, n, c):
+    """`run_pixels` of the tile [low, high), from the `n`th record and the `c`th code on; returns what comes next."""
+    m, s = _tile(m, s, low, high)
+    for f in range(len(steps)):
+        step, frame, mark = steps[f], frames[f, low:high], marks[low // TILE, f]
+        if part & 1:
+            for i in range(len(s.residue)):
+                s.residue[i] = s.signal[i] - s.base[i]
+            receive(frame, s, k, w, step.low_pass)
+            if step.noise_vrms:
+                add_noise(low, s, k, w, step)
+        if part == 1:
+            continue
+        if len(s.voltage) or len(s.highpass) or len(s.surround):
+            compose(m, s, k, step)
+        if step.leak or step.shot:
+            draw(low // 4, step.frame, FRAME, k.keys, w.words.view(np.uint64))
+        if step.leak:
+            _leak(m, w.words, step.leak, step.jitter, w.leakage)
+        for i in range(len(w.difference)):
+            w.difference[i] = s.signal[i] - (s.base[i] - w.leakage[i])
+        first, noise = n, c
+        _count(m, s, w, np.float32(0 if wait else 1))
+        n = _record(w.events, w.places, records, n)
+        for q in range(first, n if len(s.residue) else first):
+            i = records[q] & WITHIN
+            before[q], after[q] = s.residue[i], w.difference[i]
+        if step.shot:
+            c = _shoot(low, frame, m, s, k, w, step, wait, codes, c)
+        total, most = _tally(records[first:n])
+        mark[0], mark[1], mark[2], mark[3], mark[4], mark[5] = first, n, noise, c, total, most
+    return n, c

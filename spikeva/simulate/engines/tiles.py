@@ -18,9 +18,23 @@ TILE = 1 << PLACE  # pixels that go through a chunk's frames together, in the se
 Vector = NDArray[Any]
 
 
+COMPILED = {"nogil": True, "error_model": "numpy"}
+LEAN = COMPILED | {"_nrt": False}
+"""numba's options."""
+
+
 def compiled(function: Any) -> Any:
     """`function` compiled without the interpreter's lock, once for all processes."""
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
+    return njit(cache=True, **COMPILED)(function)
+
+
+def lean(function: Any) -> Any:
+    """As `compiled` for a function that makes no arrays and gives none to a `compiled` one: it does not count who shares in them.
+
+    numba counts at each call for each array, in a tuple too: for the dozens of a step that takes as long as the step itself over a
+    tile of some hundred pixels.
+    """
+    return njit(cache=True, **LEAN)(function)
 
 
 class Maps(NamedTuple):
@@ -143,4 +157,38 @@ def make_state(sensor: Sensor) -> State:
         previous=room(pixel.scidvs),
         last=last,
         voltage=room(pixel.photoreceptor_noise, np.float32),
+    )
+
+
+class Work(NamedTuple):
+    """Room for what a tile needs within a frame, [pixels] unless said."""
+
+    log: Vector  # brightness, float32
+    mantissa: Vector  # float64
+    normal: Vector
+    leakage: Vector
+    change: Vector  # signal - base, then what base moves by, float32
+    difference: Vector  # signal - base, where crossing times are wanted
+    events: Vector
+    words: Vector  # random ones, up to a multiple of 4
+    flags: Vector  # bytes, up to a multiple of 8 (0 there)
+    room: Vector
+    places: Vector
+
+
+@compiled
+def make_work(n: int, s: State) -> Work:
+    """`Work` for `n` pixels of the state `s`."""
+    return Work(
+        np.empty(n, np.float32),
+        np.empty(n, np.float64),
+        np.empty(n, np.float32),
+        np.zeros(n, np.float32),
+        np.empty(n, np.float32),
+        np.empty(n if len(s.residue) else 0, s.base.dtype),
+        np.empty(n, np.int32),
+        np.empty((n + 3) // 4 * 4, np.uint32),
+        np.zeros((n + 7) // 8 * 8, np.uint8),
+        np.empty((n + 7) // 8, np.int32),
+        np.empty(n + 8, np.int32),
     )
