@@ -38,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--interpolate", default="none", metavar="NAME", help="none (default), linear, flow or v2e-slomo"
     )
-    parser.add_argument("--subframes", type=int, metavar="N", help="steps a frame (default: no motion over one pixel)")
+    parser.add_argument("--subframes", type=int, metavar="N", help="steps a frame (default: no motion over half a pixel)")
     parser.add_argument(
         "--deblock", action="store_true", help="smooth the edges of 8 x 8 compression blocks before simulating"
     )
