@@ -5,6 +5,8 @@ contiguous (inner = height x width) and channels-last (inner = 1) are the same c
 of the eager reference, without fused multiply-add but in gradients, so that spikes are equal bit for bit. The backward
 pass computes a block's membranes again instead of reading saved ones.
 
+A kernel's last arguments are the rows [shares, rows, PITCH] to work in, the shares' edges [shares + 1], and which share to do.
+
 `step` and `derivative` are written once and compiled into every loop, where `kind` and its like are constants.
 """
 
@@ -20,6 +22,7 @@ from spikeva._compiled import njit
 from spikeva.neurons.fused_layout import ALIF, CUBA, DELAYED, LIF, SUBTRACT, ZERO
 
 BLOCK = 2048  # neurons a block: a few rows of one time step fit the first-level cache, membranes of 64 steps the second
+TASK = 8 * BLOCK  # neurons whose sums are taken together: fixed, so that sums have one order on any number of threads
 PITCH = BLOCK + 16  # one cache line more, so that equal places of two rows do not compete for one cache set
 FORWARD_ROWS = 9  # rows [PITCH] that a forward loop works in
 ONE, NIL = np.float32(1), np.float32(0)
@@ -221,13 +224,14 @@ def _fill_constants(rows: Any, p: Any, affine: Any, inner: int, start: int, m: i
 
 @cache
 def forward_kernel(kind: int, reset: int, norm: bool, group: int) -> Callable[..., None]:
-    """The forward loop over neurons lo to hi of a run, `group` steps (1 or 4) a pass."""
+    """The forward loop over a share of a run's neurons, `group` steps (1 or 4) a pass."""
 
     @_jit
     def forward(
-        x: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int, out: Any, v_last: Any, w_last: Any, rows: Any,
-        lo: int, hi: int,
+        x: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int, out: Any, v_last: Any, w_last: Any, room: Any,
+        edges: Any, share: int,
     ) -> None:  # fmt: skip
+        rows, lo, hi = room[share], edges[share], edges[share + 1]
         vs, ws = rows[7], rows[8]
         for start in range(lo, hi, BLOCK):
             m = min(BLOCK, hi - start)
@@ -268,13 +272,14 @@ def forward_kernel(kind: int, reset: int, norm: bool, group: int) -> Callable[..
 
 @cache
 def backward_kernel(kind: int, reset: int, surrogate: int, norm: bool, learn: bool, group: int) -> Callable[..., None]:
-    """The backward loop over neurons lo to hi of a run: gradients of x and of the first state, sums for the rest."""
+    """The backward loop over a share of a run's neurons: gradients of x and of the first state, sums [tasks, ...] for the rest."""
 
     @_jit
     def backward(
         gs: Any, gv_last: Any, gw_last: Any, x: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int, detach: bool,
-        k: Any, gx: Any, gv0: Any, gw0: Any, gp: Any, of_affine: Any, rows: Any, lo: int, hi: int,
+        k: Any, gx: Any, gv0: Any, gw0: Any, gp: Any, of_affine: Any, room: Any, edges: Any, share: int,
     ) -> None:  # fmt: skip
+        rows, lo, hi = room[share], edges[share], edges[share + 1]
         steps = len(x)
         sums, vs = rows[7:15], rows[16 : 16 + steps]  # vs and ws: the states before each step
         ws = rows[16 + steps :] if kind != LIF else rows[15:16]
@@ -345,43 +350,47 @@ def backward_kernel(kind: int, reset: int, surrogate: int, norm: bool, learn: bo
                 gw0[start : start + m] = sums[1, :m]
             if learn:
                 for r in range(len(p)):
-                    _gather(sums[2 + r], gp[r], inner, start, m)
+                    _gather(sums[2 + r], gp[start // TASK, r], inner, start, m)
             if norm:
-                _gather(sums[6], of_affine[0], inner, start, m)
-                _gather(sums[7], of_affine[1], inner, start, m)
+                _gather(sums[6], of_affine[start // TASK, 0], inner, start, m)
+                _gather(sums[7], of_affine[start // TASK, 1], inner, start, m)
 
     return backward  # type: ignore[no-any-return]
 
 
 @_jit_sum
-def moments_kernel(y: Any, inner: int, sums: Any, lo: int, hi: int) -> None:
-    """sums[0, c], sums[1, c] += sum and sum of squares of y [T, N] over channel c, in float64."""
-    channels = sums.shape[1]
-    for t in range(len(y)):
-        i = lo
-        while i < hi:
-            c, run = _stretch(channels, inner, i, hi - i)
-            part = y[t, i : i + run]
-            if inner == 1 and channels > 1:
-                totals, squares = sums[0, c:], sums[1, c:]
-                for j in range(len(part)):
-                    wide = np.float64(part[j])
-                    totals[j] += wide
-                    squares[j] += wide * wide
-            else:
-                total, square = 0.0, 0.0
-                for j in range(len(part)):  # by index: a loop over values would not become vector instructions
-                    wide = np.float64(part[j])
-                    total += wide
-                    square += wide * wide
-                sums[0, c] += total
-                sums[1, c] += square
-            i += run
+def moments_kernel(y: Any, inner: int, sums: Any, edges: Any, share: int) -> None:
+    """sums[task, 0, c], sums[task, 1, c] += sum and sum of squares of y [T, N] over channel c, in float64."""
+    channels, lo, hi = sums.shape[2], edges[share], edges[share + 1]
+    for first in range(lo, hi, TASK):
+        totals, squares = sums[first // TASK, 0], sums[first // TASK, 1]
+        last = min(first + TASK, hi)
+        for t in range(len(y)):
+            i = first
+            while i < last:
+                c, run = _stretch(channels, inner, i, last - i)
+                part = y[t, i : i + run]
+                if inner == 1 and channels > 1:
+                    row, square_row = totals[c:], squares[c:]
+                    for j in range(len(part)):
+                        wide = np.float64(part[j])
+                        row[j] += wide
+                        square_row[j] += wide * wide
+                else:
+                    total, square = 0.0, 0.0
+                    for j in range(len(part)):  # by index: a loop over values would not become vector instructions
+                        wide = np.float64(part[j])
+                        total += wide
+                        square += wide * wide
+                    totals[c] += total
+                    squares[c] += square
+                i += run
 
 
 @_jit
-def normalised_grad_kernel(g: Any, y: Any, table: Any, inner: int, rows: Any, lo: int, hi: int) -> None:
+def normalised_grad_kernel(g: Any, y: Any, table: Any, inner: int, room: Any, edges: Any, share: int) -> None:
     """g = a (g - b - (y - mean) c) in place, with table rows a, b, mean, c per channel."""
+    rows, lo, hi = room[share], edges[share], edges[share + 1]
     a, b, mean, c = rows[0], rows[1], rows[2], rows[3]
     for start in range(lo, hi, BLOCK):
         m = min(BLOCK, hi - start)

@@ -1,9 +1,5 @@
-"""The fused operators on a CPU: the kernels of fused_kernels.py over tasks of neurons, on as many threads as torch uses."""
+"""The fused operators on a CPU: the kernels of fused_kernels.py over shares of neurons, on as many threads as torch uses."""
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from math import prod
 from typing import Any
 
@@ -12,9 +8,9 @@ import torch
 from torch import Tensor
 
 from spikeva.neurons.fused_kernels import (
-    BLOCK,
     FORWARD_ROWS,
     PITCH,
+    TASK,
     backward_kernel,
     forward_kernel,
     moments_kernel,
@@ -23,39 +19,19 @@ from spikeva.neurons.fused_kernels import (
     together,
 )
 from spikeva.neurons.fused_layout import Dynamics, line, matrix
+from spikeva.neurons.fused_team import share_out
 
 HUGE = 1 << 22  # bytes from which numpy asks for huge pages
 LINE = 64  # bytes of a cache line
-TASK = 8 * BLOCK  # neurons a task; fixed, so that sums have one order on any number of threads
 
 
-def _tasks(n: int) -> int:
-    return -(-n // TASK)
-
-
-@cache
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "spikeva-kernels")
-
-
-def _each(work: Callable[[int, int, int, Any], None], n: int, rows: int) -> None:
-    """work(task, lo, hi, rows to work in) for the tasks that n neurons make, on as many threads as torch uses.
-
-    Kernels release the GIL. Each thread has rows of its own, at a cache line's start.
-    """
-    todo = iter([(i, lo, min(lo + TASK, n)) for i, lo in enumerate(range(0, n, TASK))])
-
-    def drain() -> None:
-        scratch = _aligned(4 * rows * PITCH).view(np.float32).reshape(rows, PITCH)
-        for i, lo, hi in todo:
-            work(i, lo, hi, scratch)
-
-    # the calling thread takes its share; a list's iterator hands each task out once (the GIL is held there)
-    others = min(torch.get_num_threads(), _tasks(n)) - 1
-    busy = [_pool(os.getpid(), torch.get_num_threads()).submit(drain) for _ in range(others)]
-    drain()
-    for other in busy:
-        other.result()
+def _each(kernel: Any, n: int, rows: int, *args: Any) -> None:
+    """kernel(*args, rows to work in if any, edges, share) for the shares of n neurons, one for each thread of torch's."""
+    tasks = -(-n // TASK)
+    shares = max(1, min(torch.get_num_threads(), tasks))
+    edges = np.array([min(tasks * i // shares * TASK, n) for i in range(shares + 1)])
+    room = (_aligned(4 * shares * rows * PITCH).view(np.float32).reshape(shares, rows, PITCH),) if rows else ()
+    share_out(kernel, (*args, *room, edges), shares)
 
 
 def _aligned(size: int) -> Any:
@@ -96,11 +72,7 @@ def forward(
     xs, outs = matrix(x).numpy(), matrix(out).numpy()
     v, w, v_end, w_end = (line(s).numpy() for s in (v0, w0, v_last, w_last))
     table, ab = p.numpy(), affine.numpy()
-
-    def work(_: int, lo: int, hi: int, rows: Any) -> None:
-        kernel(xs, v, w, table, ab, inner, outs, v_end, w_end, rows, lo, hi)
-
-    _each(work, xs.shape[1], FORWARD_ROWS)
+    _each(kernel, xs.shape[1], FORWARD_ROWS, xs, v, w, table, ab, inner, outs, v_end, w_end)
 
 
 def backward(
@@ -122,18 +94,14 @@ def backward(
     g, xs, gxs = (matrix(m).numpy() for m in (gs, x, gx))
     v, w, gv, gw, gv_0, gw_0 = (line(s).numpy() for s in (v0, w0, gv_last, gw_last, gv0, gw0))
     n, table, ab = xs.shape[1], p.numpy(), affine.numpy()
-    tasks = _tasks(n)
+    tasks = -(-n // TASK)
     gp = np.zeros((tasks, *table.shape) if learn else (tasks, 1, 1))
     sums = np.zeros((tasks, 2, ab.shape[1]))
     slope = np.float32(dynamics.slope)
-
-    def work(i: int, lo: int, hi: int, rows: Any) -> None:
-        kernel(
-            g, gv, gw, xs, v, w, table, ab, inner, dynamics.detach, slope, gxs, gv_0, gw_0, gp[i], sums[i], rows,
-            lo, hi,
-        )  # fmt: skip
-
-    _each(work, n, rows_of_backward(len(xs), dynamics.kind))
+    _each(
+        kernel, n, rows_of_backward(len(xs), dynamics.kind), g, gv, gw, xs, v, w, table, ab, inner, dynamics.detach,
+        slope, gxs, gv_0, gw_0, gp, sums,
+    )  # fmt: skip
     total = torch.from_numpy(gp.sum(0)) if learn else torch.zeros(table.shape, dtype=torch.float64)
     return total, torch.from_numpy(sums.sum(0))
 
@@ -141,8 +109,8 @@ def backward(
 def moments(y: Tensor, inner: int, channels: int) -> Tensor:
     """Sum and sum of squares of each channel, float64 [2, C]."""
     ys = matrix(y.float()).numpy()
-    sums = np.zeros((_tasks(ys.shape[1]), 2, channels))
-    _each(lambda i, lo, hi, _: moments_kernel(ys, inner, sums[i], lo, hi), ys.shape[1], 0)
+    sums = np.zeros((-(-ys.shape[1] // TASK), 2, channels))
+    _each(moments_kernel, ys.shape[1], 0, ys, inner, sums)
     return torch.from_numpy(sums.sum(0))
 
 
@@ -154,4 +122,4 @@ def normalised_grad(g: Tensor, y: Tensor, table: Tensor, inner: int) -> None:
         g.copy_(wide)
         return
     gs, ys, values = matrix(g).numpy(), matrix(y).numpy(), table.numpy()
-    _each(lambda _, lo, hi, rows: normalised_grad_kernel(gs, ys, values, inner, rows, lo, hi), gs.shape[1], 4)
+    _each(normalised_grad_kernel, gs.shape[1], 4, gs, ys, values, inner)
