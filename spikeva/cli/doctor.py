@@ -14,8 +14,6 @@ OPTIONAL = (
     ("av", "av", "reading video files", "pip install 'spikeva[video]'"),
     ("nir", "nir", "export of spiking models", "pip install 'spikeva[nir]'"),
     ("distributed", "distributed", "prepare on a cluster", "pip install 'spikeva[cluster]'"),
-    ("v2e", "v2ecore", "engine='v2e', the original simulator; our own engines give the same events without it",
-     "see the v2e page of SensorsINI on how to install it; it is not on the package index"),
 )  # fmt: skip
 REQUIRED = (
     "torch",
@@ -53,10 +51,24 @@ def run(args: Namespace) -> int:
         )
         if not there:
             print(f"  {'':<32}to get it: {remedy}")
+    there, text = _v2e()
+    print(f"  {'ok' if there else '-':<8}{'v2e':<24}{text}")
     print("\nbackends of spiking neurons")
     for name, (usable, text) in _backends().items():
         print(f"  {'ok' if usable else '-':<8}{name:<24}{text}")
     return 1 if missing else 0
+
+
+def _v2e() -> tuple[bool, str]:
+    """Whether the original simulator is usable, not only there: it imports what it does not install."""
+    from spikeva.errors import UserError
+    from spikeva.simulate.engines.v2e import load
+
+    try:
+        load()
+    except UserError as error:
+        return False, str(error)
+    return True, "engine='v2e', the original simulator; our own engines give the same events without it"
 
 
 def _backends() -> dict[str, tuple[bool, str]]:
