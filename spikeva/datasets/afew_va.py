@@ -338,7 +338,8 @@ def frames_of(film: Film) -> Iterator[NDArray[np.uint8]]:
     import cv2
 
     for file in film.images:
-        image = cv2.imread(str(film.folder / file), cv2.IMREAD_GRAYSCALE)
-        if image is None or image.shape[::-1] != film.image_size:
+        image = cv2.imread(str(film.folder / file), cv2.IMREAD_ANYCOLOR)
+        if image is None or image.shape[1::-1] != film.image_size:
             raise UserError(f"{film.folder / file}: the image cannot be decoded; fetch it again or remove it")
-        yield np.asarray(image, np.uint8)
+        # Not IMREAD_GRAYSCALE: each format's own decoder would round luma in its own way.
+        yield np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image, np.uint8)

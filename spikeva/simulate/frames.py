@@ -48,8 +48,11 @@ def to_luma(rgb: NDArray[Any]) -> NDArray[Any]:
     if rgb.dtype != np.uint8:
         luma: NDArray[Any] = rgb @ np.array(BT601, rgb.dtype)
         return luma
-    # OpenCV's fixed point: 15 bits of fraction, rounded
-    return ((rgb.astype(np.uint32) @ np.array([9798, 19235, 3735], np.uint32) + 16384) >> 15).astype(np.uint8)
+    import cv2
+
+    rows = np.ascontiguousarray(rgb).reshape(-1, rgb.shape[-2], 3)
+    grey = cv2.cvtColor(rows, cv2.COLOR_RGB2GRAY) if rgb.size else rows[..., 0]
+    return np.asarray(grey).reshape(rgb.shape[:-1])
 
 
 def check_times(timestamps: Any, count: int, after: float | None = None) -> NDArray[np.float64]:

@@ -83,7 +83,7 @@ def _image(path: Path, size: tuple[int, int] | None) -> NDArray[Any]:
     picture = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR)
     if picture is None:
         raise UserError(f"{path}: not a readable image")
-    return _luma(picture[..., ::-1] if picture.ndim == 3 else picture, size)
+    return _luma(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if picture.ndim == 3 else picture, size)
 
 
 def _npz(
