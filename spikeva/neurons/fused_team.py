@@ -36,18 +36,19 @@ def _find_openmp() -> bool:
     return True
 
 
-_parents = [os.getpid()] if _find_openmp() else []  # OpenMP's threads do not survive a fork
+_openmp = _find_openmp()
 _addresses: dict[tuple[Any, ...], int] = {}
 
 
 def share_out(kernel: Any, args: tuple[Any, ...], shares: int) -> None:
     """kernel(*args, i) for each i of range(shares), a compiled function without the interpreter's lock; one thread a share.
 
-    What it raises in other threads is lost: kernels do not raise.
+    What it raises in other threads is lost: kernels do not raise. As torch's operations, it may not be called in a process that
+    was forked from one whose OpenMP threads had started, unless for one share.
     """
     if shares == 1:
         kernel(*args, 0)
-    elif os.getpid() in _parents:
+    elif _openmp:
         _in_team(_address(kernel, args), args, shares)
     else:
         pool = _pool(os.getpid(), shares)
