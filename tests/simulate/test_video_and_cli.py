@@ -1,5 +1,7 @@
 """From a video, a folder or an .npz to an event file; interpolation; compression artefacts."""
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +215,29 @@ def test_threads_do_not_change_pictures() -> None:
     one, three = (list(interpolate(clip, "flow", 6, threads=n)) for n in (1, 3))
     assert [t for _, t in one] == [t for _, t in three]
     assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(one, three, strict=True))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_frames_are_read_one_ahead_and_fail_where_they_stand(threads: int) -> None:
+    taken = []
+
+    def frames() -> Iterator[tuple[np.ndarray, float]]:
+        for i in range(5):
+            taken.append(i)
+            if i == 3:
+                raise UserError("no such frame")
+            yield disc(16.0 + i), float(i)
+
+    pictures = interpolate(frames(), "flow", 2, threads=threads)
+    assert next(pictures)[1] == 0.0
+    assert len(taken) <= 2
+    assert [t for _, t in itertools.islice(pictures, 4)] == [0.5, 1.0, 1.5, 2.0]
+    with pytest.raises(UserError, match="no such frame"):
+        next(pictures)
+
+
+def test_one_frame_stays_alone() -> None:
+    assert [t for _, t in interpolate([(disc(16.0), 3.0)], "flow")] == [3.0]
 
 
 def test_a_damaged_image_is_named_where_it_stands(tmp_path: Path, frames: np.ndarray) -> None:
