@@ -13,6 +13,7 @@ from spikeva.study.files import read_json
 from spikeva.study.run_cell import Material, create, device, windows
 from spikeva.training.data import EpochSampler
 from spikeva.training.fitting import batches, count_steps
+from spikeva.training.memory import keep_freed
 from spikeva.training.module import Regression
 
 STEPS = 3  # timed, after one that is not
@@ -79,6 +80,7 @@ class _Sizes:
 
 def _seconds(cell: Cell, material: Material, sizes: _Sizes) -> float:
     """Seconds of one cell: its training steps and predictions at the speed of the first few."""
+    keep_freed()  # as `fit` does
     study = cell.study
     clips = material.folds[cell.fold].train
     needed = math.ceil((STEPS + 1) * study.training.batch_size / study.training.samples_per_clip) + 1

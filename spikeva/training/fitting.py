@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from spikeva.progress import Stage, stage
 from spikeva.training.data import EpochSampler, Windows
+from spikeva.training.memory import keep_freed
 from spikeva.training.module import Regression
 
 
@@ -87,6 +88,7 @@ def fit(
     Raises:
         FloatingPointError: the loss is not finite.
     """
+    keep_freed()
     loader = batches(data, training, seed)
     steps = count_steps(loader, training)
     module = Regression.of(model, training, steps, seed=seed)

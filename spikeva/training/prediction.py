@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from spikeva.progress import stage
 from spikeva.training.data import Windows
+from spikeva.training.memory import keep_freed
 
 
 @torch.no_grad()
@@ -15,6 +16,7 @@ def predict(
     model: nn.Module, data: Windows, *, batch_size: int = 32, device: str | torch.device = "cpu", name: str = "evaluate"
 ) -> NDArray[np.float32]:
     """(valence, arousal) [N, 2] for the samples of `data`, in their order; `model` is left in evaluation mode."""
+    keep_freed()
     model.eval().to(device)
     loader = DataLoader(data, batch_size)
     found = []
