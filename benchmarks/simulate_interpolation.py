@@ -3,18 +3,22 @@
     python benchmarks/simulate_interpolation.py [--clips 12] [--seconds 0.6] [--samples 1 4] [--nuisance 0.6 0.15]
 
 Clips are put into classes by the largest motion of skin between two of the video's frames, in pixels, as the renderer knows it.
-Columns: correlation of counts of signed events a pixel in bins of 5 ms and of 40 ms, events lost, distance of the time histogram
-(half the summed difference of its shares in 5 ms bins), time a frame. All synthetic.
+Columns: correlation of counts of signed events a pixel in bins of 5 ms and of 40 ms, that of 5 ms against a truth of the same kind of
+times, events lost, distance of the time histogram (half the summed difference of its shares in 5 ms bins), time a frame. All
+synthetic.
 
-How to read it: three things bound what any method can reach, and each has its rows.
+How to read it: four things bound what any method can reach, and each has its rows.
 
-- Heads and lips speed up and slow down between two frames. "known, straight" are pictures rendered from the truth's own parameters
-  between the frames, joined by straight lines: no flow, no warp and nothing hidden, only the motion inside a frame is guessed.
+- Heads and lips speed up and slow down between two frames. "known, bent" are pictures rendered from the truth's own parameters
+  between the frames, joined by parabolas through the frame before, as `flow` bends its ways: no flow, no warp and nothing hidden.
   The clips called "steady" have a face that does nothing but move across the picture at a constant speed.
 - The renderer takes 2 x 2 samples a pixel, so that a rim jumps by half pixels, at times that no neighbour frame tells. `--samples 4`
   renders four times as large and averages: 8 x 8 samples a pixel.
-- The finer the sub-frames, the nearer their times are to the truth's, which has one frame a millisecond: "known, 500 fps" is the
-  truth with every second frame left out.
+- A lens of 0.6 pixels lets through more detail than pixels can hold, and a picture moved by parts of a pixel shows it wrongly. The
+  "soft" clips are the steady ones behind a lens of 1.2 pixels.
+- The truth has one frame a millisecond, and v2e gives an event the time of its frame's end. Sub-frames further apart have later times
+  ("known, 500 fps": the truth with every second frame left out), crossing times have earlier ones: "r same" sets them against
+  crossing times of the truth.
 
 `--nuisance` sets how much heads, light and background move (0.15: a calm clip).
 """
@@ -40,6 +44,7 @@ FPS, KEPT = 1000, 40  # of the truth, and one frame in so many is a video's
 CLASSES = (0.7, 2.2, np.inf)  # pixels a frame, the largest motion of a clip
 STEADY = (0.6, 2.0)  # pixels a frame of the clips with constant speed
 LENS = 0.6  # pixels of blur of the stand-in's lens, the middle of what scenes have
+SOFT = 1.2  # pixels
 METHODS = [
     ("none", None, "v2e"),
     ("none", None, "crossing"),
@@ -110,20 +115,23 @@ def steady(speed: float, size: int) -> Callable[[object], object]:
     return of
 
 
-def straight(at: object) -> object:
-    """`Script.at` whose moments lie on straight lines between the video's frames."""
+def bent(at: Callable[[Script, np.ndarray], Moments]) -> object:
+    """`Script.at` whose moments lie on parabolas through a video's frame, the one before it and the one after it."""
 
-    def straight_at(script: Script, t: np.ndarray) -> Moments:
-        keys = np.arange(0, t[-1] + KEPT / FPS + 1e-9, KEPT / FPS)
-        known = vars(at(script, keys))
-        return Moments(**{n: _lines(t, keys, v) for n, v in known.items()})
+    def bent_at(script: Script, t: np.ndarray) -> Moments:
+        known = vars(at(script, np.arange(0, t[-1] + 2 * KEPT / FPS, KEPT / FPS)))
+        number = (t * FPS / KEPT + 1e-9).astype(int)
+        part = t * FPS / KEPT - number
+        return Moments(**{name: _parabolas(values, number, part) for name, values in known.items()})
 
-    return straight_at
+    return bent_at
 
 
-def _lines(t: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
-    columns = values.reshape(len(keys), -1).T
-    return np.stack([np.interp(t, keys, c) for c in columns], axis=1).reshape(len(t), *values.shape[1:])
+def _parabolas(values: np.ndarray, number: np.ndarray, part: np.ndarray) -> np.ndarray:
+    here, after = values[number], values[number + 1]
+    before = np.where(number.reshape(-1, *[1] * (values.ndim - 1)) > 0, values[number - 1], 2 * here - after)
+    part = part.reshape(-1, *[1] * (values.ndim - 1))
+    return here + part * (after - here) - 0.5 * part * (1 - part) * (after - 2 * here + before)
 
 
 def main() -> None:
@@ -139,69 +147,74 @@ def main() -> None:
         classes: dict[str, list[Table]] = {}
         print(f"\n{args.size} x {args.size}, {args.seconds} s, {(2 * samples) ** 2} samples a pixel, synthetic")
         print("pixels a frame: largest, 95th percentile; events")
-        for nuisance in args.nuisance:
-            for identity in range(args.clips):
-                clip = identity, args.seconds, args.size
-                ways = motion(*clip, nuisance)
-                table, events = _compare(*clip, samples, nuisance)
-                print(
-                    f"nuisance {nuisance}, face {identity}: {ways.max():.2f}, {np.percentile(ways, 95):.2f}; {events}",
-                    flush=True,
-                )
-                limit = min(c for c in CLASSES if ways.max() <= c)
-                classes.setdefault(f"up to {limit} pixels a frame", []).append(table)
-        for speed in STEADY:
+        for nuisance, identity in itertools.product(args.nuisance, range(args.clips)):
+            clip = identity, args.seconds, args.size, samples, nuisance
+            whole = render(*clip)
+            with mock.patch.object(Script, "at", bent(Script.at)):
+                guessed = render(*clip)
+            table, events = _compare(whole, guessed)
+            ways = motion(identity, args.seconds, args.size, nuisance)
+            print(
+                f"nuisance {nuisance}, face {identity}: {ways.max():.2f}, {np.percentile(ways, 95):.2f}; {events}",
+                flush=True,
+            )
+            limit = min(c for c in CLASSES if ways.max() <= c)
+            classes.setdefault(f"up to {limit} pixels a frame", []).append(table)
+        for speed, identity in itertools.product(STEADY, range(max(1, args.clips // 3))):
             with mock.patch.object(Script, "at", steady(speed, args.size)(Script.at)):
-                classes[f"steady, {speed} pixels a frame"] = [
-                    _compare(i, args.seconds, args.size, samples, 0.15)[0] for i in range(max(1, args.clips // 3))
-                ]
+                whole = render(identity, args.seconds, args.size, samples, 0.0)
+            soft = np.stack([cv2.GaussianBlur(f, (0, 0), (SOFT**2 - LENS**2) ** 0.5) for f in whole])
+            for name, frames in (("steady", whole), ("steady and soft", soft)):
+                classes.setdefault(f"{name}, {speed} pixels a frame", []).append(_compare(frames, frames)[0])
         for name in sorted(classes):
             _print(f"{name}, {(2 * samples) ** 2} samples a pixel", classes[name])
 
 
-def _figures(truth: EventStream, events: EventStream, stop: int) -> list[float]:
-    """Both correlations, the share lost and the distance of the time histograms."""
-    fine, coarse = (np.corrcoef(counts(truth, stop, b), counts(events, stop, b))[0, 1] for b in (5_000, 40_000))
-    shares = [np.bincount(e.t // 5000, minlength=stop // 5000 + 1) / len(e) for e in (truth, events)]
-    return [fine, coarse, 1 - len(events) / len(truth), np.abs(shares[0] - shares[1]).sum() / 2]
+def _correlation(truth: EventStream, events: EventStream, stop: int, bin_us: int) -> float:
+    return float(np.corrcoef(counts(truth, stop, bin_us), counts(events, stop, bin_us))[0, 1])
 
 
-def _compare(identity: int, seconds: float, size: int, samples: int, nuisance: float) -> tuple[Table, int]:
+def _compare(whole: np.ndarray, guessed: np.ndarray) -> tuple[Table, int]:
     """Figures of each method on one clip, and its number of events."""
-    args = (identity, seconds, size, samples, nuisance)
-    whole = render(*args)
     frames = whole[::KEPT]
     whole = whole[: (len(frames) - 1) * KEPT + 1]
-    seconds_of = np.arange(len(whole)) / FPS
-    times, stop = seconds_of[::KEPT], round(seconds_of[-1] * 1e6) + 1
-    truth = simulate(whole, seconds_of, "ideal")
-    with mock.patch.object(Script, "at", straight(Script.at)):
-        guessed = render(*args)[: len(whole)]
+    guessed = guessed[: len(whole)]
+    seconds = np.arange(len(whole)) / FPS
+    times, stop = seconds[::KEPT], round(seconds[-1] * 1e6) + 1
+    truths = {timing: simulate(whole, seconds, "ideal", timing=timing) for timing in ("v2e", "crossing")}
+    truth = truths["v2e"]
+
+    def figures(events: EventStream, timing: str, took: float) -> list[float]:
+        fine, coarse = (_correlation(truth, events, stop, b) for b in (5_000, 40_000))
+        shares = [np.bincount(e.t // 5000, minlength=stop // 5000 + 1) / len(e) for e in (truth, events)]
+        same, lost = _correlation(truths[timing], events, stop, 5_000), 1 - len(events) / len(truth)
+        return [fine, coarse, same, lost, np.abs(shares[0] - shares[1]).sum() / 2, took]
+
     table: Table = {}
     for method, steps, timing in METHODS:
         start = time.perf_counter()
         made = list(interpolate(zip(frames, times, strict=True), method, steps))
         events = simulate(np.stack([p for p, _ in made]), [t for _, t in made], "ideal", timing=timing)
-        took = (time.perf_counter() - start) / len(frames)
-        table[method, steps, timing] = [*_figures(truth, events, stop), took]
-    for name, known, every in (
-        ("known, straight", guessed, 2),
-        ("known, straight", guessed, 1),
-        ("known, 500 fps", whole, 2),
+        table[method, steps, timing] = figures(events, timing, (time.perf_counter() - start) / len(frames))
+    for name, known, every, timing in (
+        ("known, bent", guessed, 2, "v2e"),
+        ("known, bent", guessed, 1, "v2e"),
+        ("known, bent", guessed, 5, "crossing"),
+        ("known, 500 fps", whole, 2, "v2e"),
     ):
-        events = simulate(known[::every], seconds_of[::every], "ideal")
-        table[name, KEPT // every, "v2e"] = [*_figures(truth, events, stop), 0.0]
+        events = simulate(known[::every], seconds[::every], "ideal", timing=timing)
+        table[name, KEPT // every, timing] = figures(events, timing, 0.0)
     return table, len(truth)
 
 
 def _print(title: str, tables: list[Table]) -> None:
     print(f"\n{title}: mean over {len(tables)} clips")
-    print(f"{'method':>15} {'steps':>5} {'times':>9} | r 5 ms  r 40 ms  lost %  histogram  ms/frame")
+    print(f"{'method':>15} {'steps':>5} {'times':>9} | r 5 ms  r 40 ms  r same  lost %  histogram  ms/frame")
     for method, count, timing in tables[0]:
-        r5, r40, lost, distance, took = np.mean([table[method, count, timing] for table in tables], axis=0)
+        r5, r40, same, lost, distance, took = np.mean([table[method, count, timing] for table in tables], axis=0)
         cost = f"{took * 1e3:9.1f}" if took else f"{'':>9}"
         print(
-            f"{method:>15} {count or 'auto':>5} {timing:>9} | {r5:6.3f} {r40:8.3f} {lost * 100:7.1f} {distance:10.3f} {cost}",
+            f"{method:>15} {count or 'auto':>5} {timing:>9} | {r5:6.3f} {r40:8.3f} {same:7.3f} {lost * 100:7.1f} {distance:10.3f} {cost}",
             flush=True,
         )
 

@@ -38,14 +38,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--interpolate", default="none", metavar="NAME", help="none (default), linear, flow or v2e-slomo"
     )
-    parser.add_argument("--subframes", type=int, metavar="N", help="steps a frame (default: no motion over half a pixel)")
+    parser.add_argument(
+        "--subframes", type=int, metavar="N", help="steps a frame (default: no motion over half a pixel)"
+    )
     parser.add_argument(
         "--deblock", action="store_true", help="smooth the edges of 8 x 8 compression blocks before simulating"
     )
     parser.add_argument(
         "--blur", type=float, default=0.0, metavar="SIGMA", help="Gaussian blur before simulating, pixels"
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="of the numba engine (default: all)")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="to interpolate and to simulate (default: all processors)"
+    )
     parser.add_argument("--view", type=Path, metavar="PNG", help="also write a picture of the events")
 
 
@@ -77,7 +81,7 @@ def run(args: Namespace) -> int:
             if len(times) < 2:
                 raise UserError(f"{args.input}: events come from changes; found {len(times)} frame(s), need at least 2")
 
-        moving = interpolate(prepared(), args.interpolate, args.subframes)
+        moving = interpolate(prepared(), args.interpolate, args.subframes, args.threads)
         write_events(args.out, summary.watch(simulator.stream(moving)))
     console.print(f"{args.out}: {summary.text(times[-1] - times[0])}", highlight=False)
     if args.view is not None:

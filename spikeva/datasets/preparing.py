@@ -95,7 +95,7 @@ def prepare(
         recipe |= {"seed": seed}
         work = partial(
             _film, out=out, size=size, pixel=sensor, interpolation=interpolate, timing=timing, seed=seed,
-            domain=dataset.domain,
+            domain=dataset.domain, threads=_threads(workers),
         )  # fmt: skip
     else:
         recipe |= {"labels": dataset.labels}
@@ -117,8 +117,23 @@ def prepare(
     return done
 
 
+def _threads(workers: int | Executor | None) -> int:
+    """Threads for each of the `workers`, so that together they have one a processor: more would only be in each other's way."""
+    from spikeva.simulate.engines.compiled import default_threads
+
+    return max(1, default_threads() // max(1, workers)) if isinstance(workers, int) else 1
+
+
 def _film(
-    film: Film, out: Path, size: int, pixel: "DVSPixel", interpolation: str, timing: str, seed: int, domain: str
+    film: Film,
+    out: Path,
+    size: int,
+    pixel: "DVSPixel",
+    interpolation: str,
+    timing: str,
+    seed: int,
+    domain: str,
+    threads: int,
 ) -> None:
     import cv2
 
@@ -127,14 +142,14 @@ def _film(
 
     own_seed = int(np.random.SeedSequence([seed, *film.name.encode()]).generate_state(1)[0])
     crops = (cut(image, film.face, size) for image in frames_of(film))
-    timed = interpolate(zip(crops, film.times.tolist(), strict=True), interpolation)
-    simulator = Simulator(pixel, seed=own_seed, timing=timing)
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # processes are the parallelism, and optical flow depends on how its work is shared out
+    timed = interpolate(zip(crops, film.times.tolist(), strict=True), interpolation, threads=threads)
+    simulator = Simulator(pixel, seed=own_seed, timing=timing, threads=threads)
+    opencv = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # `threads` are all that a worker takes
     try:
         blocks = [simulator.feed(*chunk) for chunk in _chunks(timed)]
     finally:
-        cv2.setNumThreads(threads)
+        cv2.setNumThreads(opencv)
     labels: dict[str, NDArray[Any]] = {
         "t_us": np.rint(film.label_times * 1e6).astype(np.int64),
         "valence": film.valence,

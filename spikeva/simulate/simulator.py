@@ -151,7 +151,8 @@ def simulate(
         return simulator.feed(frames, timestamps)
     luma = check_frames(frames)
     times = check_times(timestamps, len(luma))
-    blocks = list(simulator.stream(interpolate(zip(luma, times.tolist(), strict=True), interpolation, subframes)))
+    moving = interpolate(zip(luma, times.tolist(), strict=True), interpolation, subframes, threads)
+    blocks = list(simulator.stream(moving))
     t, x, y, p = (np.concatenate([getattr(b, n) for b in blocks]) for n in "txyp")
     return EventStream._trusted(t, x, y, p, blocks[0].size)
 
