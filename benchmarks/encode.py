@@ -21,7 +21,7 @@ BITS, DT, RATE = 8, 2500, 10_000_000
 
 
 @njit(cache=True, nogil=True)
-def read_all(t, x, y, p):  # type: ignore[no-untyped-def]
+def read_all(t, x, y, p):  # type: ignore[no-untyped-def]  # numba compiles it
     """The sum of all columns: no encoder can be faster than reading its events."""
     total = np.int64(0)
     for i in range(len(t)):

@@ -228,7 +228,7 @@ class Child:
         try:
             self.connection.send(work)
             if self.connection.poll(seconds):
-                return self.connection.recv()  # type: ignore[no-any-return]
+                return self.connection.recv()
             self.process.kill()
             return ("HANG", "-")
         except (EOFError, OSError):

@@ -148,7 +148,7 @@ def _record(frames: "Iterator[NDArray[np.float32]]", times: "NDArray[np.float64]
     from spikeva.faces import pixel
     from spikeva.simulate import DVSPixel, Simulator
 
-    simulator = Simulator(DVSPixel(**pixel("nefer-like")), seed=seed)  # type: ignore[arg-type]
+    simulator = Simulator(DVSPixel(**pixel("nefer-like")), seed=seed)  # type: ignore[arg-type]  # the mapping's keys are the fields'
     parts = (times[i : i + 16] for i in range(0, len(times), 16))
     blocks = (simulator.feed(np.stack([next(frames) for _ in part]), part) for part in parts)
     write_events(path, blocks, format="evt3")

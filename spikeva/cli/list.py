@@ -1,6 +1,7 @@
 """``spikeva list``: what can be named in a config."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
 
 SUMMARY = "List models, neurons, surrogates, encodings, pixel presets and emotion anchors, by name or wildcard."
 EXAMPLES = """  spikeva list
@@ -47,5 +48,5 @@ def _lines(kind: str, pattern: str) -> list[str]:
     return [f"{name:<20} {anchors.source}" for name, anchors in ANCHORS.items() if fnmatchcase(name, pattern)]
 
 
-def _with_options(name: str, options: object) -> str:
-    return f"{name:<26} {', '.join(options)}"  # type: ignore[arg-type]
+def _with_options(name: str, options: Iterable[str]) -> str:
+    return f"{name:<26} {', '.join(options)}"

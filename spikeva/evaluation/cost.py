@@ -131,7 +131,7 @@ def peak_memory(model: "nn.Module", *inputs: "Tensor") -> int:
             now += storage.nbytes()
             peak = max(peak, now)
 
-    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's class has no types
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             out = func(*args, **(kwargs or {}))
             for leaf in tree_iter((args, kwargs, out)):
@@ -139,7 +139,7 @@ def peak_memory(model: "nn.Module", *inputs: "Tensor") -> int:
                     see(leaf)
             return out
 
-    with torch.no_grad(), _no_garbage_collection(), Watch():  # type: ignore[no-untyped-call]
+    with torch.no_grad(), _no_garbage_collection(), Watch():  # type: ignore[no-untyped-call]  # torch's class has no types
         for tensor in (*model.parameters(), *model.buffers(), *inputs):
             see(tensor)
         model(*inputs)

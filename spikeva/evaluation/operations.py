@@ -62,7 +62,7 @@ def count(model: "nn.Module", batch: "Tensor") -> Tally:
 
     tally = Tally(samples=len(batch))
 
-    class Outside(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    class Outside(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's class has no types
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             name = func.overloadpacket.__name__
             if not tally.inside and name in _PRODUCTS:
@@ -94,7 +94,7 @@ def count(model: "nn.Module", batch: "Tensor") -> Tally:
                 skip.add(name + ".")
             elif isinstance(getattr(module, "spiking", None), bool):
                 hooks.callback(module.register_forward_hook(hook(name), with_kwargs=True).remove)
-        with Outside():  # type: ignore[no-untyped-call]
+        with Outside():  # type: ignore[no-untyped-call]  # torch's class has no types
             model(batch)
     return tally
 

@@ -174,14 +174,14 @@ def metric_of_sums(metric: str, sums: Array) -> Array:
     if metric == "sagr":
         return np.asarray((same / n).mean(-1))
     if metric == "rmse":
-        return np.sqrt(np.maximum(syy - 2 * syp + spp, 0) / n).mean(-1)  # type: ignore[no-any-return]
+        return np.sqrt(np.maximum(syy - 2 * syp + spp, 0) / n).mean(-1)
     var_y, var_p, cov = _variance(n, sy, syy), _variance(n, sp, spp), syp / n - sy * sp / n**2
     if metric == "pcc":
         scale = np.sqrt(var_y * var_p)
         value = np.where(scale > 0, cov / np.maximum(scale, _TINY), 0.0)
     else:
         value = 2 * cov / np.maximum(var_y + var_p + ((sy - sp) / n) ** 2, _TINY)
-    return np.clip(value, -1, 1).mean(-1)  # type: ignore[no-any-return]
+    return np.clip(value, -1, 1).mean(-1)
 
 
 def _variance(n: Array, s: Array, ss: Array) -> Array:
@@ -209,11 +209,11 @@ def _same(value: Array) -> Array:
 
 def _fisher(value: Array) -> Array:
     limit = 1 - 1e-12
-    return np.arctanh(np.clip(value, -limit, limit))  # type: ignore[no-any-return]
+    return np.arctanh(np.clip(value, -limit, limit))
 
 
 def _log(value: Array) -> Array:
-    return np.log(np.maximum(value, _TINY))  # type: ignore[no-any-return]
+    return np.log(np.maximum(value, _TINY))
 
 
 _TRANSFORMS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {

@@ -74,7 +74,7 @@ class EventReader:
                 found,
                 remedy="Leave size out, or read with strict=False to overrule the file.",
             )
-        return self._given or stated  # type: ignore[return-value]
+        return self._given or stated  # type: ignore[return-value]  # one is there by now
 
     def fault(self, kind: str, found: str, offset: int | None = None, count: int = 1, remedy: str = "") -> None:
         """Raise (strict) or count something unsound."""

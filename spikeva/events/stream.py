@@ -67,7 +67,7 @@ class EventStream:
     @classmethod
     def empty(cls, size: tuple[int, int]) -> "EventStream":
         """A stream without events."""
-        return cls(**{name: np.empty(0, dtype) for name, dtype in COLUMNS.items()}, size=size)  # type: ignore[arg-type]
+        return cls(**{name: np.empty(0, dtype) for name, dtype in COLUMNS.items()}, size=size)
 
     @classmethod
     def merge(cls, *streams: "EventStream") -> "EventStream":
@@ -171,7 +171,7 @@ class EventStream:
             return NotImplemented
         return self.size == other.size and all(np.array_equal(getattr(self, n), getattr(other, n)) for n in COLUMNS)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # arrays cannot be hashed
 
     def __repr__(self) -> str:
         rate = f", {int(self.t[0])} to {int(self.t[-1])} us" if len(self) else ""

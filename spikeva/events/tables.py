@@ -101,7 +101,7 @@ class NpzReader(EventReader):
             raise EventFileError(path, found, "Save the events with write_events.")
         self._arrays = [arrays[name] for name in COLUMNS]
         stated = arrays.get("size")
-        self.size = self._decide_size(None if stated is None else tuple(np.ravel(stated).tolist()))  # type: ignore[arg-type]
+        self.size = self._decide_size(None if stated is None else tuple(np.ravel(stated).tolist()))
 
     def blocks(self) -> Iterator[EventStream]:
         self._begin()

@@ -134,7 +134,7 @@ def write_events(path: Any, events: EventStream | Iterable[EventStream], *, form
             parts = list(blocks)
             columns = {n: np.concatenate([getattr(s, n) for s in parts]) for n in COLUMNS}
             with open(part, "wb") as file:
-                np.savez_compressed(file, **columns, size=np.array(first.size))  # type: ignore[arg-type]
+                np.savez_compressed(file, **columns, size=np.array(first.size))  # type: ignore[arg-type]  # numpy's stub takes a bool for every keyword
         else:
             _write_encoded(part, first.size, blocks, ENCODERS[name]())
 

@@ -267,7 +267,7 @@ def forward_kernel(kind: int, reset: int, norm: bool, group: int) -> Callable[..
             if kind != LIF:
                 w_last[start : start + m] = ws[:m]
 
-    return forward  # type: ignore[no-any-return]
+    return forward
 
 
 @cache
@@ -355,7 +355,7 @@ def backward_kernel(kind: int, reset: int, surrogate: int, norm: bool, learn: bo
                 _gather(sums[6], of_affine[start // TASK, 0], inner, start, m)
                 _gather(sums[7], of_affine[start // TASK, 1], inner, start, m)
 
-    return backward  # type: ignore[no-any-return]
+    return backward
 
 
 @_jit_sum

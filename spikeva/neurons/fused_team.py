@@ -75,7 +75,7 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "spikeva-kernels")
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _fork(context: Any, address: Any, args: Any, shares: Any) -> Any:
     """The function at `address`, as numba compiled it, with (*args, i) for each i below `shares`, on that many OpenMP threads."""
     given = (*args.types, types.intp)

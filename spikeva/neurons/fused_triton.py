@@ -177,9 +177,9 @@ def _backward(
             i = y
             if NORM:
                 i = scale * y + shift
-            ys = ys + (y,)  # type: ignore[assignment]
-            vs = vs + (v,)  # type: ignore[assignment]
-            ws = ws + (w,)  # type: ignore[assignment]
+            ys = ys + (y,)  # type: ignore[assignment]  # a tuple that grows, unrolled by Triton
+            vs = vs + (v,)  # type: ignore[assignment]  # a tuple that grows, unrolled by Triton
+            ws = ws + (w,)  # type: ignore[assignment]  # a tuple that grows, unrolled by Triton
             th, r, h, s, v, w = _step(i, v, w, beta, theta, extra, gamma, KIND, RESET)
         for q in tl.static_range(SEG):
             t = nought + (segment * SEG + SEG - 1 - q)

@@ -41,7 +41,7 @@ class Mapping(NamedTuple):
 def map_surrogate(surrogate: Callable[[Tensor], Tensor]) -> Mapping | None:
     """norse's name and numbers for `surrogate`, None where it has none."""
     if type(surrogate) in (FastSigmoid, SuperSpike):
-        k = surrogate.slope  # type: ignore[attr-defined]
+        k = surrogate.slope  # type: ignore[attr-defined]  # those with a slope get here
         return Mapping("super", 1.0, k, 1 / k)  # alpha 1: the same in releases that ignore it and that do not
     if type(surrogate) is Triangle:
         return Mapping("triangle", 1.0, surrogate.slope, 1 / surrogate.slope)
@@ -106,7 +106,7 @@ class Norse:
         return output.to(run.x.dtype), state
 
     def _spikes(self, z: Tensor) -> Tensor:
-        scaled: Tensor = _ScaleGradient.apply(z, self.mapping.gradient)  # type: ignore[no-untyped-call]
+        scaled: Tensor = _ScaleGradient.apply(z, self.mapping.gradient)
         return scaled
 
     def _lif(self, x: Tensor, state: State, p: Any) -> tuple[Tensor, State]:

@@ -44,7 +44,7 @@ class Surrogate:
         raise NotImplementedError(f"{type(self).__name__} has no derivative")
 
     def __call__(self, u: Tensor) -> Tensor:
-        return _Spike.apply(u, self.derivative)  # type: ignore[no-any-return, no-untyped-call]
+        return _Spike.apply(u, self.derivative)
 
 
 @register_surrogate("fast_sigmoid")

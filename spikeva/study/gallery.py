@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeva.datasets import ClipSet
+from spikeva.datasets.clips import Clip
 from spikeva.encode import encode, span_us
 from spikeva.events import EventClip
 from spikeva.events._atomic import whole_file
@@ -66,7 +67,7 @@ def write_gallery(path: Path, study: Study, *sets: ClipSet, raster: panels.Array
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def _spread(clips: ClipSet) -> list:  # type: ignore[type-arg]
+def _spread(clips: ClipSet) -> list[Clip]:
     """One clip of each of a few people, with different emotions as far as there are."""
     chosen, seen = [], set()
     for subject in clips.subjects:

@@ -157,7 +157,7 @@ def device(cell: Cell) -> str:
 
 def _spread(n: int, wanted: int) -> list[int]:
     """`wanted` indices spread evenly over n."""
-    return np.unique(np.linspace(0, n - 1, wanted).round().astype(int)).tolist()  # type: ignore[no-any-return]
+    return np.unique(np.linspace(0, n - 1, wanted).round().astype(int)).tolist()
 
 
 def score_rows(

@@ -42,13 +42,13 @@ def check_encoding(name: str, **arguments: Any) -> None:
     assert none.shape == (0, *wanted[1:]), f"{name}: no window must give an array of length 0, got {none.shape}"
 
     for kind in ("ann", "snn"):
-        x = model_input(array, name, kind, **arguments)  # type: ignore[arg-type]
-        planes = channels(name, kind, **arguments)  # type: ignore[arg-type]
+        x = model_input(array, name, kind, **arguments)
+        planes = channels(name, kind, **arguments)
         assert x.dtype == np.float32, f"{name}: a network gets float32, not {x.dtype}"
         assert x.shape[1:] == (planes, SIZE[1], SIZE[0]), f"{name}: {kind} gets {x.shape}, announced {planes} channels"
         assert x.size == array.size, f"{name}: the input of an {kind} has {x.size} numbers, the array {array.size}"
         assert np.isfinite(x).all(), f"{name}: a network gets finite numbers"
-        batch = model_input(np.stack([array, array]), name, kind, **arguments)  # type: ignore[arg-type]
+        batch = model_input(np.stack([array, array]), name, kind, **arguments)
         assert _same(batch[1], x), f"{name}: a leading batch axis must pass through"
 
     json.dumps(spec(name, **arguments))

@@ -88,7 +88,7 @@ def _learns(name: str, model: nn.Module, batch: Tensor) -> None:
         loss = nn.functional.mse_loss(model(batch), target)
         losses.append(float(loss.detach()))
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's backward has no types
         optimizer.step()
     assert min(losses) < 0.7 * losses[0], f"{name}: 20 steps of training leave the loss at {losses}"
 

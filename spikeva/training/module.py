@@ -54,7 +54,7 @@ class Regression(lightning.LightningModule):
         self.history.append(float(loss.detach()))
         return loss
 
-    def configure_optimizers(self) -> dict[str, Any]:  # type: ignore[override]  # Lightning's union is wider
+    def configure_optimizers(self) -> dict[str, Any]:
         decayed = [p for p in self.model.parameters() if p.ndim > 1]
         kept = [p for p in self.model.parameters() if p.ndim <= 1]  # biases, norms, time constants, thresholds
         optimizer = torch.optim.AdamW(

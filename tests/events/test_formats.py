@@ -38,7 +38,7 @@ def streams(draw: st.DrawFn, gaps: list[int]) -> EventStream:
     )
     if draw(st.booleans()):
         x = sorted(x)
-    return EventStream(t, *(np.array(c, np.int64) for c in (x, y, p)), size=SIZE)  # type: ignore[arg-type,misc]
+    return EventStream(t, *(np.array(c, np.int64) for c in (x, y, p)), size=SIZE)  # type: ignore[arg-type,misc]  # bad on purpose
 
 
 @pytest.mark.parametrize(("suffix", "name"), FORMATS)
@@ -67,10 +67,10 @@ def test_many_blocks_of_a_file_make_one_stream(tmp_path: Path, suffix: str, name
     ("name", "events", "message"),
     [
         ("a.raw", EventStream.empty((2049, 10)), "up to 2048 x 2048"),
-        ("a.raw", EventStream(*np.array([[-1], [0], [0], [0]]), size=SIZE), "from 0 to 2\\^44"),  # type: ignore[arg-type,misc]
-        ("a.dat", EventStream(*np.array([[2**32], [0], [0], [0]]), size=SIZE), "start below 2\\^32"),  # type: ignore[arg-type,misc]
-        ("a.dat", EventStream(*np.array([[5, 2**31 + 2**32]] + 3 * [[0, 0]]), size=SIZE), "event 1"),  # type: ignore[arg-type,misc]
-        ("a.dat", EventStream(*np.array([[-1], [0], [0], [0]]), size=SIZE), "event 0"),  # type: ignore[arg-type,misc]
+        ("a.raw", EventStream(*np.array([[-1], [0], [0], [0]]), size=SIZE), "from 0 to 2\\^44"),  # type: ignore[arg-type,misc]  # bad on purpose
+        ("a.dat", EventStream(*np.array([[2**32], [0], [0], [0]]), size=SIZE), "start below 2\\^32"),  # type: ignore[arg-type,misc]  # bad on purpose
+        ("a.dat", EventStream(*np.array([[5, 2**31 + 2**32]] + 3 * [[0, 0]]), size=SIZE), "event 1"),  # type: ignore[arg-type,misc]  # bad on purpose
+        ("a.dat", EventStream(*np.array([[-1], [0], [0], [0]]), size=SIZE), "event 0"),  # type: ignore[arg-type,misc]  # bad on purpose
         ("a.bin", EventStream.empty(SIZE), r"choose \.raw, \.dat"),
     ],
 )
@@ -132,7 +132,7 @@ def test_evt3_words_by_hand(tmp_path: Path) -> None:
         (over, 2, 100, 0),
         (over + 9, 3, 100, 0),
     ]
-    assert reader.triggers.tolist() == [[base, 3, 1]]  # type: ignore[attr-defined]
+    assert reader.triggers.tolist() == [[base, 3, 1]]  # type: ignore[attr-defined]  # bad on purpose
     assert (reader.report.triggers, reader.report.skipped) == (1, {"vendor words": 3})
 
 
@@ -190,7 +190,7 @@ def test_evt2_words_by_hand(tmp_path: Path) -> None:
     path = write(tmp_path / "a.raw", b"% evt 2.0\n" + np.array(words, "<u4").tobytes())
     reader = open_events(path, SIZE)
     assert rows(reader.read()) == [(3 * 64 + 5, 639, 479, 1), (3 * 64 + 6, 0, 0, 0), (2**34 + 1, 0, 0, 0)]
-    assert reader.triggers.tolist() == [[3 * 64 + 6, 2, 1]]  # type: ignore[attr-defined]
+    assert reader.triggers.tolist() == [[3 * 64 + 6, 2, 1]]  # type: ignore[attr-defined]  # bad on purpose
     for bad, message in (
         (evt2_word(0, 4), "lies before"),
         (evt2_word(0, 9, 640), "outside"),

@@ -40,7 +40,7 @@ def test_counts_and_durations(
 def test_external_triggers(shared: Path) -> None:
     reader = open_events(shared / "recordings" / "ros_evt3_trigger.raw")
     events = reader.read()
-    triggers = reader.triggers  # type: ignore[attr-defined]
+    triggers = reader.triggers  # type: ignore[attr-defined]  # aedat4's reader has them
     assert len(triggers) == reader.report.triggers == 2
     assert sorted(triggers[:, 2]) == [0, 1]
     assert events.t[0] <= triggers[0, 0] <= triggers[1, 0] <= events.t[-1]

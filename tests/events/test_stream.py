@@ -50,13 +50,13 @@ def test_columns_have_the_types_of_the_contract() -> None:
 )
 def test_invalid_columns_are_refused(columns: tuple[list[float], ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        EventStream(*map(np.array, columns), size=SIZE)  # type: ignore[arg-type]
+        EventStream(*map(np.array, columns), size=SIZE)  # type: ignore[arg-type]  # bad on purpose
 
 
 @pytest.mark.parametrize("size", [None, 5, (5,), (0, 5), (5.0, 5), (65537, 5), (1, 2, 3)])
 def test_invalid_sizes_are_refused(size: object) -> None:
     with pytest.raises(UserError, match=r"size must be \(width, height\)"):
-        EventStream.empty(size)  # type: ignore[arg-type]
+        EventStream.empty(size)  # type: ignore[arg-type]  # bad on purpose
 
 
 def test_time_slices_are_half_open_views() -> None:

@@ -55,4 +55,4 @@ def test_frame_rate_does_not_change_the_performance() -> None:
 )
 def test_mistakes_are_named(change: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        faces.make_clip(**{"domain": "afew-va-like", "identity": 0, "clip": 0, **change})  # type: ignore[arg-type]
+        faces.make_clip(**{"domain": "afew-va-like", "identity": 0, "clip": 0, **change})  # type: ignore[arg-type]  # bad on purpose

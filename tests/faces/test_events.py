@@ -38,7 +38,7 @@ def test_event_rate_does_not_depend_on_the_frame_rate() -> None:
 
 
 def test_nefer_like_camera_is_another_one() -> None:
-    film, posed = (DVSPixel(**faces.pixel(d)) for d in faces.DOMAINS)  # type: ignore[arg-type]
+    film, posed = (DVSPixel(**faces.pixel(d)) for d in faces.DOMAINS)  # type: ignore[arg-type]  # keys are the fields'
     assert posed.pos_thres > film.pos_thres
     assert posed.leak_rate_hz > 0
     assert posed.refractory_period_s > 0

@@ -55,7 +55,7 @@ def test_tree_does_not_depend_on_workers_or_interruptions(tmp_path: Path) -> Non
 
 
 def test_nefer_like_tree_has_the_layout(tmp_path: Path) -> None:
-    def record(frames, times, path) -> None:  # type: ignore[no-untyped-def]
+    def record(frames, times, path) -> None:  # type: ignore[no-untyped-def]  # a test double
         shapes = {f.shape for f in frames}
         path.write_bytes(f"{shapes} {len(times)}".encode())
 

@@ -1,6 +1,8 @@
 """Drawn features lie under the landmarks; mirrored expressions make mirrored pictures; nothing moves where nothing
 moves."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import pytest
@@ -45,7 +47,7 @@ def draw(
     return picture, renderer.project(features.landmarks[0], pose, 0)
 
 
-def people(test, n: int = 40) -> list[int]:  # type: ignore[no-untyped-def]
+def people(test: Callable[[faces.Identity], bool], n: int = 40) -> list[int]:
     """Numbers of the first identities for which `test(identity)` holds."""
     return [i for i in range(n) if test(faces.draw_identity("afew-va-like", i))]
 

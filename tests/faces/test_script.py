@@ -13,7 +13,7 @@ TIMES = np.arange(0, 2, 0.04)
 
 def script(identity: int, clip: int, **arguments: float) -> faces.Script:
     who = faces.draw_identity("afew-va-like", identity)
-    return faces.Script(who, who.rng(clip), 2.0, **arguments)  # type: ignore[arg-type]
+    return faces.Script(who, who.rng(clip), 2.0, **arguments)  # type: ignore[arg-type]  # any arguments
 
 
 def test_labels_are_the_weighted_anchors_and_bounded() -> None:

@@ -68,7 +68,7 @@ def test_readouts_by_hand() -> None:
         "count": [1, 1 / 2, 2 / 3, 1 / 2],
     }
     for how, wanted in expected.items():
-        readout = LinearReadout(1, how, beta=0.5, outputs=1)  # type: ignore[arg-type]
+        readout = LinearReadout(1, how, beta=0.5, outputs=1)  # type: ignore[arg-type]  # every readout in turn
         torch.nn.init.ones_(readout.linear.weight)
         assert readout(x)[0].flatten().tolist() == pytest.approx(wanted, rel=1e-6)
     readout = LinearReadout(1, "weighted", outputs=1)

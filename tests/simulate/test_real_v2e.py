@@ -50,7 +50,7 @@ def test_given_thresholds_are_its_thresholds() -> None:
     rng = np.random.default_rng(1)
     maps = tuple((0.2 + 0.03 * rng.standard_normal(SIZE[::-1])).clip(0.01).astype(np.float32) for _ in range(2))
     for luma in (frames, frames + np.float32(0.25) * (frames < 255)):
-        theirs, ours = (simulate(luma, times, "clean", engine=e, thresholds=maps) for e in ("v2e", "numba"))  # type: ignore[arg-type]
+        theirs, ours = (simulate(luma, times, "clean", engine=e, thresholds=maps) for e in ("v2e", "numba"))  # type: ignore[arg-type]  # engines by name
         assert np.array_equal(multiset(theirs), multiset(ours))
 
 

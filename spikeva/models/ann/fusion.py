@@ -44,7 +44,7 @@ class Fusion(nn.Module):
             fused = features.mean(1)
         else:
             fused = (self.score(features).softmax(1) * features).sum(1)
-        return self.head(self.dropout(fused))  # type: ignore[no-any-return]
+        return self.head(self.dropout(fused))
 
 
 @register_model("ann_resnet18")
@@ -68,7 +68,7 @@ class ANNResNet18(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x)
-        return self.head(self.dropout(self.backbone(x[:, -1])))  # type: ignore[no-any-return]
+        return self.head(self.dropout(self.backbone(x[:, -1])))
 
 
 @register_model("ann_resnet18_fusion")
@@ -96,4 +96,4 @@ class ANNResNet18Fusion(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x)
-        return self.fusion(self.backbone(x.flatten(0, 1)).unflatten(0, x.shape[:2]))  # type: ignore[no-any-return]
+        return self.fusion(self.backbone(x.flatten(0, 1)).unflatten(0, x.shape[:2]))

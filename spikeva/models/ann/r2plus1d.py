@@ -42,7 +42,7 @@ class Block(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.conv2(self.conv1(x)) + self.downsample(x))  # type: ignore[no-any-return]
+        return self.relu(self.conv2(self.conv1(x)) + self.downsample(x))
 
 
 @register_model("ann_r2plus1d_18")
@@ -81,11 +81,11 @@ class ANNR2Plus1D18(nn.Module):
             raise UserError(f"pretrained weights are for width 64, not {width}; change it or leave `pretrained` out")
         state = read_weights(source, "kinetics", KINETICS_URL)
         state = {name: value for name, value in state.items() if not name.startswith("fc.")}
-        state["stem.0.weight"] = spread_channels(state.get("stem.0.weight"), self.stem[0].in_channels)  # type: ignore[arg-type]
+        state["stem.0.weight"] = spread_channels(state.get("stem.0.weight"), self.stem[0].in_channels)  # type: ignore[arg-type]  # a stem's first layer is a convolution
         state |= {name: value for name, value in self.state_dict().items() if name.startswith("head.")}
         load_exactly(self, state, source)
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x)
         x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x.transpose(1, 2))))))
-        return self.head(self.dropout(x.mean((-3, -2, -1))))  # type: ignore[no-any-return]
+        return self.head(self.dropout(x.mean((-3, -2, -1))))

@@ -36,7 +36,7 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.bn2(self.conv2(self.act1(self.bn1(self.conv1(x)))))
-        return self.act2(out + self.downsample(x))  # type: ignore[no-any-return]
+        return self.act2(out + self.downsample(x))
 
 
 class ResNet18(nn.Module):

@@ -40,7 +40,7 @@ class ANNResNet18LSTM(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         check_input(x)
         states, _ = self.lstm(self.backbone(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
-        return self.head(self.dropout(states[:, -1]))  # type: ignore[no-any-return]
+        return self.head(self.dropout(states[:, -1]))
 
 
 @register_model("ann_resnet18_transformer")
@@ -78,7 +78,7 @@ class ANNResNet18Transformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         check_input(x)
         features = self.backbone(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-        return self.head(self.encoder(features + _positions(features))[:, -1])  # type: ignore[no-any-return]
+        return self.head(self.encoder(features + _positions(features))[:, -1])
 
 
 def _positions(features: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def read_weights(source: str, keyword: str, url: str) -> dict[str, Tensor]:
                 from safetensors.torch import load_file
 
                 return load_file(path)
-            return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+            return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # of many types, according to where the file stops making sense
             raise UserError(f"pretrained: {path} is not a file of weights ({type(error).__name__}: {error})") from error
     try:

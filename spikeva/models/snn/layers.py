@@ -31,7 +31,7 @@ class Folded(nn.Module):
 class Chain(nn.Sequential):
     """Layers one after the other; its state is the tuple of theirs."""
 
-    def forward(self, x: Tensor, state: tuple[Any, ...] | None = None) -> tuple[Tensor, tuple[Any, ...]]:  # type: ignore[override]
+    def forward(self, x: Tensor, state: tuple[Any, ...] | None = None) -> tuple[Tensor, tuple[Any, ...]]:
         states = []
         for layer, before in zip(self, state or (None,) * len(self), strict=True):
             x, after = layer(x, before)

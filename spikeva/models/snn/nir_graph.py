@@ -129,7 +129,7 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     shift = norm.bias.double() - norm.running_mean.double() * scale
     if isinstance(norm, ThresholdBatchNorm2d):
         scale, shift = scale * norm.theta, shift * norm.theta
-    made = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding)  # type: ignore[arg-type]
+    made = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding)  # type: ignore[arg-type]  # pairs, in a Conv2d
     _fill(made, conv.weight.double() * scale[:, None, None, None], shift)
     return made
 

@@ -138,7 +138,7 @@ class SNNResNet18Fusion(nn.Module):
             x = x.repeat_interleave(self.repeat, 1)
         spikes, _ = self.body(x.transpose(0, 1))
         rates = spikes.unflatten(0, (self.frames, -1)).mean(1)
-        return self.fusion(rates.transpose(0, 1))  # type: ignore[no-any-return]
+        return self.fusion(rates.transpose(0, 1))
 
 
 @register_model("snn_sew_resnet18")
@@ -190,4 +190,4 @@ class Binarized(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.model((x > 0).to(x.dtype))  # type: ignore[no-any-return]
+        return self.model((x > 0).to(x.dtype))

@@ -22,7 +22,7 @@ def load() -> ModuleType:
         import v2ecore.emulator as emulator
     except ImportError as error:
         raise UserError(f"engine 'v2e' is not usable: {error}. {HOW}") from error
-    return emulator  # type: ignore[no-any-return]
+    return emulator
 
 
 class V2EEngine:
