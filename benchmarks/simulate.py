@@ -135,8 +135,8 @@ def find_v2e(path: str | None) -> str | None:
     for name in ("dv_processing", "screeninfo", "easygui", "engineering_notation"):
         if importlib.util.find_spec(name) is None:
             stub = types.ModuleType(name)
-            stub.get_monitors = list  # type: ignore[attr-defined]
-            stub.EngNumber = str  # type: ignore[attr-defined]
+            stub.get_monitors = list  # type: ignore[attr-defined]  # a module made here
+            stub.EngNumber = str  # type: ignore[attr-defined]  # a module made here
             sys.modules[name] = stub
     import logging
 
@@ -257,7 +257,7 @@ def row(size: tuple[int, ...], preset: str, threads: int, count: int, best: dict
         line += f"{other * 1e3:8.0f} {other / n * 1e9:6.0f} {other / seconds:6.1f} | "
     else:
         quoted = QUOTED_MS.get(((size[0], size[1]), preset, threads), np.nan) * count / 100
-        line += f"{quoted:7.0f}q {'':6} {quoted / 1e3 / seconds:5.1f}q | "
+        line += f"{quoted:7.0f}q {'':6} {'':6} | "  # no ratio: it hangs on the clip
     if "eventcv" in best:
         other, n = best["eventcv"]
         line += f"{other * 1e3:8.0f} {other / n * 1e9:6.0f}"
