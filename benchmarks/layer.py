@@ -111,7 +111,8 @@ def main() -> None:
     side.table(f"LIF {args.shape}, {args.dtype}, forward + backward (median of {args.repeats})", head, rows)
     print(f"\ncopy: {copy_rate / 1e6:.1f} GB/s read and written")
     if not cuda:  # what spikes kept as bits for the backward pass of the layer after them would cost
-        spikes = (a > 1.3).float()
+        # by numpy: torch's threads, once started here, would hang the processes that are forked below
+        spikes = torch.from_numpy((a.float().numpy() > 1.3).astype(np.float32))
         bits = np.packbits(spikes.numpy() != 0)
         packing = side.in_turns(
             {
