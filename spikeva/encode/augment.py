@@ -45,13 +45,13 @@ class Augment:
         first = int(array["t"][0])
         array["t"] -= first  # tonic's time reversal ends at 0
         with _GLOBAL_RANDOM:  # tonic draws from numpy's global generator: give it our seed, then what was there
-            state = np.random.get_state()  # noqa: NPY002
-            np.random.seed(np.random.SeedSequence(seed).generate_state(4))  # noqa: NPY002
+            state = np.random.get_state()  # noqa: NPY002  (tonic's generator)
+            np.random.seed(np.random.SeedSequence(seed).generate_state(4))  # noqa: NPY002  (tonic's generator)
             try:
                 for transform in transforms:
                     array = transform(array)
             finally:
-                np.random.set_state(state)  # noqa: NPY002
+                np.random.set_state(state)  # noqa: NPY002  (tonic's generator)
         array["t"] += first
         array = array[np.argsort(array["t"], kind="stable")]
         return EventStream.from_structured(array, events.size)

@@ -97,7 +97,7 @@ class EventReader:
 
     def blocks(self) -> Iterator[EventStream]:
         """The events in blocks that follow each other in time."""
-        raise NotImplementedError
+        raise NotImplementedError  # each format has its own
 
     def read(self) -> EventStream:
         """All events."""

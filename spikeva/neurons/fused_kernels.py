@@ -35,11 +35,11 @@ if llvm.llvm_version_info >= (16,):
     llvm.set_option("spikeva", "-vectorize-memory-check-threshold=2000")
 
 # numpy's error model: a division does not branch on zero, so loops over it become vector instructions
-_jit = njit(cache=True, nogil=True, error_model="numpy")
+jit = njit(cache=True, nogil=True, error_model="numpy")
 _inline = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 # gradients may fuse multiply and add; the instructions of `step`, inlined into them, may not
 _inline_gradient = njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath={"contract"})
-_jit_sum = njit(cache=True, nogil=True, fastmath={"reassoc"})  # float64 sums in vector lanes
+jit_sum = njit(cache=True, nogil=True, fastmath={"reassoc"})  # float64 sums in vector lanes
 
 
 @_inline
@@ -166,7 +166,7 @@ def rows_of_backward(steps: int, kind: int) -> int:
 
 
 @_inline
-def _stretch(channels: int, inner: int, at: int, left: int) -> tuple[int, int]:
+def stretch(channels: int, inner: int, at: int, left: int) -> tuple[int, int]:
     """(channel of neuron `at`, how many of the `left` neurons from there belong to it, or to it and the next ones)."""
     place = at // inner
     c = place % channels
@@ -177,12 +177,12 @@ def _stretch(channels: int, inner: int, at: int, left: int) -> tuple[int, int]:
     return c, min(left, (place + 1) * inner - at)
 
 
-@_jit
-def _fill(row: Any, table: Any, inner: int, start: int, m: int) -> None:
+@jit
+def fill(row: Any, table: Any, inner: int, start: int, m: int) -> None:
     """row[j] = the table's value for the channel of neuron start + j."""
     channels, j = len(table), 0
     while j < m:
-        c, run = _stretch(channels, inner, start + j, m - j)
+        c, run = stretch(channels, inner, start + j, m - j)
         if inner == 1 and channels > 1:
             row[j : j + run] = table[c : c + run]
         else:
@@ -190,12 +190,12 @@ def _fill(row: Any, table: Any, inner: int, start: int, m: int) -> None:
         j += run
 
 
-@_jit_sum
+@jit_sum
 def _gather(row: Any, table: Any, inner: int, start: int, m: int) -> None:
     """table[c] += the sum of `row` over the neurons of channel c, in float64."""
     channels, j = len(table), 0
     while j < m:
-        c, run = _stretch(channels, inner, start + j, m - j)
+        c, run = stretch(channels, inner, start + j, m - j)
         part, totals = row[j : j + run], table[c:]
         if inner == 1 and channels > 1:
             for i in range(len(part)):
@@ -213,20 +213,20 @@ def _constants(rows: Any, j: int) -> Any:
     return rows[0, j], rows[1, j], rows[2, j], rows[3, j], rows[4, j], rows[5, j], rows[6, j]
 
 
-@_jit
+@jit
 def _fill_constants(rows: Any, p: Any, affine: Any, inner: int, start: int, m: int) -> None:
     """Rows beta, theta, extra, gamma, scale, shift, mean of a block, as far as there are any."""
     for r in range(len(p)):
-        _fill(rows[r], p[r], inner, start, m)
+        fill(rows[r], p[r], inner, start, m)
     for r in range(len(affine)):
-        _fill(rows[4 + r], affine[r], inner, start, m)
+        fill(rows[4 + r], affine[r], inner, start, m)
 
 
 @cache
 def forward_kernel(kind: int, reset: int, norm: bool, group: int) -> Callable[..., None]:
     """The forward loop over a share of a run's neurons, `group` steps (1 or 4) a pass."""
 
-    @_jit
+    @jit
     def forward(
         x: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int, out: Any, v_last: Any, w_last: Any, room: Any,
         edges: Any, share: int,
@@ -274,7 +274,7 @@ def forward_kernel(kind: int, reset: int, norm: bool, group: int) -> Callable[..
 def backward_kernel(kind: int, reset: int, surrogate: int, norm: bool, learn: bool, group: int) -> Callable[..., None]:
     """The backward loop over a share of a run's neurons: gradients of x and of the first state, sums [tasks, ...] for the rest."""
 
-    @_jit
+    @jit
     def backward(
         gs: Any, gv_last: Any, gw_last: Any, x: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int, detach: bool,
         k: Any, gx: Any, gv0: Any, gw0: Any, gp: Any, of_affine: Any, room: Any, edges: Any, share: int,
@@ -356,47 +356,3 @@ def backward_kernel(kind: int, reset: int, surrogate: int, norm: bool, learn: bo
                 _gather(sums[7], of_affine[start // TASK, 1], inner, start, m)
 
     return backward
-
-
-@_jit_sum
-def moments_kernel(y: Any, inner: int, sums: Any, edges: Any, share: int) -> None:
-    """sums[task, 0, c], sums[task, 1, c] += sum and sum of squares of y [T, N] over channel c, in float64."""
-    channels, lo, hi = sums.shape[2], edges[share], edges[share + 1]
-    for first in range(lo, hi, TASK):
-        totals, squares = sums[first // TASK, 0], sums[first // TASK, 1]
-        last = min(first + TASK, hi)
-        for t in range(len(y)):
-            i = first
-            while i < last:
-                c, run = _stretch(channels, inner, i, last - i)
-                part = y[t, i : i + run]
-                if inner == 1 and channels > 1:
-                    row, square_row = totals[c:], squares[c:]
-                    for j in range(len(part)):
-                        wide = np.float64(part[j])
-                        row[j] += wide
-                        square_row[j] += wide * wide
-                else:
-                    total, square = 0.0, 0.0
-                    for j in range(len(part)):  # by index: a loop over values would not become vector instructions
-                        wide = np.float64(part[j])
-                        total += wide
-                        square += wide * wide
-                    totals[c] += total
-                    squares[c] += square
-                i += run
-
-
-@_jit
-def normalised_grad_kernel(g: Any, y: Any, table: Any, inner: int, room: Any, edges: Any, share: int) -> None:
-    """g = a (g - b - (y - mean) c) in place, with table rows a, b, mean, c per channel."""
-    rows, lo, hi = room[share], edges[share], edges[share + 1]
-    a, b, mean, c = rows[0], rows[1], rows[2], rows[3]
-    for start in range(lo, hi, BLOCK):
-        m = min(BLOCK, hi - start)
-        for r in range(4):
-            _fill(rows[r], table[r], inner, start, m)
-        for t in range(len(g)):
-            gt, yt = g[t, start : start + m], y[t, start : start + m]
-            for j in range(m):
-                gt[j] = a[j] * (gt[j] - b[j] - (yt[j] - mean[j]) * c[j])

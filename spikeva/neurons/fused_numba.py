@@ -13,12 +13,11 @@ from spikeva.neurons.fused_kernels import (
     TASK,
     backward_kernel,
     forward_kernel,
-    moments_kernel,
-    normalised_grad_kernel,
     rows_of_backward,
     together,
 )
 from spikeva.neurons.fused_layout import Dynamics, line, matrix
+from spikeva.neurons.fused_norm_kernels import moments_kernel, normalised_grad_kernel
 from spikeva.neurons.fused_team import share_out
 
 HUGE = 1 << 22  # bytes from which numpy asks for huge pages
