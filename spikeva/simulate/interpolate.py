@@ -121,9 +121,8 @@ class _Flow:
         import cv2
 
         self._dis.setFinestScale(max(0, round(math.log2(min(first.shape) / 112))))
-        with (
-            self._alone
-        ):  # DIS may depend on how its work is shared out, and OpenCV's number of threads is the process's
+        # DIS may depend on how its work is shared out, and OpenCV's number of threads is the process's
+        with self._alone:
             threads = cv2.getNumThreads()
             cv2.setNumThreads(1)
             try:
