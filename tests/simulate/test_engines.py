@@ -114,7 +114,7 @@ def test_streaming_holds_one_block(engine: str) -> None:
         return result
 
     peak(8)  # compile
-    assert peak(80) < 1.1 * peak(16)
+    assert min(peak(80) for _ in range(3)) < 1.1 * min(peak(16) for _ in range(3))  # others' allocations only add
     assert most <= 2 * block + 1  # one block, and the next one's frames while its events are made
 
 
