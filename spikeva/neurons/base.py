@@ -65,6 +65,7 @@ class Run(NamedTuple):
     state: State  # each [B, ...], float32 (float64 where x is float64)
     p: Parameters  # dtype of the state, each a scalar [] or [C, 1, ...] against [B, C, ...]
     rule: Rule
+    rests: bool = False  # whether the state is all zeros, so that nobody need read it or wants its gradient
 
 
 def scan(run: Run) -> tuple[Tensor, State]:
@@ -169,8 +170,8 @@ class Neuron(nn.Module):
         return {name: value.view(-1, *[1] * (x.ndim - 3)) for name, value in found.items()}
 
     def initial_state(self, x: Tensor) -> State:
-        """Zeros for each of STATES, shaped as one step of `x`."""
-        return tuple(torch.zeros(x.shape[1:], dtype=_wide(x), device=x.device) for _ in self.STATES)
+        """Zeros for each of STATES, shaped as one step of `x`; they share one number, so do not write into them."""
+        return (torch.zeros((), dtype=_wide(x), device=x.device).expand(x.shape[1:]),) * len(self.STATES)
 
     def forward(self, x: Tensor, state: State | None = None, norm: nn.Module | None = None) -> tuple[Tensor, State]:
         """(output [T, B, ...] in the dtype of `x`, state after the last step); starts from `state`, or from zeros.
@@ -178,8 +179,9 @@ class Neuron(nn.Module):
         A `norm` that `bnlif.fuses` with this neuron is applied to `x` in the same pass.
         """
         self.check(x)
+        rests = state is None
         state = self.initial_state(x) if state is None else self._checked(state, x)
-        run = Run(type(self).step, x, state, self.parameters_of_step(x), self.rule)
+        run = Run(type(self).step, x, state, self.parameters_of_step(x), self.rule, rests)
         if norm is not None:
             from spikeva.neurons.bnlif import execute
 

@@ -44,7 +44,7 @@ def execute(norm: nn.Module, run: Run) -> tuple[Tensor, State]:
         n = x.numel() // x.shape[2]
         if n == 1:
             raise ValueError(f"expected more than 1 value per channel when training, got input size {list(x.shape)}")
-        mean, var = ops.moments_op(x.detach())
+        mean, var = ops.moments(x)
         if running is not None:
             _follow(norm, running, (mean, var * (n / (n - 1))))
     else:
@@ -56,13 +56,13 @@ def execute(norm: nn.Module, run: Run) -> tuple[Tensor, State]:
 
 def _follow(norm: _BatchNorm, running: tuple[Tensor, Tensor], seen: tuple[Tensor, Tensor]) -> None:
     with torch.no_grad():
-        share: float | Tensor | None = norm.momentum
+        share = norm.momentum
         if norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
-            share = 1 / norm.num_batches_tracked if share is None else share
+            share = 1 / float(norm.num_batches_tracked) if share is None else share
         assert share is not None
         for old, new in zip(running, seen, strict=True):
-            old.mul_(1 - share).add_(share * new.to(old.dtype))
+            old.mul_(1 - share).add_(new.to(old.dtype), alpha=share)
 
 
 class BNLIF(nn.Module):

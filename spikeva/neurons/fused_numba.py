@@ -9,28 +9,29 @@ from torch import Tensor
 
 from spikeva.neurons.fused_kernels import (
     FORWARD_ROWS,
-    PITCH,
-    TASK,
+    Plan,
     backward_kernel,
     forward_kernel,
+    plan,
     rows_of_backward,
     together,
 )
-from spikeva.neurons.fused_layout import Dynamics, line, matrix
-from spikeva.neurons.fused_norm_kernels import moments_kernel, normalised_grad_kernel
+from spikeva.neurons.fused_layout import LIF, Dynamics, line, matrix
+from spikeva.neurons.fused_norm_kernels import moments_kernel, through_norm_kernel
 from spikeva.neurons.fused_team import share_out
 
 HUGE = 1 << 22  # bytes from which numpy asks for huge pages
 LINE = 64  # bytes of a cache line
 
 
-def _each(kernel: Any, n: int, rows: int, *args: Any) -> None:
-    """kernel(*args, rows to work in if any, edges, share) for the shares of n neurons, one for each thread of torch's."""
-    tasks = -(-n // TASK)
-    shares = max(1, min(torch.get_num_threads(), tasks))
-    edges = np.array([min(tasks * i // shares * TASK, n) for i in range(shares + 1)])
-    room = (_aligned(4 * shares * rows * PITCH).view(np.float32).reshape(shares, rows, PITCH),) if rows else ()
-    share_out(kernel, (*args, *room, edges), shares)
+def _each(kernel: Any, how: Plan, rows: int, *args: Any) -> None:
+    """kernel(*args, blocks, firsts, rows to work in if any, edges, share) for the shares of a plan, one for each thread of torch's."""
+    groups = len(how.firsts) - 1
+    shares = max(1, min(torch.get_num_threads(), groups))
+    edges = np.array([groups * i // shares for i in range(shares + 1)])
+    size = shares * rows * how.width
+    room = (_aligned(4 * size).view(np.float32).reshape(shares, rows, how.width),) if rows else ()
+    share_out(kernel, (*args, how.blocks, how.firsts, *room, edges), shares)
 
 
 def _aligned(size: int) -> Any:
@@ -61,64 +62,73 @@ def forward(
     x: Tensor, v0: Tensor, w0: Tensor, p: Tensor, affine: Tensor, inner: int, dynamics: Dynamics, out: Tensor,
     v_last: Tensor, w_last: Tensor, stored: Tensor,
 ) -> None:  # fmt: skip
-    """Write spikes and last states of a run; all laid out alike; `affine` [0 or 3, C]: scale, shift and mean of x."""
+    """Write spikes and last states of a run; all laid out alike; `affine` [0 or 4, C]: scale, shift and mean of x, 1 / deviation.
+
+    A run starts from zeros where v0 and w0 are empty.
+    """
     if x.dtype != torch.float32:
         wide = x.float()
         forward(wide, v0, w0, p, affine, inner, dynamics, wide, v_last, w_last, stored)
         out.copy_(wide)
         return
-    kernel = forward_kernel(dynamics.kind, dynamics.reset, len(affine) > 0, together(len(x)))
     xs, outs = matrix(x).numpy(), matrix(out).numpy()
+    how = plan(xs.shape[1], inner, max(p.shape[1], affine.shape[1]), 1 if dynamics.kind == LIF else 2)
+    kernel = forward_kernel(dynamics.kind, dynamics.reset, len(affine) > 0, together(len(x)), how.uniform)
     v, w, v_end, w_end = (line(s).numpy() for s in (v0, w0, v_last, w_last))
-    table, ab = p.numpy(), affine.numpy()
-    _each(kernel, xs.shape[1], FORWARD_ROWS, xs, v, w, table, ab, inner, outs, v_end, w_end)
+    _each(kernel, how, FORWARD_ROWS, xs, v, w, p.numpy(), affine.numpy(), inner, outs, v_end, w_end)
 
 
 def backward(
     gs: Tensor, gv_last: Tensor, gw_last: Tensor, x: Tensor, v0: Tensor, w0: Tensor, p: Tensor, affine: Tensor,
-    inner: int, dynamics: Dynamics, learn: bool, stored: Tensor, gx: Tensor, gv0: Tensor, gw0: Tensor,
+    inner: int, dynamics: Dynamics, learn: bool, part: float, stored: Tensor, gx: Tensor, gv0: Tensor, gw0: Tensor,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Write gradients of x (after `affine`) and of the first state; (float64 gradients of p, sums [2, C] for affine).
+    """Write gradients of x and of the first state; (float64 gradients of p, sums [2, C] for affine).
 
-    The sums are of gx and of gx (x - mean) over each channel. Without `learn` the gradients of p are zeros.
+    The sums, over each channel, are of g and of g (x - mean), g being the gradient of what the BatchNorm makes of x. `part`: of
+    a channel's mean that is one value's; 0 where the statistics are fixed. Empty: gv_last and gw_last where they are zeros, gv0
+    and gw0 where they are not wanted. Without `learn` there are no gradients of p.
     """
     if x.dtype != torch.float32:
         gs, x = gs.float(), x.float()
-        found = backward(gs, gv_last, gw_last, x, v0, w0, p, affine, inner, dynamics, learn, stored, gs, gv0, gw0)
+        found = backward(gs, gv_last, gw_last, x, v0, w0, p, affine, inner, dynamics, learn, part, stored, gs, gv0, gw0)
         gx.copy_(gs)
         return found
-    kernel = backward_kernel(
-        dynamics.kind, dynamics.reset, dynamics.surrogate, len(affine) > 0, learn, together(len(x))
-    )
+    kind, norm = dynamics.kind, len(affine) > 0
     g, xs, gxs = (matrix(m).numpy() for m in (gs, x, gx))
     v, w, gv, gw, gv_0, gw_0 = (line(s).numpy() for s in (v0, w0, gv_last, gw_last, gv0, gw0))
-    n, table, ab = xs.shape[1], p.numpy(), affine.numpy()
-    tasks = -(-n // TASK)
-    gp = np.zeros((tasks, *table.shape) if learn else (tasks, 1, 1))
-    sums = np.zeros((tasks, 2, ab.shape[1]))
-    slope = np.float32(dynamics.slope)
+    table, ab = p.numpy(), affine.numpy()
+    rows = rows_of_backward(len(xs), kind)
+    how = plan(xs.shape[1], inner, max(p.shape[1], affine.shape[1]), rows - 15)
+    kernel = backward_kernel(
+        kind, dynamics.reset, dynamics.surrogate, norm, learn, together(len(x)), how.uniform, norm and how.planes
+    )
+    groups = len(how.firsts) - 1
+    gp = np.zeros((groups if learn else 0, len(table), 1 if how.planes else table.shape[1]))
+    sums = np.zeros((groups, 2, 1 if how.planes else ab.shape[1]))
     _each(
-        kernel, n, rows_of_backward(len(xs), dynamics.kind), g, gv, gw, xs, v, w, table, ab, inner, dynamics.detach,
-        slope, gxs, gv_0, gw_0, gp, sums,
+        kernel, how, rows, g, gv, gw, xs, v, w, table, ab, inner, dynamics.detach, np.float32(dynamics.slope), part, gxs,
+        gv_0, gw_0, gp, sums,
     )  # fmt: skip
-    total = torch.from_numpy(gp.sum(0)) if learn else torch.zeros(table.shape, dtype=torch.float64)
-    return total, torch.from_numpy(sums.sum(0))
+    of_affine = _total(sums, ab)
+    if norm and not how.planes:
+        constants = np.empty_like(ab)
+        constants[0], constants[2] = ab[0], ab[2]
+        constants[1], constants[3] = part * of_affine[0], part * of_affine[1] * ab[3].astype(float) ** 2
+        _each(through_norm_kernel, plan(xs.shape[1], inner, ab.shape[1], 4), 4, gxs, xs, constants, inner)
+    return torch.from_numpy(_total(gp, table)), torch.from_numpy(of_affine)
+
+
+def _total(sums: Any, table: Any) -> Any:
+    """Sums [groups, rows, columns] of groups as those of the table's columns; of channels, where there are more."""
+    if sums.shape[2] < table.shape[1]:
+        return np.ascontiguousarray(sums[:, :, 0].T)
+    return sums.sum(0)
 
 
 def moments(y: Tensor, inner: int, channels: int) -> Tensor:
     """Sum and sum of squares of each channel, float64 [2, C]."""
     ys = matrix(y.float()).numpy()
-    sums = np.zeros((-(-ys.shape[1] // TASK), 2, channels))
-    _each(moments_kernel, ys.shape[1], 0, ys, inner, sums)
+    how = plan(ys.shape[1], inner, channels, 1, apart=False)  # in the order of memory, as nothing else reads a channel
+    sums = np.zeros((len(how.firsts) - 1, 2, channels))
+    _each(moments_kernel, how, 0, ys, inner, sums)
     return torch.from_numpy(sums.sum(0))
-
-
-def normalised_grad(g: Tensor, y: Tensor, table: Tensor, inner: int) -> None:
-    """g = a (g - b - (y - mean) c) in place, with rows a, b, mean, c of `table` [4, C]."""
-    if g.dtype != torch.float32:
-        wide = g.float()
-        normalised_grad(wide, y.float(), table, inner)
-        g.copy_(wide)
-        return
-    gs, ys, values = matrix(g).numpy(), matrix(y).numpy(), table.numpy()
-    _each(normalised_grad_kernel, gs.shape[1], 4, gs, ys, values, inner)

@@ -2,6 +2,9 @@
 
 `spikeva::scan` runs if, lif, plif, alif and cuba over the whole time axis, with or without a BatchNorm of its input in the
 same pass; its backward is written by hand. Saved for it: the input, and on a GPU the state every few steps.
+
+Each operator is a plain function besides, which is what runs where nobody traces: the way through PyTorch's dispatcher takes
+longer than the kernel of a small layer.
 """
 
 from collections.abc import Callable
@@ -13,6 +16,8 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import Parameter
 
 from spikeva.neurons.alif import alif_step
 from spikeva.neurons.base import Run, State, Step
@@ -78,13 +83,14 @@ def run_normalised(
     """(spikes, last state) of a run whose input is normalised first, where there is a `mean` [C]."""
     kind, names, (place_v, *place_w) = KINDS[run.step]
     p = torch.stack([run.p[name].reshape(-1) for name in names])
-    v = run.state[place_v]
-    w = run.state[place_w[0]] if place_w else v.new_empty(0)
+    nothing = p.new_empty(0)
+    v = nothing if run.rests else run.state[place_v]
+    w = run.state[place_w[0]] if place_w and not run.rests else nothing
     rule = run.rule
     needs = (run.x, p, *run.state, *(t for t in (weight, bias) if t is not None))
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in needs)
     surrogate = cast(Surrogate, rule.surrogate)
-    out, v_last, w_last, _ = scan_op(
+    out, v_last, w_last, _ = (scan_op if _traced(run.x) else _Scan.apply)(
         run.x, v, w, p, weight, bias, mean, invstd, training, kind, RESETS[rule.reset], rule.detach,
         SURROGATES[type(surrogate)], float(surrogate.slope), keep,
     )  # fmt: skip
@@ -92,36 +98,44 @@ def run_normalised(
     return out, tuple(states[i] for i in range(len(states)))
 
 
+def _traced(x: Tensor) -> bool:
+    """Whether somebody records or imitates what is done to `x`, and must be shown operators."""
+    transformed = torch._C._are_functorch_transforms_active()
+    return torch.compiler.is_compiling() or transformed or type(x) not in (Tensor, Parameter)
+
+
 def _affine(
     weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, invstd: Tensor | None, p: Tensor
 ) -> Tensor:
-    """Rows (scale, shift, mean) [3, C] of a BatchNorm, in the form and order of PyTorch's; [0, 1] without a mean."""
+    """Rows (scale, shift, mean, invstd) [4, C] of a BatchNorm, in the form and order of PyTorch's; [0, 1] without a mean."""
     if mean is None or invstd is None:
         return p.new_empty(0, 1)
     scale = invstd if weight is None else invstd * weight
     shift = -mean * scale if bias is None else bias - mean * scale
-    return torch.stack([scale, shift, mean])
+    return torch.stack([scale, shift, mean, invstd])
 
 
 def _inner(x: Tensor, strides: tuple[int, ...]) -> int:
     return strides[2] if x.ndim > 2 else 1
 
 
-@torch.library.custom_op("spikeva::scan", mutates_args=())
-def scan_op(
+def _scan(
     x: Tensor, v: Tensor, w: Tensor, p: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor | None,
     invstd: Tensor | None, training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """(spikes, last v, last second state, stored states) of x [T, ...] from states v, w and parameters p [P, C or 1]."""
+    """(spikes, last v, last second state, stored states) of x [T, ...] from states v, w (empty: zeros) and parameters p [P, C or 1]."""
     strides = strides_of(x)
     out, v_last, w_last, stored = _outputs(x, kind, strides, keep, _kernels(x).empty_strided)
     if x.numel():
         _kernels(x).forward(
-            laid_out(x, strides), laid_out(v, strides[1:]), _second(w, kind, strides), p.contiguous(),
+            laid_out(x, strides), _given(v, x, strides), _given(w, x, strides), p.contiguous(),
             _affine(weight, bias, mean, invstd, p), _inner(x, strides),
             Dynamics(kind, reset, detach, surrogate, slope), out, v_last, w_last, stored,
         )  # fmt: skip
     return out, v_last, w_last, stored
+
+
+scan_op = torch.library.custom_op("spikeva::scan", _scan, mutates_args=())
 
 
 @scan_op.register_fake
@@ -139,8 +153,11 @@ def _kernels(x: Tensor) -> ModuleType:
     return found
 
 
-def _second(w: Tensor, kind: int, strides: tuple[int, ...]) -> Tensor:
-    return w if kind == LIF else laid_out(w, strides[1:])
+def _given(state: Tensor | None, x: Tensor, strides: tuple[int, ...]) -> Tensor:
+    """A state of a run over `x`, or its gradient, as the kernels take it: empty where there is none."""
+    if state is None:
+        return x.new_empty(0, dtype=torch.float32)
+    return laid_out(state, strides[1:]) if state.numel() else state
 
 
 def _outputs(
@@ -153,36 +170,33 @@ def _outputs(
     return out, v_last, w_last, v_last.new_empty(segments, 1 if kind == LIF else 2, prod(x.shape[1:]))
 
 
-@torch.library.custom_op("spikeva::scan_backward", mutates_args=())
-def scan_backward_op(
+def _scan_backward(
     gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, x: Tensor, v: Tensor, w: Tensor, p: Tensor,
     weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, invstd: Tensor | None, stored: Tensor,
     training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, learn: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients of x, v, w, p and of (bias, weight) [2, C or 0] given those of the outputs of `spikeva::scan`."""
     strides = strides_of(x)
-    gx, gv0, gw0, gp, g_affine = _gradients(x, kind, strides, p, mean, _kernels(x).empty_strided)
+    gx, gv0, gw0, gp, g_affine = _gradients(x, v, w, strides, p, mean, _kernels(x).empty_strided)
     if not x.numel():
-        return gx, gv0, gw0, gp.zero_(), g_affine.zero_()
-
-    def given(g: Tensor | None, like: Tensor, strides: tuple[int, ...]) -> Tensor:
-        return torch.zeros_like(like) if g is None else laid_out(g, strides, like.dtype)
-
-    x, inner, affine = laid_out(x, strides), _inner(x, strides), _affine(weight, bias, mean, invstd, p)
-    kernels = _kernels(x)
-    of_p, sums = kernels.backward(
-        given(gs, gx, strides), given(gv, gv0, strides[1:]), gw0 if kind == LIF else given(gw, gw0, strides[1:]), x,
-        laid_out(v, strides[1:]), _second(w, kind, strides), p.contiguous(), affine, inner,
-        Dynamics(kind, reset, detach, surrogate, slope), learn, stored, gx, gv0, gw0,
+        return gx, gv0.zero_(), gw0.zero_(), gp.zero_(), g_affine.zero_()
+    spikes = torch.zeros_like(gx) if gs is None else laid_out(gs, strides, gx.dtype)
+    part = x.shape[2] / x.numel() if training and mean is not None else 0.0
+    of_p, sums = _kernels(x).backward(
+        spikes, _given(gv, x, strides), _given(gw, x, strides), laid_out(x, strides), _given(v, x, strides), _given(w, x, strides),
+        p.contiguous(), _affine(weight, bias, mean, invstd, p), _inner(x, strides),
+        Dynamics(kind, reset, detach, surrogate, slope), learn, part, stored, gx, gv0, gw0,
     )  # fmt: skip
-    gp.copy_(of_p)
+    if learn:
+        gp.copy_(of_p)
+    else:
+        gp.zero_()
     if invstd is not None:
         g_affine.copy_(torch.stack([sums[0], sums[1] * invstd]))
-        means = sums / (x.numel() // x.shape[2]) * training
-        kernels.normalised_grad(
-            gx, x, torch.stack([affine[0], means[0].float(), affine[2], (means[1] * invstd**2).float()]), inner
-        )
     return gx, gv0, gw0, gp, g_affine
+
+
+scan_backward_op = torch.library.custom_op("spikeva::scan_backward", _scan_backward, mutates_args=())
 
 
 @scan_backward_op.register_fake
@@ -191,18 +205,23 @@ def _(
     weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, invstd: Tensor | None, stored: Tensor,
     training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, learn: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    return _gradients(x, kind, strides_of(x), p, mean)
+    return _gradients(x, v, w, strides_of(x), p, mean)
 
 
 def _gradients(
-    x: Tensor, kind: int, strides: tuple[int, ...], p: Tensor, mean: Tensor | None,
+    x: Tensor, v: Tensor, w: Tensor, strides: tuple[int, ...], p: Tensor, mean: Tensor | None,
     empty: Callable[..., Tensor] = torch.empty_strided,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    gx, gv0, gw0, _ = _outputs(x, kind, strides, False, empty)
+
+    def of_state(state: Tensor) -> Tensor:
+        if not state.numel():
+            return torch.empty_like(state)
+        return torch.empty_strided(x.shape[1:], strides[1:], dtype=torch.float32, device=x.device)
+
     return (
-        gx,
-        gv0,
-        gw0,
+        empty(x.shape, strides, dtype=x.dtype, device=x.device),
+        of_state(v),
+        of_state(w),
         torch.empty_like(p, memory_format=torch.contiguous_format),
         p.new_empty(2, 0 if mean is None else mean.numel()),
     )
@@ -215,9 +234,11 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> Non
     ctx.set_materialize_grads(False)
 
 
-def _backward(ctx: Any, gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, _: Tensor | None) -> tuple[Any, ...]:
+def _backward(
+    ctx: Any, gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, _: Tensor | None, run: Any = scan_backward_op
+) -> tuple[Any, ...]:
     learn = ctx.needs_input_grad[3]
-    gx, gv0, gw0, gp, g_affine = scan_backward_op(gs, gv, gw, *ctx.saved_tensors, *ctx.rest, learn)
+    gx, gv0, gw0, gp, g_affine = run(gs, gv, gw, *ctx.saved_tensors, *ctx.rest, learn)
     wanted = [*ctx.needs_input_grad[:6], *[False] * 9]
     grads = (gx, gv0, gw0, gp, g_affine[1], g_affine[0], *[None] * 9)
     return tuple(g if w else None for g, w in zip(grads, wanted, strict=True))
@@ -226,12 +247,35 @@ def _backward(ctx: Any, gs: Tensor | None, gv: Tensor | None, gw: Tensor | None,
 scan_op.register_autograd(_backward, setup_context=_setup)
 
 
-@torch.library.custom_op("spikeva::moments", mutates_args=())
-def moments_op(x: Tensor) -> Tensor:
-    """Mean and biased variance of each channel of x [T, B, C, ...], float64 [2, C], summed in float64."""
+class _Scan(torch.autograd.Function):
+    """`spikeva::scan` without the dispatcher."""
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        found = _scan(*args)
+        _setup(ctx, args, found)
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, _: Tensor | None
+    ) -> tuple[Any, ...]:
+        return _backward(ctx, gs, gv, gw, _, _scan_backward)
+
+
+def moments(x: Tensor) -> Tensor:
+    """Mean and biased variance of each channel of x [T, B, C, ...], float64 [2, C], summed in float64; without gradient."""
+    return (moments_op if _traced(x) else _moments)(x.detach())
+
+
+def _moments(x: Tensor) -> Tensor:
     strides = strides_of(x)
     sums = _kernels(x).moments(laid_out(x, strides), _inner(x, strides), x.shape[2]) / (x.numel() // x.shape[2])
     return torch.stack([sums[0], (sums[1] - sums[0] ** 2).clamp_min(0)])
+
+
+moments_op = torch.library.custom_op("spikeva::moments", _moments, mutates_args=())
 
 
 @moments_op.register_fake

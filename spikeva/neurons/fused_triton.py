@@ -80,10 +80,17 @@ def _parameters(p, affine, c, C, KIND: tl.constexpr, NORM: tl.constexpr, inside)
 
 
 @triton.jit
+def _load_unless(zeros: tl.constexpr, at, like, inside):
+    if zeros:
+        return like * 0.0
+    return tl.load(at, inside, 0.0)
+
+
+@triton.jit
 def _forward(
     x, v0, w0, p, affine, out, v_last, w_last, stored, T, N, inner, C, CN,
-    KIND: tl.constexpr, RESET: tl.constexpr, NORM: tl.constexpr, KEEP: tl.constexpr, SEG: tl.constexpr,
-    BLOCK: tl.constexpr,
+    KIND: tl.constexpr, RESET: tl.constexpr, NORM: tl.constexpr, RESTS: tl.constexpr, KEEP: tl.constexpr,
+    SEG: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     nought = n * 0  # makes 64-bit vectors of counters: offsets pass 2**31, and a counter may be a plain number
@@ -95,10 +102,10 @@ def _forward(
     if NORM:
         scale = tl.load(affine + place % CN, inside, 0.0)
         shift = tl.load(affine + CN + place % CN, inside, 0.0)
-    v = tl.load(v0 + n, inside, 0.0)
+    v = _load_unless(RESTS, v0 + n, beta, inside)
     w = v
     if KIND != K_LIF:
-        w = tl.load(w0 + n, inside, 0.0)
+        w = _load_unless(RESTS, w0 + n, beta, inside)
     for start in range(0, T, SEG):
         if KEEP:
             if start > 0:
@@ -128,7 +135,8 @@ def _forward(
 def _backward(
     gs, gv_last, gw_last, x, v0, w0, p, affine, stored, gx, gv0, gw0, gp, sums, slope, T, N, inner, C, CN,
     KIND: tl.constexpr, RESET: tl.constexpr, DETACH: tl.constexpr, SURROGATE: tl.constexpr, LEARN: tl.constexpr,
-    NORM: tl.constexpr, SEG: tl.constexpr, SEGMENTS: tl.constexpr, BLOCK: tl.constexpr,
+    NORM: tl.constexpr, RESTS: tl.constexpr, LAST_V: tl.constexpr, LAST_W: tl.constexpr, SEG: tl.constexpr,
+    SEGMENTS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     nought = n * 0
@@ -142,11 +150,11 @@ def _backward(
         scale = tl.load(affine + place % CN, inside, 0.0)
         shift = tl.load(affine + CN + place % CN, inside, 0.0)
         mean = tl.load(affine + 2 * CN + place % CN, inside, 0.0)
-    gv = tl.load(gv_last + n, inside, 0.0)
-    gw = gv
+    zero = beta * 0.0
+    gv = _load_unless(not LAST_V, gv_last + n, beta, inside)
+    gw = zero
     if KIND != K_LIF:
-        gw = tl.load(gw_last + n, inside, 0.0)
-    zero = gv * 0.0
+        gw = _load_unless(not LAST_W, gw_last + n, beta, inside)
     g_beta = zero
     g_theta = zero
     g_extra = zero
@@ -156,10 +164,10 @@ def _backward(
     for back in range(SEGMENTS):
         segment = SEGMENTS - 1 - back
         if segment == 0:
-            v = tl.load(v0 + n, inside, 0.0)
+            v = _load_unless(RESTS, v0 + n, beta, inside)
             w = v
             if KIND != K_LIF:
-                w = tl.load(w0 + n, inside, 0.0)
+                w = _load_unless(RESTS, w0 + n, beta, inside)
         else:
             at = (nought + (segment - 1)) * N
             if KIND == K_LIF:
@@ -236,9 +244,10 @@ def _backward(
                 sum_gx += tl.where(real, gi * (y - mean), 0.0)
             gv = tl.where(real, gv_prev, gv)
             gw = tl.where(real, gw_prev, gw)
-    tl.store(gv0 + n, gv, inside)
-    if KIND != K_LIF:
-        tl.store(gw0 + n, gw, inside)
+    if not RESTS:
+        tl.store(gv0 + n, gv, inside)
+        if KIND != K_LIF:
+            tl.store(gw0 + n, gw, inside)
     if LEARN:
         tl.store(gp + n, g_beta, inside)
         tl.store(gp + N + n, g_theta, inside)
@@ -276,7 +285,7 @@ def _moments(x, sums, M, inner, C, per_program, BLOCK_M: tl.constexpr, BLOCK_C: 
 
 
 @triton.jit
-def _normalised_grad(g, y, table, total, inner, C, BLOCK: tl.constexpr):
+def _through_norm(g, y, table, total, inner, C, BLOCK: tl.constexpr):
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = n < total
     c = (n // inner) % C
@@ -304,14 +313,14 @@ def forward(
     steps, n = matrix(x).shape
     _forward[(triton.cdiv(n, BLOCK),)](
         x, v0, w0, p, affine, out, v_last, w_last, stored, steps, n, inner, p.shape[1], affine.shape[1],
-        KIND=dynamics.kind, RESET=dynamics.reset, NORM=len(affine) > 0, KEEP=stored.numel() > 0, SEG=_segment(steps),
-        BLOCK=BLOCK, enable_fp_fusion=False,
+        KIND=dynamics.kind, RESET=dynamics.reset, NORM=len(affine) > 0, RESTS=v0.numel() == 0, KEEP=stored.numel() > 0,
+        SEG=_segment(steps), BLOCK=BLOCK, enable_fp_fusion=False,
     )  # fmt: skip
 
 
 def backward(
     gs: Tensor, gv_last: Tensor, gw_last: Tensor, x: Tensor, v0: Tensor, w0: Tensor, p: Tensor, affine: Tensor,
-    inner: int, dynamics: Dynamics, learn: bool, stored: Tensor, gx: Tensor, gv0: Tensor, gw0: Tensor,
+    inner: int, dynamics: Dynamics, learn: bool, part: float, stored: Tensor, gx: Tensor, gv0: Tensor, gw0: Tensor,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """As `fused_numba.backward`."""
     (steps, n), normalise = matrix(x).shape, len(affine) > 0
@@ -321,11 +330,16 @@ def backward(
     _backward[(triton.cdiv(n, BLOCK),)](
         gs, gv_last, gw_last, x, v0, w0, p, affine, stored, gx, gv0, gw0, per_neuron, of_affine, dynamics.slope, steps, n,
         inner, p.shape[1], affine.shape[1], KIND=dynamics.kind, RESET=dynamics.reset, DETACH=dynamics.detach,
-        SURROGATE=dynamics.surrogate, LEARN=learn, NORM=normalise, SEG=segment, SEGMENTS=-(-steps // segment),
-        BLOCK=BLOCK, enable_fp_fusion=False,
+        SURROGATE=dynamics.surrogate, LEARN=learn, NORM=normalise, RESTS=v0.numel() == 0, LAST_V=gv_last.numel() > 0,
+        LAST_W=gw_last.numel() > 0, SEG=segment, SEGMENTS=-(-steps // segment), BLOCK=BLOCK, enable_fp_fusion=False,
     )  # fmt: skip
-    of_p = _by_channel(per_neuron, inner, p.shape[1]) if learn else p.new_zeros(p.shape, dtype=torch.float64)
-    return of_p, _by_channel(of_affine, inner, affine.shape[1])
+    of_p = _by_channel(per_neuron, inner, p.shape[1]) if learn else per_neuron
+    sums = _by_channel(of_affine, inner, affine.shape[1])
+    if normalise:
+        scale, _, mean, invstd = affine
+        table = torch.stack([scale, part * sums[0], mean, part * sums[1] * invstd.double() ** 2]).float()
+        _through_norm[(triton.cdiv(gx.numel(), 1024),)](gx, x, table, gx.numel(), inner, affine.shape[1], BLOCK=1024)
+    return of_p, sums
 
 
 def _by_channel(sums: Tensor, inner: int, channels: int) -> Tensor:
@@ -346,9 +360,3 @@ def moments(y: Tensor, inner: int, channels: int) -> Tensor:
         y, sums, m, inner, channels, triton.cdiv(m, programs), BLOCK_M=block_m, BLOCK_C=block_c
     )
     return sums.sum(0)
-
-
-def normalised_grad(g: Tensor, y: Tensor, table: Tensor, inner: int) -> None:
-    """g = a (g - b - (y - mean) c) in place, with rows a, b, mean, c of `table` [4, C]."""
-    n = g.numel()
-    _normalised_grad[(triton.cdiv(n, 1024),)](g, y, table, n, inner, table.shape[1], BLOCK=1024)

@@ -33,14 +33,18 @@ def layer(neuron: str = "lif", channels: int = 6, **options: Any) -> BNLIF:
     return BNLIF(norm, make_neuron(neuron, surrogate="atan", **options))
 
 
+PLANES = [(9, 11), (17, 16), (50, 90)]  # below PLANE, above it, and more than one block
+
+
 @pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("plane", PLANES)
 @pytest.mark.parametrize("channels_last", [True, False])
 @pytest.mark.parametrize("neuron", ["plif", "cuba"])
-def test_equals_one_after_the_other(training: bool, channels_last: bool, neuron: str) -> None:
+def test_equals_one_after_the_other(training: bool, plane: tuple[int, int], channels_last: bool, neuron: str) -> None:
     torch.manual_seed(0)
     fused = layer(neuron, detach_reset=False).train(training)
     apart = copy.deepcopy(fused)
-    x = 3 * torch.randn(7, 4, 6, 9, 11) + 1
+    x = 3 * torch.randn(7, 4, 6, *plane) + 1
     if channels_last:
         x = x.movedim(2, -1).contiguous().movedim(-1, 2)
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -53,6 +57,25 @@ def test_equals_one_after_the_other(training: bool, channels_last: bool, neuron:
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=2e-5, atol=2e-5 * float(theirs.grad.abs().max()))
     for a, b in zip(fused.parameters(), apart.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=2e-4, atol=1e-4 * float(b.grad.abs().max()))
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_threads_do_not_change_a_bit(plane: tuple[int, int]) -> None:
+    x = torch.randn(4, 2, 6, *plane)
+    weights = torch.randn_like(x)
+    results, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            torch.manual_seed(3)
+            net, leaf = layer("plif"), x.clone().requires_grad_()
+            spikes = net(leaf)[0]
+            (spikes * weights).sum().backward()
+            results.append([spikes, leaf.grad, *(p.grad for p in net.parameters())])
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])

@@ -125,13 +125,13 @@ def test_half_precision_keeps_a_float32_state(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # opcheck looks at non-leaf tensors itself
-@pytest.mark.parametrize("norm", [False, True])
-def test_operator_is_registered_as_pytorch_asks(norm: bool) -> None:
+@pytest.mark.parametrize(("norm", "rests"), [(False, False), (True, False), (True, True)])
+def test_operator_is_registered_as_pytorch_asks(norm: bool, rests: bool) -> None:
     c = 4
     table = torch.tensor([[0.9], [1.0], [0.5]]).expand(3, c if norm else 1).contiguous().requires_grad_()
     ones = torch.ones(c, requires_grad=True) if norm else None
     zeros = torch.zeros(c) if norm else None
-    state = torch.zeros(2, c, 5)
+    state = torch.zeros(0) if rests else torch.zeros(2, c, 5)
     x = torch.randn(3, 2, c, 5, requires_grad=True)
     moments = (torch.zeros(c), torch.ones(c)) if norm else (None, None)
     found = torch.library.opcheck(

@@ -66,9 +66,12 @@ def test_equals_the_eager_reference(name: str, reset: str, surrogate: str, steps
 
 @pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_normalisation_equals_that_of_the_cpu(channels_last: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("plane", [(6, 7), (17, 16)])
+def test_normalisation_equals_that_of_the_cpu(
+    channels_last: bool, plane: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
-    x = 2 * torch.randn(5, 4, 3, 6, 7) + 1
+    x = 2 * torch.randn(5, 4, 3, *plane) + 1
     if channels_last:
         x = x.movedim(2, -1).contiguous().movedim(-1, 2)
     results = []
@@ -103,8 +106,8 @@ def test_compiles_for_a_gpu_without_fused_multiply_add(pointer: str) -> None:
 
     kernel = load("compiled_kernels")._backward
     constants = {
-        "KIND": 1, "RESET": 0, "DETACH": False, "SURROGATE": 0, "LEARN": True, "NORM": True, "SEG": 4, "SEGMENTS": 1,
-        "BLOCK": 256,
+        "KIND": 1, "RESET": 0, "DETACH": False, "SURROGATE": 0, "LEARN": True, "NORM": True, "RESTS": False,
+        "LAST_V": True, "LAST_W": True, "SEG": 4, "SEGMENTS": 1, "BLOCK": 256,
     }  # fmt: skip
     scalars = dict.fromkeys(("T", "N", "inner", "C", "CN"), "i32") | {"slope": "fp32"}
     wide = dict.fromkeys(

@@ -1,0 +1,142 @@
+"""A neuron's step and its gradient as numba compiles them into the loops of fused_kernels.py.
+
+`step` and `derivative` are written once; in every loop `kind` and its like are constants. Arithmetic is float32 in the order
+of the eager reference, without fused multiply-add but in gradients, so that spikes are equal bit for bit.
+"""
+
+from math import factorial, log
+from typing import Any
+
+import numpy as np
+
+from spikeva._compiled import njit
+from spikeva.neurons.fused_layout import ALIF, CUBA, DELAYED, SUBTRACT, ZERO
+
+ONE, NIL = np.float32(1), np.float32(0)
+LOG2_E = np.float32(1 / log(2))
+LN_2 = tuple(np.float32(log(2) ** i / factorial(i)) for i in range(7))  # coefficients of 2**f
+
+# numpy's error model: a division does not branch on zero, so loops over it become vector instructions
+COMPILED = {"cache": True, "nogil": True, "error_model": "numpy"}
+inline = njit(**COMPILED, forceinline=True)
+# gradients may fuse multiply and add; the instructions of `step`, inlined into them, may not
+_inline_gradient = njit(**COMPILED, forceinline=True, fastmath={"contract"})
+
+
+@inline
+def step(kind: int, reset: int, norm: bool, c: Any, x: Any, v: Any, w: Any) -> tuple[Any, Any, Any, Any, Any, Any]:
+    """(threshold, late spike, membrane before the reset, spike, next v, next w) of one neuron's step.
+
+    `c` holds the neuron's beta, theta, extra, gamma, and with a BatchNorm its channel's scale and shift of x, and mean.
+    """
+    beta, theta, extra, gamma = c[0], c[1], c[2], c[3]
+    i = c[4] * x + c[5] if norm else x
+    th, r = theta, NIL
+    if kind == CUBA:
+        i = extra * w + i
+        w = i
+    if kind == ALIF:
+        th = theta + gamma * w
+    h = beta * v + i
+    if reset == DELAYED:
+        r = ONE if v - th > NIL else NIL
+        h = h - th * r
+    s = ONE if h - th > NIL else NIL
+    if kind == ALIF:
+        w = extra * w + s
+    after = h
+    if reset == ZERO:
+        after = h * (ONE - s)
+    if reset == SUBTRACT:
+        after = h - th * s
+    return th, r, h, s, after, w
+
+
+@_inline_gradient
+def exp_minus(a: Any) -> Any:
+    """exp(-a) for a >= 0, to 4e-6 of itself, in arithmetic that becomes vector instructions.
+
+    2**f by its Taylor series on [-1/2, 1/2], times a power of two written into the exponent's bits. Chosen here.
+    """
+    z = LOG2_E * -min(a, np.float32(87))
+    n = np.floor(z + np.float32(0.5))
+    f = z - n
+    p = ((LN_2[6] * f + LN_2[5]) * f + LN_2[4]) * f + LN_2[3]
+    p = ((p * f + LN_2[2]) * f + LN_2[1]) * f + ONE
+    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@_inline_gradient
+def derivative(surrogate: int, k: Any, u: Any) -> Any:
+    """The surrogate's derivative at u; formulas in surrogates.py."""
+    if surrogate == 0:
+        q = ONE + k * abs(u)
+        d = ONE / (q * q)
+    elif surrogate == 1:
+        q = np.float32(np.pi / 2) * k * u
+        d = np.float32(0.5) * k / (ONE + q * q)
+    elif surrogate == 2:
+        e = exp_minus(abs(k * u))
+        d = k * e / ((ONE + e) * (ONE + e))
+    elif surrogate == 3:
+        d = max(ONE - k * abs(u), NIL)
+    else:
+        d = k
+    return d
+
+
+@_inline_gradient
+def retreat(
+    kind: int, reset: int, surrogate: int, norm: bool, learn: bool, detach: bool, k: Any, c: Any, x: Any, v: Any,
+    w: Any, g: Any, sums: Any,
+) -> tuple[Any, Any]:  # fmt: skip
+    """(gradient of the step's input, sums before the step) from those after it and the gradient g of its spike.
+
+    `sums`: the gradients of its v, w, beta, theta, extra, gamma, those of its input summed, and so with x less its mean.
+    """
+    beta, extra, gamma = c[0], c[2], c[3]
+    gh, gw, g_beta, g_theta, g_extra, g_gamma, sum_g, sum_gx = sums  # gh: of the membrane after the step
+    th, r, h, s, _, _ = step(kind, reset, norm, c, x, v, w)
+    g_th = NIL  # of this step's threshold
+    if reset == ZERO:
+        if not detach:
+            g -= h * gh
+        gh = gh * (ONE - s)
+    if reset == SUBTRACT:
+        g_th = -s * gh
+        if not detach:
+            g -= th * gh
+    if kind == ALIF:
+        g += gw
+    gu = g * derivative(surrogate, k, h - th)
+    gh += gu
+    g_th -= gu
+    gv = beta * gh
+    if reset == DELAYED:
+        g_th -= r * gh
+        if not detach:
+            late = th * gh * derivative(surrogate, k, v - th)
+            gv -= late
+            g_th += late
+    gi = gh
+    if kind == CUBA:
+        gi = gh + gw
+    if learn:
+        g_beta += v * gh
+        g_theta += g_th
+        g_extra += w * (gi if kind == CUBA else gw)
+        g_gamma += w * g_th
+    if kind == CUBA:
+        gw = extra * gi
+    if kind == ALIF:
+        gw = extra * gw + gamma * g_th
+    if norm:
+        sum_g += gi
+        sum_gx += gi * (x - c[6])
+    return gi, (gv, gw, g_beta, g_theta, g_extra, g_gamma, sum_g, sum_gx)
+
+
+@_inline_gradient
+def through_norm(a: Any, b: Any, mean: Any, c: Any, g: Any, x: Any) -> Any:
+    """The gradient g of what a BatchNorm makes of x, as that of x: a its scale, b and c (x - mean) what the statistics take."""
+    return a * (g - b - (x - mean) * c)
