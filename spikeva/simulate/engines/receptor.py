@@ -41,7 +41,7 @@ def _receive_of(frame, s, k, w, low_pass):
                 s.state[i] = k.byte_log[frame[i]]
 
     def of_floats(frame, s, k, w, low_pass):
-        _log(frame, k, w.mantissa, w.log)
+        _log(frame, k, w.mantissa, w.inverse, w.log_cell, w.log)
         if low_pass:
             for i in range(len(frame)):
                 take = (np.float64(frame[i]) + 20.0) / 275.0 * low_pass
@@ -55,21 +55,23 @@ def _receive_of(frame, s, k, w, low_pass):
 
 
 @lean
-def _log(luma, k, mantissa, out):
-    """`luma.lin_log` of floats into `out`."""
+def _log(luma, k, mantissa, inverse, log_cell, out):
+    """`luma.lin_log` of floats into `out`. The tables are read in a loop of their own: it is the one that does not become vectors."""
     for i in range(len(luma)):
         x = np.float64(luma[i])
         mantissa[i] = x if x > 1.0 else 1.0
     bits = mantissa.view(np.uint64)
     fraction, one = np.uint64((1 << 52) - 1), np.uint64(1023 << 52)
     for i in range(len(luma)):
+        cell = (bits[i] >> np.uint64(45)) & np.uint64(CELLS - 1)
+        inverse[i], log_cell[i] = k.inverse[cell], k.log_cell[cell]
+    for i in range(len(luma)):
         b = bits[i]
-        cell = (b >> np.uint64(45)) & np.uint64(CELLS - 1)
         exponent = np.float64(np.int64(b >> np.uint64(52)) - 1023)
         bits[i] = (b & fraction) | one
-        r = mantissa[i] * k.inverse[cell] - 1.0
+        r = mantissa[i] * inverse[i] - 1.0
         series = r * (1.0 + r * (-1 / 2 + r * (1 / 3 + r * (-1 / 4 + r * (1 / 5)))))
-        y = exponent * LN2 + (k.log_cell[cell] + series)
+        y = exponent * LN2 + (log_cell[i] + series)
         x = np.float64(luma[i])
         y = x * SLOPE if x <= KNEE else y
         out[i] = np.float32(((y * GRID + ROUND) - ROUND) / GRID)

@@ -164,7 +164,9 @@ class Work(NamedTuple):
     """Room for what a tile needs within a frame, [pixels] unless said."""
 
     log: Vector  # brightness, float32
-    mantissa: Vector  # float64
+    mantissa: Vector  # float64, and so the next two
+    inverse: Vector
+    log_cell: Vector
     normal: Vector
     leakage: Vector
     change: Vector  # signal - base, then what base moves by, float32
@@ -181,6 +183,8 @@ def make_work(n: int, s: State) -> Work:
     """`Work` for `n` pixels of the state `s`."""
     return Work(
         np.empty(n, np.float32),
+        np.empty(n, np.float64),
+        np.empty(n, np.float64),
         np.empty(n, np.float64),
         np.empty(n, np.float32),
         np.zeros(n, np.float32),
