@@ -110,7 +110,7 @@ def show(
     origin, last, events, cut = _scan(reader, None if labels is None else 0, start, seconds)
     if not events:
         raise UserError(f"{path}: no events in the {seconds:g} s from {start:g} s on, so there is nothing to see")
-    count = (last - origin) // window + 1
+    count = max(1, -(-(last - origin) // window))  # the last one contains its end, as the last bin of a histogram
     predicted = None if predictor is None else _predict(predictor, origin, start, window, count)
     wanted, widest = np.arange(count), WIDTHS[1]
     if out.suffix.lower() == ".png":
@@ -165,18 +165,19 @@ def _scan(reader: EventReader, zero: int | None, start: float, seconds: float) -
 
 
 def _windows(reader: EventReader, origin: int, window: int, wanted: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
-    """Counts [2, H, W] (ON, OFF; at most 255) of the wanted windows, in order."""
+    """Counts [2, H, W] (ON, OFF; at most 255) of the wanted windows, in order; the last one contains its end."""
     width, height = reader.size
     counts = np.zeros(2 * height * width, np.int64)
     at = 0
     for block in reader.blocks():
         while at < len(wanted):
             begin = origin + int(wanted[at]) * window
-            part = block.slice_time(begin, begin + window)
+            end = begin + window + (at == len(wanted) - 1)
+            part = block.slice_time(begin, end)
             if len(part):
                 place = ((1 - part.p.astype(np.int64)) * height + part.y) * width + part.x
                 counts += np.bincount(place, minlength=len(counts))
-            if not len(block) or block.t[-1] < begin + window:
+            if not len(block) or block.t[-1] < end:
                 break  # the window may go on in the next block
             yield np.minimum(counts, 255).astype(np.uint8).reshape(2, height, width)
             counts[:] = 0

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ def interpolate(
             f"interpolation 'v2e-slomo' needs SuperSloMo's weights: set {CHECKPOINT} to SuperSloMo39.ckpt (see v2e's README), "
             f"found {checkpoint!r}"
         )
+    _check(checkpoint)
     import cv2
 
     with tempfile.TemporaryDirectory() as folder:
@@ -57,3 +59,20 @@ def interpolate(
             if moment < times[-1]:
                 yield np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), np.float32), float(moment)
         yield last.astype(np.float32), times[-1]
+
+
+def _check(checkpoint: str) -> None:
+    """Raises UserError where v2e could not load the file's weights."""
+    import torch
+
+    try:  # as v2e is about to
+        found = torch.load(checkpoint, map_location="cpu", weights_only=False)
+        wrong = (
+            "" if {"state_dictAT", "state_dictFC"} <= set(found) else f"it holds {', '.join(sorted(map(str, found)))}"
+        )
+    except (RuntimeError, EOFError, TypeError, ValueError, UnpicklingError) as error:  # of a file that is none
+        wrong = f"{type(error).__name__}: {(str(error).splitlines() or ['empty'])[0]}"
+    if wrong:
+        raise UserError(
+            f"{checkpoint}: not SuperSloMo's weights, which are state_dictAT and state_dictFC, or damaged ({wrong})"
+        )

@@ -40,7 +40,7 @@ def near(colour, wanted) -> bool:
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
 def test_animation_shows_each_window(suffix, recording, tmp_path):
     view = show(recording, tmp_path / f"dots{suffix}", fps=10)
-    assert (view.pictures, view.events, view.cut) == (31, 201, False)
+    assert (view.pictures, view.events, view.cut) == (30, 201, False)
     with Image.open(tmp_path / f"dots{suffix}") as image:
         assert image.n_frames >= 3  # equal pictures may be joined into a longer one
         shown, time = [], 0
@@ -49,14 +49,15 @@ def test_animation_shows_each_window(suffix, recording, tmp_path):
             image.load()
             shown.append((time, colour_at(image, 4, 3), colour_at(image, 12, 3)))
             time += image.info["duration"]
-    assert time == 31 * 100
-    at = {t: [colours for start, *colours in shown if start <= t][-1] for t in (500, 1500, 2500)}
+    assert time == 30 * 100
+    at = {t: [colours for start, *colours in shown if start <= t][-1] for t in (500, 1500, 2500, 2900)}
     assert near(at[500][0], ON)
     assert near(at[500][1], PAPER)
     assert near(at[1500][0], PAPER)
     assert near(at[1500][1], OFF)
     assert near(at[2500][0], PAPER)
     assert near(at[2500][1], PAPER)
+    assert not near(at[2900][1], PAPER)  # the event at the end of the last window
 
 
 def test_part_of_a_recording(recording, tmp_path):
@@ -109,7 +110,7 @@ def test_mistakes_are_said(options, message, recording, tmp_path, capsys, monkey
 def test_command_says_what_it_wrote(recording, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["view", str(recording)]) == 0
-    assert "dots.gif: 76 pictures of 3.04 s with 201 events" in capsys.readouterr().out
+    assert "dots.gif: 75 pictures of 3.00 s with 201 events" in capsys.readouterr().out
     assert (tmp_path / "dots.gif").stat().st_size > 1000
 
 

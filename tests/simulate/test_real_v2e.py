@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from spikeva import DVSPixel, EventStream
 from spikeva.cli import main
@@ -78,5 +79,11 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     assert np.array_equal(multiset(read_events(out)), multiset(simulate(frames, times, "ideal")))
     assert main(["simulate", clip_, "-o", str(out), "--interpolate", "v2e-slomo"]) == 2
     assert "set SPIKEVA_SLOMO to SuperSloMo39.ckpt" in " ".join(capsys.readouterr().err.split())
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    (tmp_path / "cut.ckpt").write_bytes((tmp_path / "other.ckpt").read_bytes()[:100])
+    for name, reason in (("other", "it holds state_dict"), ("cut", "not SuperSloMo's weights")):
+        monkeypatch.setenv("SPIKEVA_SLOMO", str(tmp_path / f"{name}.ckpt"))
+        assert main(["simulate", clip_, "-o", str(out), "--interpolate", "v2e-slomo"]) == 2
+        assert reason in " ".join(capsys.readouterr().err.split())
     assert main(["doctor"]) == 0
     assert "the original simulator" in capsys.readouterr().out
