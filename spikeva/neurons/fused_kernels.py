@@ -51,11 +51,12 @@ class Plan(NamedTuple):
 def plan(n: int, inner: int, channels: int, states: int, apart: bool = True) -> Plan:
     """For `n` neurons with constants for each of `channels` (1: for all), and that many numbers of state for each neuron.
 
-    `apart`: channels may be done one after the other, where their planes are large enough.
+    `apart`: channels may be done one after the other, where their planes are large enough; else what is read but once goes in the
+    order of memory.
     """
     planes = apart and channels > 1 and inner >= PLANE
     uniform = planes or channels == 1
-    most = min(TASK, max(BLOCK, 1 << (CACHE // states).bit_length() - 1)) if uniform else BLOCK
+    most = min(TASK, max(BLOCK, 1 << (CACHE // states).bit_length() - 1)) if uniform or not apart else BLOCK
     if planes:
         groups = [
             [range(c * inner + i, c * inner + i + inner) for i in range(0, n, channels * inner)]
