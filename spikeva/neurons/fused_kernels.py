@@ -33,8 +33,10 @@ FORWARD_ROWS = 9  # rows that a forward loop works in
 if llvm.llvm_version_info >= (16,):
     llvm.set_option("spikeva", "-vectorize-memory-check-threshold=2000")
 
-jit = njit(**COMPILED)
-jit_sum = njit(cache=True, nogil=True, fastmath={"reassoc"})  # float64 sums in vector lanes
+# Without numba's counting of who shares in an array: it takes longer than the work on a small block. Such code makes no arrays,
+# and copies number by number.
+jit = njit(**COMPILED, _nrt=False)
+jit_sum = njit(cache=True, nogil=True, fastmath={"reassoc"}, _nrt=False)  # float64 sums in vector lanes
 
 
 class Plan(NamedTuple):
@@ -97,6 +99,12 @@ def stretch(channels: int, inner: int, at: int, left: int) -> tuple[int, int]:
     return c, min(left, (place + 1) * inner - at)
 
 
+@inline
+def _copy(target: Any, source: Any) -> None:
+    for j in range(len(target)):
+        target[j] = source[j]
+
+
 @jit
 def fill(row: Any, table: Any, inner: int, start: int, m: int) -> None:
     """row[j] = the table's value for the channel of neuron start + j."""
@@ -104,7 +112,7 @@ def fill(row: Any, table: Any, inner: int, start: int, m: int) -> None:
     while j < m:
         c, run = stretch(channels, inner, start + j, m - j)
         if inner == 1 and channels > 1:
-            row[j : j + run] = table[c : c + run]
+            _copy(row[j : j + run], table[c : c + run])
         else:
             row[j : j + run] = table[c]
         j += run
@@ -146,7 +154,7 @@ def _fill_constants(rows: Any, p: Any, affine: Any, inner: int, start: int, m: i
 def _begin(row: Any, given: Any, start: int, m: int) -> None:
     """The block's values of `given` into the row; nothing given: zeros."""
     if len(given):
-        row[:m] = given[start : start + m]
+        _copy(row[:m], given[start : start + m])
     else:
         row[:m] = NIL
 
@@ -193,9 +201,9 @@ def forward_kernel(kind: int, reset: int, norm: bool, group: int, uniform: bool)
                     vs[j] = v
                     if kind != LIF:
                         ws[j] = w
-            v_last[start : start + m] = vs[:m]
+            _copy(v_last[start : start + m], vs[:m])
             if kind != LIF:
-                w_last[start : start + m] = ws[:m]
+                _copy(w_last[start : start + m], ws[:m])
 
     return forward
 
@@ -295,9 +303,9 @@ def backward_kernel(
                             sums[6, j] = u[6]
                             sums[7, j] = u[7]
                 if len(gv0):
-                    gv0[start : start + m] = sums[0, :m]
+                    _copy(gv0[start : start + m], sums[0, :m])
                     if kind != LIF:
-                        gw0[start : start + m] = sums[1, :m]
+                        _copy(gw0[start : start + m], sums[1, :m])
                 if learn:
                     for r in range(len(p)):
                         _gather(sums[2 + r], gp[of, r], inner, start, m)

@@ -1,10 +1,13 @@
 """The fused operators on a CPU: the kernels of fused_kernels.py over shares of neurons, on as many threads as torch uses."""
 
+from functools import lru_cache
 from math import prod
+from threading import local
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from spikeva.neurons.fused_kernels import (
@@ -28,10 +31,32 @@ def _each(kernel: Any, how: Plan, rows: int, *args: Any) -> None:
     """kernel(*args, blocks, firsts, rows to work in if any, edges, share) for the shares of a plan, one for each thread of torch's."""
     groups = len(how.firsts) - 1
     shares = max(1, min(torch.get_num_threads(), groups))
-    edges = np.array([groups * i // shares for i in range(shares + 1)])
-    size = shares * rows * how.width
-    room = (_aligned(4 * size).view(np.float32).reshape(shares, rows, how.width),) if rows else ()
-    share_out(kernel, (*args, how.blocks, how.firsts, *room, edges), shares)
+    room = (_room.rows(shares, rows, how.width),) if rows else ()
+    share_out(kernel, (*args, how.blocks, how.firsts, *room, _edges(groups, shares)), shares)
+
+
+@lru_cache(maxsize=256)
+def _edges(groups: int, shares: int) -> NDArray[np.int64]:
+    return np.array([groups * i // shares for i in range(shares + 1)])
+
+
+class _Room(local):
+    """Rows to work in: each thread that calls kernels keeps the largest it has needed, so that they are in its cache."""
+
+    numbers = np.empty(0, np.float32)
+
+    def rows(self, shares: int, rows: int, width: int) -> NDArray[np.float32]:
+        size = shares * rows * width
+        if self.numbers.size < size:
+            self.numbers = _aligned(4 * size).view(np.float32)
+        return self.numbers[:size].reshape(shares, rows, width)
+
+
+_room = _Room()
+
+
+def _line(x: Tensor) -> NDArray[np.float32]:
+    return line(x).numpy() if x.numel() else _Room.numbers
 
 
 def _aligned(size: int) -> Any:
@@ -74,7 +99,7 @@ def forward(
     xs, outs = matrix(x).numpy(), matrix(out).numpy()
     how = plan(xs.shape[1], inner, max(p.shape[1], affine.shape[1]), 1 if dynamics.kind == LIF else 2)
     kernel = forward_kernel(dynamics.kind, dynamics.reset, len(affine) > 0, together(len(x)), how.uniform)
-    v, w, v_end, w_end = (line(s).numpy() for s in (v0, w0, v_last, w_last))
+    v, w, v_end, w_end = (_line(s) for s in (v0, w0, v_last, w_last))
     _each(kernel, how, FORWARD_ROWS, xs, v, w, p.numpy(), affine.numpy(), inner, outs, v_end, w_end)
 
 
@@ -82,11 +107,10 @@ def backward(
     gs: Tensor, gv_last: Tensor, gw_last: Tensor, x: Tensor, v0: Tensor, w0: Tensor, p: Tensor, affine: Tensor,
     inner: int, dynamics: Dynamics, learn: bool, part: float, stored: Tensor, gx: Tensor, gv0: Tensor, gw0: Tensor,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Write gradients of x and of the first state; (float64 gradients of p, sums [2, C] for affine).
+    """Write gradients of x and of the first state; gradients of p and of (bias, weight) [2, C].
 
-    The sums, over each channel, are of g and of g (x - mean), g being the gradient of what the BatchNorm makes of x. `part`: of
-    a channel's mean that is one value's; 0 where the statistics are fixed. Empty: gv_last and gw_last where they are zeros, gv0
-    and gw0 where they are not wanted. Without `learn` there are no gradients of p.
+    `part`: of a channel's mean that is one value's; 0 where the statistics are fixed. Empty: gv_last and gw_last where they are
+    zeros, gv0 and gw0 where they are not wanted, the gradient of p where it is not to `learn`.
     """
     if x.dtype != torch.float32:
         gs, x = gs.float(), x.float()
@@ -95,7 +119,7 @@ def backward(
         return found
     kind, norm = dynamics.kind, len(affine) > 0
     g, xs, gxs = (matrix(m).numpy() for m in (gs, x, gx))
-    v, w, gv, gw, gv_0, gw_0 = (line(s).numpy() for s in (v0, w0, gv_last, gw_last, gv0, gw0))
+    v, w, gv, gw, gv_0, gw_0 = (_line(s) for s in (v0, w0, gv_last, gw_last, gv0, gw0))
     table, ab = p.numpy(), affine.numpy()
     rows = rows_of_backward(len(xs), kind)
     how = plan(xs.shape[1], inner, max(p.shape[1], affine.shape[1]), rows - 15)
@@ -109,13 +133,17 @@ def backward(
         kernel, how, rows, g, gv, gw, xs, v, w, table, ab, inner, dynamics.detach, np.float32(dynamics.slope), part, gxs,
         gv_0, gw_0, gp, sums,
     )  # fmt: skip
-    of_affine = _total(sums, ab)
+    of_affine = (
+        _total(sums, ab) if norm else np.empty((2, 0))
+    )  # over each channel, of g and g (x - mean), g being of the norm's output
     if norm and not how.planes:
         constants = np.empty_like(ab)
         constants[0], constants[2] = ab[0], ab[2]
         constants[1], constants[3] = part * of_affine[0], part * of_affine[1] * ab[3].astype(float) ** 2
         _each(through_norm_kernel, plan(xs.shape[1], inner, ab.shape[1], 4), 4, gxs, xs, constants, inner)
-    return torch.from_numpy(_total(gp, table)), torch.from_numpy(of_affine)
+    if norm:
+        of_affine[1] *= ab[3]
+    return torch.from_numpy(_total(gp, table) if learn else gp[:0, 0, 0]).float(), torch.from_numpy(of_affine).float()
 
 
 def _total(sums: Any, table: Any) -> Any:
@@ -126,9 +154,11 @@ def _total(sums: Any, table: Any) -> Any:
 
 
 def moments(y: Tensor, inner: int, channels: int) -> Tensor:
-    """Sum and sum of squares of each channel, float64 [2, C]."""
+    """Mean and biased variance of each channel, float64 [2, C]."""
     ys = matrix(y.float()).numpy()
     how = plan(ys.shape[1], inner, channels, 1, apart=False)  # in the order of memory, as nothing else reads a channel
     sums = np.zeros((len(how.firsts) - 1, 2, channels))
     _each(moments_kernel, how, 0, ys, inner, sums)
-    return torch.from_numpy(sums.sum(0))
+    found = sums.sum(0) / (ys.size // channels)
+    found[1] = np.maximum(found[1] - found[0] ** 2, 0)
+    return torch.from_numpy(found)

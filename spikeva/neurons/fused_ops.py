@@ -90,7 +90,7 @@ def run_normalised(
     needs = (run.x, p, *run.state, *(t for t in (weight, bias) if t is not None))
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in needs)
     surrogate = cast(Surrogate, rule.surrogate)
-    out, v_last, w_last, _ = (scan_op if _traced(run.x) else _Scan.apply)(
+    out, v_last, w_last, *_ = (scan_op if _traced(run.x) else _Scan.apply)(
         run.x, v, w, p, weight, bias, mean, invstd, training, kind, RESETS[rule.reset], rule.detach,
         SURROGATES[type(surrogate)], float(surrogate.slope), keep,
     )  # fmt: skip
@@ -122,17 +122,19 @@ def _inner(x: Tensor, strides: tuple[int, ...]) -> int:
 def _scan(
     x: Tensor, v: Tensor, w: Tensor, p: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor | None,
     invstd: Tensor | None, training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, keep: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """(spikes, last v, last second state, stored states) of x [T, ...] from states v, w (empty: zeros) and parameters p [P, C or 1]."""
-    strides = strides_of(x)
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Spikes, last v and second state of x [T, ...] from states v, w (empty: zeros) and parameters p [P, C or 1].
+
+    After them what the backward pass needs: `_affine`, and stored states.
+    """
+    strides, affine = strides_of(x), _affine(weight, bias, mean, invstd, p)
     out, v_last, w_last, stored = _outputs(x, kind, strides, keep, _kernels(x).empty_strided)
     if x.numel():
         _kernels(x).forward(
-            laid_out(x, strides), _given(v, x, strides), _given(w, x, strides), p.contiguous(),
-            _affine(weight, bias, mean, invstd, p), _inner(x, strides),
-            Dynamics(kind, reset, detach, surrogate, slope), out, v_last, w_last, stored,
+            laid_out(x, strides), _given(v, v, strides), _given(w, v, strides), p.contiguous(), affine,
+            _inner(x, strides), Dynamics(kind, reset, detach, surrogate, slope), out, v_last, w_last, stored,
         )  # fmt: skip
-    return out, v_last, w_last, stored
+    return out, v_last, w_last, affine, stored
 
 
 scan_op = torch.library.custom_op("spikeva::scan", _scan, mutates_args=())
@@ -142,8 +144,9 @@ scan_op = torch.library.custom_op("spikeva::scan", _scan, mutates_args=())
 def _(
     x: Tensor, v: Tensor, w: Tensor, p: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor | None,
     invstd: Tensor | None, training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, keep: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    return _outputs(x, kind, strides_of(x), keep)
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    out, v_last, w_last, stored = _outputs(x, kind, strides_of(x), keep)
+    return out, v_last, w_last, _affine(weight, bias, mean, invstd, p), stored
 
 
 def _kernels(x: Tensor) -> ModuleType:
@@ -153,10 +156,10 @@ def _kernels(x: Tensor) -> ModuleType:
     return found
 
 
-def _given(state: Tensor | None, x: Tensor, strides: tuple[int, ...]) -> Tensor:
-    """A state of a run over `x`, or its gradient, as the kernels take it: empty where there is none."""
+def _given(state: Tensor | None, v: Tensor, strides: tuple[int, ...]) -> Tensor:
+    """A state, or its gradient, as the kernels take it: empty where there is none. `v`: a state of the same run."""
     if state is None:
-        return x.new_empty(0, dtype=torch.float32)
+        return v.new_empty(0) if v.numel() else v
     return laid_out(state, strides[1:]) if state.numel() else state
 
 
@@ -171,29 +174,23 @@ def _outputs(
 
 
 def _scan_backward(
-    gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, x: Tensor, v: Tensor, w: Tensor, p: Tensor,
-    weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, invstd: Tensor | None, stored: Tensor,
-    training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, learn: bool,
+    gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, x: Tensor, v: Tensor, w: Tensor, p: Tensor, affine: Tensor,
+    stored: Tensor, training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, learn: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Gradients of x, v, w, p and of (bias, weight) [2, C or 0] given those of the outputs of `spikeva::scan`."""
+    """Gradients of x, v, w, p (empty unless to `learn`) and of (bias, weight) [2, C or 0], given those of `spikeva::scan`'s outputs."""
     strides = strides_of(x)
-    gx, gv0, gw0, gp, g_affine = _gradients(x, v, w, strides, p, mean, _kernels(x).empty_strided)
+    gx, gv0, gw0 = _gradients(x, v, w, strides, _kernels(x).empty_strided)
     if not x.numel():
-        return gx, gv0.zero_(), gw0.zero_(), gp.zero_(), g_affine.zero_()
+        of_p, of_affine = _gradients_of_constants(p, affine, learn)
+        return gx, gv0.zero_(), gw0.zero_(), of_p.zero_(), of_affine.zero_()
     spikes = torch.zeros_like(gx) if gs is None else laid_out(gs, strides, gx.dtype)
-    part = x.shape[2] / x.numel() if training and mean is not None else 0.0
-    of_p, sums = _kernels(x).backward(
-        spikes, _given(gv, x, strides), _given(gw, x, strides), laid_out(x, strides), _given(v, x, strides), _given(w, x, strides),
-        p.contiguous(), _affine(weight, bias, mean, invstd, p), _inner(x, strides),
+    part = x.shape[2] / x.numel() if training and len(affine) else 0.0
+    of_p, of_affine = _kernels(x).backward(
+        spikes, _given(gv, v, strides), _given(gw, v, strides), laid_out(x, strides), _given(v, v, strides),
+        _given(w, v, strides), p.contiguous(), affine, _inner(x, strides),
         Dynamics(kind, reset, detach, surrogate, slope), learn, part, stored, gx, gv0, gw0,
     )  # fmt: skip
-    if learn:
-        gp.copy_(of_p)
-    else:
-        gp.zero_()
-    if invstd is not None:
-        g_affine.copy_(torch.stack([sums[0], sums[1] * invstd]))
-    return gx, gv0, gw0, gp, g_affine
+    return gx, gv0, gw0, of_p, of_affine
 
 
 scan_backward_op = torch.library.custom_op("spikeva::scan_backward", _scan_backward, mutates_args=())
@@ -201,47 +198,39 @@ scan_backward_op = torch.library.custom_op("spikeva::scan_backward", _scan_backw
 
 @scan_backward_op.register_fake
 def _(
-    gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, x: Tensor, v: Tensor, w: Tensor, p: Tensor,
-    weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, invstd: Tensor | None, stored: Tensor,
-    training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, learn: bool,
+    gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, x: Tensor, v: Tensor, w: Tensor, p: Tensor, affine: Tensor,
+    stored: Tensor, training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, learn: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    return _gradients(x, v, w, strides_of(x), p, mean)
+    return *_gradients(x, v, w, strides_of(x)), *_gradients_of_constants(p, affine, learn)
 
 
 def _gradients(
-    x: Tensor, v: Tensor, w: Tensor, strides: tuple[int, ...], p: Tensor, mean: Tensor | None,
-    empty: Callable[..., Tensor] = torch.empty_strided,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    x: Tensor, v: Tensor, w: Tensor, strides: tuple[int, ...], empty: Callable[..., Tensor] = torch.empty_strided
+) -> tuple[Tensor, Tensor, Tensor]:
 
     def of_state(state: Tensor) -> Tensor:
         if not state.numel():
             return torch.empty_like(state)
         return torch.empty_strided(x.shape[1:], strides[1:], dtype=torch.float32, device=x.device)
 
-    return (
-        empty(x.shape, strides, dtype=x.dtype, device=x.device),
-        of_state(v),
-        of_state(w),
-        torch.empty_like(p, memory_format=torch.contiguous_format),
-        p.new_empty(2, 0 if mean is None else mean.numel()),
-    )
+    return empty(x.shape, strides, dtype=x.dtype, device=x.device), of_state(v), of_state(w)
+
+
+def _gradients_of_constants(p: Tensor, affine: Tensor, learn: bool) -> tuple[Tensor, Tensor]:
+    return p.new_empty(p.shape if learn else 0), p.new_empty(2, affine.shape[1] if len(affine) else 0)
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, v, w, p, weight, bias, mean, invstd, *rest, _keep = inputs
-    ctx.save_for_backward(x, v, w, p, weight, bias, mean, invstd, output[3])
-    ctx.rest = rest
+    ctx.save_for_backward(*inputs[:4], *output[3:])
+    ctx.rest = inputs[8:-1]
     ctx.set_materialize_grads(False)
 
 
-def _backward(
-    ctx: Any, gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, _: Tensor | None, run: Any = scan_backward_op
-) -> tuple[Any, ...]:
-    learn = ctx.needs_input_grad[3]
-    gx, gv0, gw0, gp, g_affine = run(gs, gv, gw, *ctx.saved_tensors, *ctx.rest, learn)
-    wanted = [*ctx.needs_input_grad[:6], *[False] * 9]
-    grads = (gx, gv0, gw0, gp, g_affine[1], g_affine[0], *[None] * 9)
-    return tuple(g if w else None for g, w in zip(grads, wanted, strict=True))
+def _backward(ctx: Any, *grads: Tensor | None, run: Any = scan_backward_op) -> tuple[Any, ...]:
+    wanted = ctx.needs_input_grad
+    gx, gv0, gw0, gp, g_affine = run(*grads[:3], *ctx.saved_tensors, *ctx.rest, wanted[3])
+    found = gx, gv0, gw0, gp, g_affine[1] if wanted[4] else None, g_affine[0] if wanted[5] else None
+    return *(g if w else None for g, w in zip(found, wanted, strict=False)), *[None] * (len(wanted) - len(found))
 
 
 scan_op.register_autograd(_backward, setup_context=_setup)
@@ -251,17 +240,15 @@ class _Scan(torch.autograd.Function):
     """`spikeva::scan` without the dispatcher."""
 
     @staticmethod
-    def forward(ctx: Any, *args: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, *args: Any) -> tuple[Tensor, ...]:
         found = _scan(*args)
         _setup(ctx, args, found)
         return found
 
     @staticmethod
     @once_differentiable
-    def backward(
-        ctx: Any, gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, _: Tensor | None
-    ) -> tuple[Any, ...]:
-        return _backward(ctx, gs, gv, gw, _, _scan_backward)
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        return _backward(ctx, *grads, run=_scan_backward)
 
 
 def moments(x: Tensor) -> Tensor:
@@ -271,8 +258,8 @@ def moments(x: Tensor) -> Tensor:
 
 def _moments(x: Tensor) -> Tensor:
     strides = strides_of(x)
-    sums = _kernels(x).moments(laid_out(x, strides), _inner(x, strides), x.shape[2]) / (x.numel() // x.shape[2])
-    return torch.stack([sums[0], (sums[1] - sums[0] ** 2).clamp_min(0)])
+    found: Tensor = _kernels(x).moments(laid_out(x, strides), _inner(x, strides), x.shape[2])
+    return found
 
 
 moments_op = torch.library.custom_op("spikeva::moments", _moments, mutates_args=())

@@ -18,7 +18,7 @@ LN_2 = tuple(np.float32(log(2) ** i / factorial(i)) for i in range(7))  # coeffi
 
 # numpy's error model: a division does not branch on zero, so loops over it become vector instructions
 COMPILED = {"cache": True, "nogil": True, "error_model": "numpy"}
-inline = njit(**COMPILED, forceinline=True)
+inline = njit(**COMPILED, forceinline=True, _nrt=False)
 # gradients may fuse multiply and add; the instructions of `step`, inlined into them, may not
 _inline_gradient = njit(**COMPILED, forceinline=True, fastmath={"contract"})
 

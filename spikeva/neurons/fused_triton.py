@@ -333,13 +333,14 @@ def backward(
         SURROGATE=dynamics.surrogate, LEARN=learn, NORM=normalise, RESTS=v0.numel() == 0, LAST_V=gv_last.numel() > 0,
         LAST_W=gw_last.numel() > 0, SEG=segment, SEGMENTS=-(-steps // segment), BLOCK=BLOCK, enable_fp_fusion=False,
     )  # fmt: skip
-    of_p = _by_channel(per_neuron, inner, p.shape[1]) if learn else per_neuron
+    of_p = _by_channel(per_neuron, inner, p.shape[1]) if learn else p.new_empty(0)
     sums = _by_channel(of_affine, inner, affine.shape[1])
     if normalise:
         scale, _, mean, invstd = affine
         table = torch.stack([scale, part * sums[0], mean, part * sums[1] * invstd.double() ** 2]).float()
         _through_norm[(triton.cdiv(gx.numel(), 1024),)](gx, x, table, gx.numel(), inner, affine.shape[1], BLOCK=1024)
-    return of_p, sums
+        sums[1] *= invstd
+    return of_p.float(), sums.float()
 
 
 def _by_channel(sums: Tensor, inner: int, channels: int) -> Tensor:
@@ -350,7 +351,7 @@ def _by_channel(sums: Tensor, inner: int, channels: int) -> Tensor:
 
 
 def moments(y: Tensor, inner: int, channels: int) -> Tensor:
-    """Sum and sum of squares of each channel, float64 [2, C]."""
+    """Mean and biased variance of each channel, float64 [2, C]."""
     m = y.numel() // channels
     block_c = min(32, triton.next_power_of_2(channels)) if inner == 1 else 1
     block_m = 1024 // block_c
@@ -359,4 +360,5 @@ def moments(y: Tensor, inner: int, channels: int) -> Tensor:
     _moments[(programs, triton.cdiv(channels, block_c))](
         y, sums, m, inner, channels, triton.cdiv(m, programs), BLOCK_M=block_m, BLOCK_C=block_c
     )
-    return sums.sum(0)
+    mean, square = sums.sum(0) / m
+    return torch.stack([mean, (square - mean**2).clamp_min(0)])
