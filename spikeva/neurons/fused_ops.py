@@ -90,7 +90,7 @@ def run_normalised(
     needs = (run.x, p, *run.state, *(t for t in (weight, bias) if t is not None))
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in needs)
     surrogate = cast(Surrogate, rule.surrogate)
-    out, v_last, w_last, *_ = (scan_op if _traced(run.x) else _Scan.apply)(
+    out, v_last, w_last, *_ = (scan_op if _traced(run.x) else SpikevaScan.apply)(
         run.x, v, w, p, weight, bias, mean, invstd, training, kind, RESETS[rule.reset], rule.detach,
         SURROGATES[type(surrogate)], float(surrogate.slope), keep,
     )  # fmt: skip
@@ -236,7 +236,7 @@ def _backward(ctx: Any, *grads: Tensor | None, run: Any = scan_backward_op) -> t
 scan_op.register_autograd(_backward, setup_context=_setup)
 
 
-class _Scan(torch.autograd.Function):
+class SpikevaScan(torch.autograd.Function):
     """`spikeva::scan` without the dispatcher."""
 
     @staticmethod
