@@ -133,9 +133,8 @@ def backward(
         kernel, how, rows, g, gv, gw, xs, v, w, table, ab, inner, dynamics.detach, np.float32(dynamics.slope), part, gxs,
         gv_0, gw_0, gp, sums,
     )  # fmt: skip
-    of_affine = (
-        _total(sums, ab) if norm else np.empty((2, 0))
-    )  # over each channel, of g and g (x - mean), g being of the norm's output
+    # over each channel: of g and of g (x - mean), g being the gradient of what the BatchNorm makes of x
+    of_affine = _total(sums, ab) if norm else np.empty((2, 0))
     if norm and not how.planes:
         constants = np.empty_like(ab)
         constants[0], constants[2] = ab[0], ab[2]
