@@ -15,30 +15,28 @@ from spikeva.neurons.fused_step import through_norm
 def moments_kernel(y: Any, inner: int, sums: Any, blocks: Any, firsts: Any, edges: Any, share: int) -> None:
     """sums[group, 0, c], sums[group, 1, c] += sum and sum of squares of y [T, N] over channel c, in float64."""
     channels = sums.shape[2]
-    for of in range(edges[share], edges[share + 1]):
-        totals, squares = sums[of, 0], sums[of, 1]
-        for q in range(firsts[of], firsts[of + 1]):
-            first, last = blocks[q, 0], blocks[q, 0] + blocks[q, 1]
-            for t in range(len(y)):
-                i = first
-                while i < last:
-                    c, run = stretch(channels, inner, i, last - i)
-                    part = y[t, i : i + run]
-                    if inner == 1 and channels > 1:
-                        row, square_row = totals[c:], squares[c:]
-                        for j in range(len(part)):
-                            wide = np.float64(part[j])
-                            row[j] += wide
-                            square_row[j] += wide * wide
-                    else:
-                        total, square = 0.0, 0.0
-                        for j in range(len(part)):  # by index: a loop over values would not become vector instructions
-                            wide = np.float64(part[j])
-                            total += wide
-                            square += wide * wide
-                        totals[c] += total
-                        squares[c] += square
-                    i += run
+    for t in range(len(y)):
+        for of in range(edges[share], edges[share + 1]):
+            totals, squares = sums[of, 0], sums[of, 1]
+            i, last = blocks[firsts[of], 0], blocks[firsts[of + 1] - 1].sum()
+            while i < last:
+                c, run = stretch(channels, inner, i, last - i)
+                part = y[t, i : i + run]
+                if inner == 1 and channels > 1:
+                    row, square_row = totals[c:], squares[c:]
+                    for j in range(len(part)):
+                        wide = np.float64(part[j])
+                        row[j] += wide
+                        square_row[j] += wide * wide
+                else:
+                    total, square = 0.0, 0.0
+                    for j in range(len(part)):  # by index: a loop over values would not become vector instructions
+                        wide = np.float64(part[j])
+                        total += wide
+                        square += wide * wide
+                    totals[c] += total
+                    squares[c] += square
+                i += run
 
 
 @jit
