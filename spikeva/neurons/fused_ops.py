@@ -100,8 +100,11 @@ def run_normalised(
 
 def _traced(x: Tensor) -> bool:
     """Whether somebody records or imitates what is done to `x`, and must be shown operators."""
-    transformed = torch._C._are_functorch_transforms_active()
-    return torch.compiler.is_compiling() or transformed or type(x) not in (Tensor, Parameter)
+    if torch.compiler.is_compiling() or type(x) not in (Tensor, Parameter):
+        return True
+    # what torch asks itself; there are no public names. By torch.jit.trace, torch.func's transforms, and modes (make_fx, counters):
+    tracing = torch._C._get_tracing_state() is not None or torch._C._are_functorch_transforms_active()
+    return tracing or torch._C._len_torch_dispatch_stack() > 0
 
 
 def _affine(

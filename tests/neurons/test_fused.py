@@ -140,6 +140,27 @@ def test_operator_is_registered_as_pytorch_asks(norm: bool, rests: bool) -> None
     assert set(found.values()) == {"SUCCESS"}
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("grad", [False, True])
+def test_who_records_is_shown_the_operator(grad: bool) -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.utils.flop_counter import FlopCounterMode
+
+    layer = BNLIF(nn.BatchNorm2d(3), make_neuron("plif")).eval()
+    x = torch.randn(4, 2, 3, 5, 5, requires_grad=grad)
+    wanted = layer(x)[0]
+    with torch.set_grad_enabled(grad):
+        recorded = make_fx(lambda x: layer(x)[0])(x)
+        traced = torch.jit.trace(layer, x, check_trace=False)
+        with FlopCounterMode(display=False):
+            assert torch.equal(layer(x)[0], wanted)
+    assert "spikeva.scan" in recorded.code
+    assert "spikeva::scan" in str(traced.inlined_graph)
+    other = torch.randn_like(x)
+    assert torch.equal(recorded(other), layer(other)[0])
+    assert torch.equal(traced(other)[0], layer(other)[0])
+
+
 def test_compiles_as_one_graph() -> None:
     layer = BNLIF(nn.BatchNorm2d(3), make_neuron("plif"))
     twin = copy.deepcopy(layer)
