@@ -159,11 +159,21 @@ def _begin(row: Any, given: Any, start: int, m: int) -> None:
         row[:m] = NIL
 
 
+def _variant(loop: Any, *constants: int) -> Any:
+    """`loop` compiled under a name that tells its constants.
+
+    numba's own names do not: code of two variants that two processes had compiled could bear one name, in one cache file or in
+    a process that loads both, and `fused_team` would call the other one.
+    """
+    loop.__name__ += "".join(f"_{int(c)}" for c in constants)
+    loop.__qualname__ = loop.__name__
+    return jit(loop)
+
+
 @cache
 def forward_kernel(kind: int, reset: int, norm: bool, group: int, uniform: bool) -> Callable[..., None]:
     """The forward loop over a share of a run's neurons, `group` steps (1 or 4) a pass."""
 
-    @jit
     def forward(
         x: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int, out: Any, v_last: Any, w_last: Any, blocks: Any,
         firsts: Any, room: Any, edges: Any, share: int,
@@ -205,7 +215,7 @@ def forward_kernel(kind: int, reset: int, norm: bool, group: int, uniform: bool)
             if kind != LIF:
                 _copy(w_last[start : start + m], ws[:m])
 
-    return forward
+    return _variant(forward, kind, reset, norm, group, uniform)
 
 
 @cache
@@ -219,7 +229,6 @@ def backward_kernel(
     that is one value's, 1 / values; 0 where the mean is fixed.
     """
 
-    @jit
     def backward(
         gs: Any, gv_last: Any, gw_last: Any, x: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int, detach: bool,
         k: Any, part: float, gx: Any, gv0: Any, gw0: Any, gp: Any, of_affine: Any, blocks: Any, firsts: Any,
@@ -323,4 +332,4 @@ def backward_kernel(
                         for j in range(m):
                             gt[j] = through_norm(a, b, mean, c, gt[j], xt[j])
 
-    return backward
+    return _variant(backward, kind, reset, surrogate, norm, learn, group, uniform, planes)
