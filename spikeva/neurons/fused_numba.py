@@ -25,6 +25,7 @@ from spikeva.neurons.fused_team import share_out
 
 HUGE = 1 << 22  # bytes from which numpy asks for huge pages
 LINE = 64  # bytes of a cache line
+NOTHING = np.empty(0, np.float32)
 
 
 def _each(kernel: Any, how: Plan, rows: int, *args: Any) -> None:
@@ -43,7 +44,7 @@ def _edges(groups: int, shares: int) -> NDArray[np.int64]:
 class _Room(local):
     """Rows to work in: each thread that calls kernels keeps the largest it has needed, so that they are in its cache."""
 
-    numbers = np.empty(0, np.float32)
+    numbers = NOTHING
 
     def rows(self, shares: int, rows: int, width: int) -> NDArray[np.float32]:
         size = shares * rows * width
@@ -56,7 +57,7 @@ _room = _Room()
 
 
 def _line(x: Tensor) -> NDArray[np.float32]:
-    return line(x).numpy() if x.numel() else _Room.numbers
+    return line(x).numpy() if x.numel() else NOTHING
 
 
 def _aligned(size: int) -> Any:

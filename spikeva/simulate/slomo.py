@@ -21,7 +21,8 @@ def interpolate(
 ) -> Iterator[tuple[NDArray[Any], float]]:
     """The (luma, time) of `frames` with SuperSloMo's between them. Holds the whole clip, in a temporary folder, as v2e does.
 
-    `subframes` None lets v2e bound the motion to one pixel. Raises UserError where v2e or the checkpoint ($SPIKEVA_SLOMO) is absent.
+    `subframes` None lets v2e bound the motion to one pixel. Raises UserError where v2e or the checkpoint ($SPIKEVA_SLOMO) is
+    absent, or the checkpoint holds something else.
     """
     try:
         from v2ecore.slomo import SuperSloMo
@@ -74,5 +75,6 @@ def _check(checkpoint: str) -> None:
         wrong = f"{type(error).__name__}: {(str(error).splitlines() or ['empty'])[0]}"
     if wrong:
         raise UserError(
-            f"{checkpoint}: not SuperSloMo's weights, which are state_dictAT and state_dictFC, or damaged ({wrong})"
+            f"{checkpoint}: not SuperSloMo's weights, which are state_dictAT and state_dictFC, or damaged ({wrong}); "
+            f"fetch SuperSloMo39.ckpt again (see v2e's README) and set {CHECKPOINT} to it"
         )
