@@ -3,7 +3,8 @@
     python benchmarks/train_step.py [--net convnet|resnet18] [--threads 1] [--repeats 7] [--profile] [--memory default|kept]
 
 convnet: 2-32-64-128-256 3 x 3 stride-2 convolutions with BatchNorm, neurons and a linear readout, on [16, 4, 2, 96, 96].
-resnet18: snn_resnet18_fusion on [8, 1, 2, 96, 96] (128 x 128 in bfloat16 on a GPU) beside itself with ReLU for its neurons.
+resnet18: snn_resnet18_fusion on [1, 8, 2, 96, 96] (128 x 128 in bfloat16 on a GPU) beside itself with ReLU for its neurons.
+All convolutions are PyTorch's, but for "sparse": there the products with 0 are left out, as in all spiking models of spikeva on a CPU.
 The libraries' surrogates are atan, ours is its default, a sigmoid, which costs more.
 `--profile` says instead where a step's time goes, operation by operation, and where an epoch's does: reading, encoding,
 batching, transfer, model. Peak memory is what two steps add to a built net and its input, gradients included, each in a process of its own.
@@ -29,6 +30,7 @@ from spikeva import create_model
 from spikeva.datasets.standins import standin
 from spikeva.encode import channels
 from spikeva.events import EventClip
+from spikeva.models.snn.sparse.conv import SparseConv2d
 from spikeva.neurons import make_neuron
 from spikeva.neurons.base import Neuron
 from spikeva.training import data
@@ -39,9 +41,11 @@ BETA, WIDTHS = 0.9, (2, 32, 64, 128, 256)
 class Folded(nn.Module):
     """The net with all convolutions and norms over T*B and a layer [T, B, ...] -> [T, B, ...] for its neurons."""
 
-    def __init__(self, layer: Callable[[], Callable[[Tensor, nn.Module], Tensor]]) -> None:
+    def __init__(
+        self, layer: Callable[[], Callable[[Tensor, nn.Module], Tensor]], convolution: type[nn.Conv2d] = nn.Conv2d
+    ) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1, bias=False) for a, b in pairwise(WIDTHS))
+        self.convs = nn.ModuleList(convolution(a, b, 3, 2, 1, bias=False) for a, b in pairwise(WIDTHS))
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in WIDTHS[1:])
         self.layers = [layer() for _ in self.norms]
         self.readout = nn.Linear(WIDTHS[-1], 2)
@@ -96,6 +100,8 @@ def convnets() -> dict[str, Callable[[], nn.Module]]:
         "ReLU": lambda: Folded(lambda: lambda x, norm: torch.relu(apart(x, norm))),
         "spikeva LIF": lambda: Folded(alone),
         "spikeva BN + LIF": lambda: Folded(with_norm),
+        "spikeva LIF, sparse": lambda: Folded(alone, SparseConv2d),
+        "spikeva BN + LIF, sparse": lambda: Folded(with_norm, SparseConv2d),
     }
     if side.found("snntorch"):
         import snntorch
@@ -157,9 +163,11 @@ class Apart(nn.Module):
 def resnets() -> dict[str, Callable[[], nn.Module]]:
     """Name -> how to build the spiking ResNet-18 or its relatives."""
 
-    def build(replace: Callable[[Neuron], nn.Module] | None, **options: Any) -> nn.Module:
+    def build(replace: Callable[[Neuron], nn.Module] | None = None, sparse: bool = False, **options: Any) -> nn.Module:
         model = create_model("snn_resnet18_fusion", in_channels=2, neuron="lif", **options)
         for module in list(model.modules()):
+            if isinstance(module, SparseConv2d) and not sparse:
+                module.forward = functools.partial(nn.Conv2d.forward, module)  # type: ignore[method-assign]  # on purpose
             for name, child in list(module.named_children()):
                 # the readout's leaky integrator stays; a neuron in `Apart` is met again inside it
                 if replace and isinstance(child, Neuron) and child.spiking and not isinstance(module, Apart):
@@ -169,8 +177,10 @@ def resnets() -> dict[str, Callable[[], nn.Module]]:
     return {
         "ReLU": lambda: build(lambda _: Relu()),
         "spikeva LIF": lambda: build(Apart),
-        "spikeva BN + LIF": lambda: build(None),
-        "snntorch backend": lambda: build(None, backend="snntorch"),
+        "spikeva BN + LIF": build,
+        "spikeva LIF, sparse": lambda: build(Apart, sparse=True),
+        "spikeva BN + LIF, sparse": lambda: build(sparse=True),
+        "snntorch backend": lambda: build(backend="snntorch"),
     }
 
 
@@ -282,7 +292,9 @@ def main() -> None:
     side.environment("snntorch", "norse", "spikingjelly")
     starts = {name: functools.partial(step_of, build, batch, device) for name, build in builders.items()}
     if args.profile:
-        profile_steps({name: starts[name]() for name in ("ReLU", "spikeva LIF", "spikeva BN + LIF")}, args.repeats)
+        profile_steps(
+            {name: starts[name]() for name in ("ReLU", "spikeva BN + LIF", "spikeva BN + LIF, sparse")}, args.repeats
+        )
         profile_epoch(device)
         return
     small = batch[..., :32, :32]

@@ -24,6 +24,17 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return compiled
 
 
+def variant(compile: Callable[..., Any], loop: Callable[..., Any], *constants: int) -> Any:
+    """`loop`, a closure over `constants`, compiled by `compile` under a name that tells them.
+
+    numba's own names do not: code of two variants that two processes had compiled could bear one name, in one cache file or in
+    a process that loads both, and who asks for the address of a function by its name could call the other one.
+    """
+    loop.__name__ += "".join(f"_{int(c)}" for c in constants)
+    loop.__qualname__ = loop.__name__
+    return compile(loop)
+
+
 def _step(file: Path) -> Path:
     """The folder whose files `file` may take constants and functions from: its step of the package."""
     inside = file.relative_to(PACKAGE).parts if file.is_relative_to(PACKAGE) else ()

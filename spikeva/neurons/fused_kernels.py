@@ -18,7 +18,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeva._compiled import njit
+from spikeva._compiled import njit, variant
 from spikeva.neurons.fused_layout import ALIF, LIF
 from spikeva.neurons.fused_step import COMPILED, NIL, inline, retreat, step, through_norm
 
@@ -159,17 +159,6 @@ def _begin(row: Any, given: Any, start: int, m: int) -> None:
         row[:m] = NIL
 
 
-def _variant(loop: Any, *constants: int) -> Any:
-    """`loop` compiled under a name that tells its constants.
-
-    numba's own names do not: code of two variants that two processes had compiled could bear one name, in one cache file or in
-    a process that loads both, and `fused_team` would call the other one.
-    """
-    loop.__name__ += "".join(f"_{int(c)}" for c in constants)
-    loop.__qualname__ = loop.__name__
-    return jit(loop)
-
-
 @cache
 def forward_kernel(kind: int, reset: int, norm: bool, group: int, uniform: bool) -> Callable[..., None]:
     """The forward loop over a share of a run's neurons, `group` steps (1 or 4) a pass."""
@@ -215,7 +204,7 @@ def forward_kernel(kind: int, reset: int, norm: bool, group: int, uniform: bool)
             if kind != LIF:
                 _copy(w_last[start : start + m], ws[:m])
 
-    return _variant(forward, kind, reset, norm, group, uniform)
+    return variant(jit, forward, kind, reset, norm, group, uniform)
 
 
 @cache
@@ -332,4 +321,4 @@ def backward_kernel(
                         for j in range(m):
                             gt[j] = through_norm(a, b, mean, c, gt[j], xt[j])
 
-    return _variant(backward, kind, reset, surrogate, norm, learn, group, uniform, planes)
+    return variant(jit, backward, kind, reset, surrogate, norm, learn, group, uniform, planes)

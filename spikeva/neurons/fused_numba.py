@@ -32,12 +32,12 @@ def _each(kernel: Any, how: Plan, rows: int, *args: Any) -> None:
     """kernel(*args, blocks, firsts, rows to work in if any, edges, share) for the shares of a plan, one for each thread of torch's."""
     groups = len(how.firsts) - 1
     shares = max(1, min(torch.get_num_threads(), groups))
-    room = (_room.rows(shares, rows, how.width),) if rows else ()
-    share_out(kernel, (*args, how.blocks, how.firsts, *room, _edges(groups, shares)), shares)
+    room = (room_of_thread.rows(shares, rows, how.width),) if rows else ()
+    share_out(kernel, (*args, how.blocks, how.firsts, *room, edges_of(groups, shares)), shares)
 
 
 @lru_cache(maxsize=256)
-def _edges(groups: int, shares: int) -> NDArray[np.int64]:
+def edges_of(groups: int, shares: int) -> NDArray[np.int64]:
     return np.array([groups * i // shares for i in range(shares + 1)])
 
 
@@ -53,7 +53,7 @@ class _Room(local):
         return self.numbers[:size].reshape(shares, rows, width)
 
 
-_room = _Room()
+room_of_thread = _Room()
 
 
 def _line(x: Tensor) -> NDArray[np.float32]:

@@ -90,7 +90,7 @@ def run_normalised(
     needs = (run.x, p, *run.state, *(t for t in (weight, bias) if t is not None))
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in needs)
     surrogate = cast(Surrogate, rule.surrogate)
-    out, v_last, w_last, *_ = (scan_op if _traced(run.x) else SpikevaScan.apply)(
+    out, v_last, w_last, *_ = (scan_op if traced(run.x) else SpikevaScan.apply)(
         run.x, v, w, p, weight, bias, mean, invstd, training, kind, RESETS[rule.reset], rule.detach,
         SURROGATES[type(surrogate)], float(surrogate.slope), keep,
     )  # fmt: skip
@@ -98,7 +98,7 @@ def run_normalised(
     return out, tuple(states[i] for i in range(len(states)))
 
 
-def _traced(x: Tensor) -> bool:
+def traced(x: Tensor) -> bool:
     """Whether somebody records or imitates what is done to `x`, and must be shown operators."""
     if torch.compiler.is_compiling() or type(x) not in (Tensor, Parameter):
         return True
@@ -256,7 +256,7 @@ class SpikevaScan(torch.autograd.Function):
 
 def moments(x: Tensor) -> Tensor:
     """Mean and biased variance of each channel of x [T, B, C, ...], float64 [2, C], summed in float64; without gradient."""
-    return (moments_op if _traced(x) else _moments)(x.detach())
+    return (moments_op if traced(x) else _moments)(x.detach())
 
 
 def _moments(x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from spikeva.errors import UserError
 from spikeva.models.snn.options import Norm, Pool
+from spikeva.models.snn.sparse.conv import SparseConv2d
 from spikeva.neurons import NEURONS, make_neuron
 from spikeva.neurons.base import Neuron
 from spikeva.neurons.bnlif import fuses
@@ -147,7 +148,7 @@ class Spikes:
         Without a norm, its weights are drawn so that inputs of which a tenth are spikes give currents with the standard
         deviation of the threshold: a deeper layer then fires about as often as the one before (chosen here).
         """
-        conv = nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=self.norm == "none")
+        conv = SparseConv2d(in_channels, channels, kernel, stride, kernel // 2, bias=self.norm == "none")
         if conv.bias is not None:
             nn.init.normal_(conv.weight, std=self.theta / math.sqrt(0.1 * in_channels * kernel**2))
             nn.init.zeros_(conv.bias)

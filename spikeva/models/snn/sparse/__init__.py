@@ -1,0 +1,1 @@
+"""A convolution without the products with 0; see `conv`."""

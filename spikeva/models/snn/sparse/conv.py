@@ -1,0 +1,92 @@
+"""A convolution that costs what its non-zero inputs cost: spikes and events are mostly zeros.
+
+On a CPU the forward pass and the gradient of the weights go over the inputs that are not 0. The backward pass keeps these in place
+of the whole input, 2 bytes a spike. The gradient of the input has no zeros to leave out: it is PyTorch's. So is everything else
+where this would not pay: on other devices, for dense inputs, for few output pixels, and wherever somebody records operators
+(torch.compile, export, counters). Chosen here.
+"""
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from spikeva.neurons.fused_ops import traced
+
+if TYPE_CHECKING or find_spec("numba"):
+    from spikeva.models.snn.sparse import inputs, products
+
+AVAILABLE = find_spec("numba") is not None
+MOST = 1 / 3  # share of inputs that are not 0 above which the dense convolution is faster (measured)
+TAPS = (
+    2  # of the kernel that an input meets: below that, looking for what is not 0 takes longer than is gained (measured)
+)
+PIXELS = 64  # of all outputs: below that, reading the weights is all the work there is (measured)
+
+
+class SparseConv2d(nn.Conv2d):
+    """`nn.Conv2d`: the same parameters and, up to rounding, the same results, without the products with 0.
+
+    Where the products are left out, a picture's result does not depend on what else is in the batch nor on the number of threads.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self._fits(input) and not traced(input):
+            present = inputs.find(input, self.weight.shape, self.stride[0], int(self.padding[0]), MOST)
+            if present is not None:
+                found: Tensor = SparseConvolution.apply(input, self.weight, self.bias, present)
+                return found
+        return super().forward(input)
+
+    def _fits(self, x: Tensor) -> bool:
+        return (
+            AVAILABLE
+            and x.ndim == 4
+            and x.shape[1] == self.in_channels
+            and x.device.type == self.weight.device.type == "cpu"
+            and x.dtype == self.weight.dtype == torch.float32
+            and x.is_contiguous()
+            and self.groups == 1
+            and self.dilation == (1, 1)
+            and self.padding_mode == "zeros"
+            and not isinstance(self.padding, str)
+            and all(len(set(pair)) == 1 for pair in (self.kernel_size, self.stride, self.padding))
+            and self.out_channels % 8 == 0
+            and self.kernel_size[0] ** 2 >= TAPS * self.stride[0] ** 2
+            and self._pixels(x) >= PIXELS
+            and not torch.is_autocast_enabled("cpu")
+        )
+
+    def _pixels(self, x: Tensor) -> int:
+        """Of all outputs."""
+        kernel, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
+        height, width = ((n + 2 * padding - kernel) // stride + 1 for n in x.shape[2:])
+        return len(x) * max(0, height) * max(0, width)
+
+
+class SparseConvolution(torch.autograd.Function):
+    """The convolution of x [N, C, H, W] of which `present` are the inputs that are not 0."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, present: Any) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.present, ctx.like = present, x.new_empty(1).expand(x.shape)
+        return products.outputs(present, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,), present, grad = ctx.saved_tensors, ctx.present, grad.contiguous()
+        of_x = of_weight = of_bias = None
+        if ctx.needs_input_grad[0]:
+            stride, padding = [present.tiling.stride] * 2, [present.tiling.padding] * 2
+            of_x = torch.ops.aten.convolution_backward(
+                grad, ctx.like, weight, None, stride, padding, [1, 1], False, [0, 0], 1, [True, False, False]
+            )[0]
+        if ctx.needs_input_grad[1]:
+            of_weight = products.weight_gradient(present, grad, weight.shape)
+        if ctx.needs_input_grad[2]:
+            of_bias = grad.sum((0, 2, 3))
+        return of_x, of_weight, of_bias, None

@@ -1,0 +1,223 @@
+"""The sparse convolution is PyTorch's: outputs and gradients, for every shape, and the same bits however it is shared out."""
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from spikeva import create_model
+from spikeva.models.snn.sparse import conv as sparse
+from spikeva.models.snn.sparse.conv import SparseConv2d
+from spikeva.models.snn.sparse.inputs import find
+
+KERNELS = ((3, 1), (3, 2), (2, 1), (5, 3), (7, 2))  # kernel and stride: each pair is code of its own
+
+
+@pytest.fixture(autouse=True)
+def _every_size(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(sparse, "PIXELS", 1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def layer(*args: int, bias: bool = False) -> tuple[SparseConv2d, nn.Conv2d]:
+    """The sparse layer, and PyTorch's with the same parameters."""
+    torch.manual_seed(0)
+    ours, theirs = SparseConv2d(*args, bias=bias), nn.Conv2d(*args, bias=bias)  # type: ignore[misc, arg-type]  # numbers
+    theirs.load_state_dict(ours.state_dict())
+    return ours, theirs
+
+
+def spikes(*shape: int, share: float = 0.15, seed: int = 0) -> Tensor:
+    return (torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < share).float()
+
+
+def ran_sparse(out: Tensor) -> bool:
+    return type(out.grad_fn).__name__.startswith("SparseConvolution")
+
+
+def gradients(conv: nn.Conv2d, x: Tensor) -> list[Tensor]:
+    """Outputs and all gradients for a fixed gradient of the outputs."""
+    x = x.clone().requires_grad_()
+    out = conv(x)
+    assert ran_sparse(out) == isinstance(conv, SparseConv2d)
+    grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
+    return [out.detach(), *torch.autograd.grad(out, [x, *conv.parameters()], grad)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kernel=st.sampled_from(KERNELS),
+    padding=st.integers(0, 3),
+    channels=st.integers(1, 5),
+    images=st.integers(1, 5),
+    extra=st.tuples(st.integers(0, 30), st.integers(0, 150)),
+    share=st.sampled_from((0.0, 0.02, 0.3)),
+    graded=st.booleans(),
+    bias=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_equals_the_dense_convolution(
+    kernel: tuple[int, int], padding: int, channels: int, images: int, extra: tuple[int, int], share: float,
+    graded: bool, bias: bool, seed: int,
+) -> None:  # fmt: skip
+    (k, stride), (height, width) = kernel, extra
+    ours, theirs = layer(channels, 8, k, stride, padding, bias=bias)
+    x = spikes(images, channels, k + height, k + width, share=share, seed=seed)
+    if x.mean() > sparse.MOST:  # a small picture can be full
+        x = x * 0
+    if graded:
+        x = x * torch.randn(x.shape, generator=torch.Generator().manual_seed(2))
+    for found, wanted in zip(gradients(ours, x), gradients(theirs, x), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5 * float(wanted.abs().max()) + 1e-6)
+
+
+@pytest.mark.parametrize("channels", [8, 16, 32, 64, 192, 24])
+def test_any_multiple_of_eight_output_channels(channels: int) -> None:
+    ours, theirs = layer(3, channels, 3, 1, 1)
+    x = spikes(2, 3, 20, 11)
+    for found, wanted in zip(gradients(ours, x), gradients(theirs, x), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5)
+
+
+def test_a_picture_larger_than_a_tile_is_cut_into_bands() -> None:
+    ours, theirs = layer(2, 64, 3, 1, 1)
+    x = spikes(2, 2, 70, 60)
+    present = find(x, ours.weight.shape, 1, 1, 1)
+    assert present is not None
+    assert present.tiling.bands > 1
+    for found, wanted in zip(gradients(ours, x), gradients(theirs, x), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-4)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), KERNELS[:2])
+def test_the_same_bits_on_any_number_of_threads_and_in_any_batch(kernel: int, stride: int) -> None:
+    ours, _ = layer(5, 32, kernel, stride, 1)
+    x = spikes(7, 5, 33, 29)
+    torch.set_num_threads(1)
+    first = gradients(ours, x)
+    for threads in (2, 3):
+        torch.set_num_threads(threads)
+        assert all(torch.equal(a, b) for a, b in zip(gradients(ours, x), first, strict=True))
+    alone = torch.cat([ours(picture[None]) for picture in x])
+    assert torch.equal(alone, first[0])
+
+
+def test_a_tile_holds_several_small_pictures() -> None:
+    ours, theirs = layer(4, 16, 3, 2, 1)
+    x = spikes(50, 4, 12, 12)
+    present = find(x, ours.weight.shape, 2, 1, 1)
+    assert present is not None
+    assert present.tiling.images > 1
+    for found, wanted in zip(gradients(ours, x), gradients(theirs, x), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5)
+
+
+def test_the_backward_pass_keeps_the_spikes_not_the_input() -> None:
+    x = spikes(8, 16, 32, 32)
+    present = find(x, (16, 16, 3, 3), 1, 1, 1)
+    assert present is not None
+    kept = present.places.nbytes + present.values.nbytes + present.starts.nbytes
+    assert len(present.values) == 0  # all are 1
+    assert kept < 0.15 * x.numel() * x.element_size()
+
+
+def test_not_a_number_is_no_zero() -> None:
+    ours, theirs = layer(2, 8, 3, 1, 1)
+    x = spikes(1, 2, 9, 9)
+    x[0, 0, 4, 4], x[0, 1, 2, 2] = float("nan"), -0.0
+    assert torch.equal(ours(x).isnan(), theirs(x).isnan())
+
+
+@pytest.mark.parametrize("why", ["dense", "channels-last", "double", "autocast", "counted", "one tap", "empty"])
+def test_all_else_is_pytorchs(why: str) -> None:
+    ours, theirs = layer(2, 8, 1 if why == "one tap" else 3, 1, 1)
+    x = spikes(2, 2, 16, 16, share=0.5 if why == "dense" else 0.1)
+    if why == "channels-last":
+        x = x.contiguous(memory_format=torch.channels_last)
+    if why == "double":
+        ours, theirs, x = ours.double(), theirs.double(), x.double()
+    if why == "empty":
+        x = x[:0]
+    if why == "counted":
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with FlopCounterMode(display=False) as counter:
+            found = ours(x)
+        assert counter.get_total_flops() > 0
+    else:
+        with torch.autocast("cpu", torch.bfloat16, enabled=why == "autocast"):
+            found = ours(x)
+    assert not ran_sparse(found)
+    torch.testing.assert_close(found.float(), theirs(x).float(), rtol=1e-2 if why == "autocast" else 1e-6, atol=1e-2)
+
+
+def test_wrong_channels_are_pytorchs_error() -> None:
+    ours, _ = layer(2, 8, 3, 1, 1)
+    with pytest.raises(RuntimeError, match="to have 2 channels, but got 3"):
+        ours(spikes(1, 3, 16, 16))
+
+
+def test_compile_and_export_see_a_plain_convolution() -> None:
+    ours, theirs = layer(2, 8, 3, 1, 1)
+    x = spikes(2, 2, 16, 16)
+    exported = torch.export.export(ours, (x,))
+    assert "conv2d" in str(exported.graph)
+    torch.testing.assert_close(exported.module()(x), theirs(x))
+    torch.testing.assert_close(torch.compile(ours, backend="eager", fullgraph=True)(x), theirs(x))
+
+
+def test_copies_and_pickles() -> None:
+    ours, _ = layer(2, 8, 3, 1, 1)
+    x = spikes(2, 2, 16, 16)
+    out = ours(x)
+    for other in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+        assert torch.equal(other(x), out)
+
+
+def test_spiking_models_train_alike_with_dense_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(most: float) -> tuple[list[float], bool]:
+        monkeypatch.setattr(sparse, "MOST", most)
+        torch.manual_seed(0)
+        model = create_model("snn_convnet", in_channels=2, width=8, depth=2)
+        used: list[bool] = []
+        for module in model.modules():
+            if isinstance(module, SparseConv2d):
+                module.register_forward_hook(lambda _m, _i, out: used.append(ran_sparse(out)))
+        optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+        x, losses = spikes(4, 6, 2, 24, 24), []
+        for _ in range(20):
+            loss = (model(x) - torch.tensor([0.3, -0.5])).square().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.item())
+        return losses, all(used)
+
+    (ours, sparsely), (theirs, densely) = trained(1.0), trained(-1.0)
+    assert (sparsely, densely) == (True, False)
+    assert ours == pytest.approx(theirs, abs=1e-4)
+
+
+def test_code_compiled_by_one_process_serves_the_next(tmp_path: Path) -> None:
+    script = (
+        "import torch; from spikeva.models.snn.sparse.conv import SparseConv2d; torch.set_num_threads(2);"
+        "SparseConv2d(2, 8, 3, padding=1)((torch.rand(4, 2, 16, 16) < 0.1).float()).sum().backward()"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    made = []
+    for _ in range(2):
+        subprocess.run([sys.executable, "-W", "ignore", "-c", script], env=environment, check=True)
+        made.append(sorted(p.name for p in tmp_path.rglob("*.nbc")))
+    assert any("forward_3_1_8_0" in name for name in made[0])
+    assert made[0] == made[1]
