@@ -172,12 +172,12 @@ def ours_run(frames: np.ndarray, times: np.ndarray, preset: str, threads: int) -
     return Simulator(preset, seed=1, threads=threads).feed(frames, times)
 
 
-def eventcv_run(frames: np.ndarray, preset: str) -> Any:
+def eventcv_run(frames: np.ndarray, times: np.ndarray, preset: str) -> Any:
     import eventcv
 
     p = DVSPixel.preset(preset)
     return eventcv.simulate(
-        frames, fps=1000, upsample="off", sigma_thres=p.sigma_thres, cutoff_hz=p.cutoff_hz, refractory_us=0,
+        frames, fps=1 / times[1], upsample="off", sigma_thres=p.sigma_thres, cutoff_hz=p.cutoff_hz, refractory_us=0,
         leak_rate_hz=p.leak_rate_hz, shot_noise_rate_hz=p.shot_noise_rate_hz, seed=1,
     )  # fmt: skip
 
@@ -191,6 +191,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["224x224", "640x480"])
     parser.add_argument("--scene", nargs="+", choices=["photograph", "leaves", "soft"], default=["photograph"])
     parser.add_argument("--step", type=float, nargs="+", default=[2.0], help="motion, pixels a frame")
+    parser.add_argument("--fps", type=float, nargs="+", default=[1000.0], help="frames a second")
     parser.add_argument("--presets", nargs="+", default=["clean", "noisy"])
     parser.add_argument("--stages", action="store_true", help="ours alone, mechanism by mechanism")
     args = parser.parse_args()
@@ -208,20 +209,20 @@ def main() -> None:
     eventcv = importlib.util.find_spec("eventcv") is not None
     print(f"  eventcv {importlib.metadata.version('eventcv') if eventcv else 'is absent (pip install eventcv)'}")
     print(
-        f"\n{args.frames} frames at 1000 fps; milliseconds a clip, of the process on one thread, of the wall on more; ns an event\n"
+        f"\n{args.frames} frames; milliseconds a clip, of the process on one thread, of the wall on more; ns an event\n"
         "M: the busiest pixel's events in a frame; copies: the time in copies of the frames\n"
-        f"{'scene':>10} {'px/f':>4} {'size':>8} {'preset':>6} {'ev/px/f':>7} {'M':>5} {'thr':>3} | "
+        f"{'scene':>10} {'px/f':>4} {'fps':>4} {'size':>8} {'preset':>6} {'ev/px/f':>7} {'M':>5} {'thr':>3} | "
         f"{'ours':>7} {'ns/ev':>6} {'copies':>6} | {'v2e':>8} {'ns/ev':>6} {'ratio':>6} | {'eventcv':>8} {'ns/ev':>6}"
     )
-    times = np.arange(args.frames) * 1e-3
-    for kind, step, size, preset in itertools.product(args.scene, args.step, sizes, args.presets):
-        frames = scene(kind, *size, args.frames, step)
+    for kind, step, fps, size, preset in itertools.product(args.scene, args.step, args.fps, sizes, args.presets):
+        frames, times = scene(kind, *size, args.frames, step), np.arange(args.frames) / fps
         rate, most = density(frames, times, preset)
-        clip = f"{kind:>10} {step:4.1f} {size[0]:>4}x{size[1]:<3} {preset:>6} {rate:7.3f} {most:5.1f}"
+        clip = f"{kind:>10} {step:4.1f} {fps:4.0f} {size[0]:>4}x{size[1]:<3} {preset:>6} {rate:7.3f} {most:5.1f}"
         for threads in args.threads:
             ours_run(frames[:3], times[:3], preset, threads)  # compile
             best = measure(frames, times, preset, threads, args.repeats, v2e is not None, eventcv)
-            print(clip, row(size, preset, threads, args.frames, best), flush=True)
+            quoted = QUOTED_MS.get((size, preset, threads), np.nan) * args.frames / 100 if fps == 1000 else np.nan
+            print(clip, row(threads, quoted, best), flush=True)
 
 
 def measure(
@@ -235,7 +236,7 @@ def measure(
     if v2e:
         runs["v2e"] = lambda: v2e_run(frames, times, preset, threads)
     if eventcv:
-        runs["eventcv"] = lambda: eventcv_run(frames, preset)
+        runs["eventcv"] = lambda: eventcv_run(frames, times, preset)
     best: dict[str, tuple[float, Any]] = {}
     clock = time.process_time if threads == 1 else time.perf_counter
     for _ in range(repeats):
@@ -248,15 +249,14 @@ def measure(
     return best
 
 
-def row(size: tuple[int, ...], preset: str, threads: int, count: int, best: dict[str, tuple[float, Any]]) -> str:
-    """One line of the table. `copies`: time for a pixel and frame in copies of its byte."""
+def row(threads: int, quoted: float, best: dict[str, tuple[float, Any]]) -> str:
+    """One line of the table. `copies`: time for a pixel and frame in copies of its byte; `quoted`: v2e's where it is absent."""
     seconds, events = best["ours"]
     line = f"{threads:>3} | {seconds * 1e3:7.1f} {seconds / events * 1e9:6.1f} {seconds / best['copy'][0]:6.0f} | "
     if "v2e" in best:
         other, n = best["v2e"]
         line += f"{other * 1e3:8.0f} {other / n * 1e9:6.0f} {other / seconds:6.1f} | "
     else:
-        quoted = QUOTED_MS.get(((size[0], size[1]), preset, threads), np.nan) * count / 100
         line += f"{quoted:7.0f}q {'':6} {'':6} | "  # no ratio: it hangs on the clip
     if "eventcv" in best:
         other, n = best["eventcv"]

@@ -26,6 +26,7 @@ KERNELS = ((3, 1), (3, 2), (2, 1), (5, 3), (7, 2))  # kernel and stride: each pa
 def _every_size(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     threads = torch.get_num_threads()
     monkeypatch.setattr(sparse, "PIXELS", 1)
+    monkeypatch.setattr(sparse, "PRODUCTS", 1)
     yield
     torch.set_num_threads(threads)
 
@@ -139,8 +140,12 @@ def test_not_a_number_is_no_zero() -> None:
     assert torch.equal(ours(x).isnan(), theirs(x).isnan())
 
 
-@pytest.mark.parametrize("why", ["dense", "channels-last", "double", "autocast", "counted", "one tap", "empty"])
-def test_all_else_is_pytorchs(why: str) -> None:
+@pytest.mark.parametrize(
+    "why", ["dense", "channels-last", "double", "autocast", "counted", "one tap", "empty", "small"]
+)
+def test_all_else_is_pytorchs(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if why == "small":
+        monkeypatch.setattr(sparse, "PRODUCTS", 2 * 16**2 * 2 * 8 * 9 + 1)
     ours, theirs = layer(2, 8, 1 if why == "one tap" else 3, 1, 1)
     x = spikes(2, 2, 16, 16, share=0.5 if why == "dense" else 0.1)
     if why == "channels-last":
@@ -212,7 +217,7 @@ def test_spiking_models_train_alike_with_dense_convolutions(monkeypatch: pytest.
 def test_code_compiled_by_one_process_serves_the_next(tmp_path: Path) -> None:
     script = (
         "import torch; from spikeva.models.snn.sparse.conv import SparseConv2d; torch.set_num_threads(2);"
-        "SparseConv2d(2, 8, 3, padding=1)((torch.rand(4, 2, 16, 16) < 0.1).float()).sum().backward()"
+        "SparseConv2d(2, 8, 3, padding=1)((torch.rand(64, 2, 32, 32) < 0.1).float()).sum().backward()"
     )
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     made = []

@@ -24,6 +24,7 @@ TAPS = (
     2  # of the kernel that an input meets: below that, looking for what is not 0 takes longer than is gained (measured)
 )
 PIXELS = 64  # of all outputs: below that, reading the weights is all the work there is (measured)
+PRODUCTS = 1 << 23  # of the dense convolution: below that, it takes no longer than the calls do (measured)
 
 
 class SparseConv2d(nn.Conv2d):
@@ -54,16 +55,15 @@ class SparseConv2d(nn.Conv2d):
             and not isinstance(self.padding, str)
             and all(len(set(pair)) == 1 for pair in (self.kernel_size, self.stride, self.padding))
             and self.out_channels % 8 == 0
-            and self.kernel_size[0] ** 2 >= TAPS * self.stride[0] ** 2
-            and self._pixels(x) >= PIXELS
             and not torch.is_autocast_enabled("cpu")
+            and self._pays(x)
         )
 
-    def _pixels(self, x: Tensor) -> int:
-        """Of all outputs."""
+    def _pays(self, x: Tensor) -> bool:
         kernel, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
-        height, width = ((n + 2 * padding - kernel) // stride + 1 for n in x.shape[2:])
-        return len(x) * max(0, height) * max(0, width)
+        height, width = (max(0, (n + 2 * padding - kernel) // stride + 1) for n in x.shape[2:])
+        pixels = len(x) * height * width
+        return kernel**2 >= TAPS * stride**2 and pixels >= PIXELS and pixels * self.weight.numel() >= PRODUCTS
 
 
 class SparseConvolution(torch.autograd.Function):
