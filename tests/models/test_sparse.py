@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from spikeva import create_model
 from spikeva.models.snn.sparse import conv as sparse
@@ -180,6 +181,29 @@ def test_compile_and_export_see_a_plain_convolution() -> None:
     assert "conv2d" in str(exported.graph)
     torch.testing.assert_close(exported.module()(x), theirs(x))
     torch.testing.assert_close(torch.compile(ours, backend="eager", fullgraph=True)(x), theirs(x))
+
+
+def test_checkpointing_and_inference() -> None:
+    ours, _ = layer(2, 8, 3, 1, 1)
+    x = spikes(2, 2, 16, 16)
+    plain = gradients(ours, x)
+    again = x.clone().requires_grad_()
+    kept: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = checkpoint(ours, again, use_reentrant=False)
+    assert not any(
+        tensor.dtype == torch.uint16 for tensor in kept
+    )  # the spikes' places are found again when they are needed
+    grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
+    found = torch.autograd.grad(out, [again, ours.weight], grad)
+    assert all(torch.equal(a, b) for a, b in zip((out, *found), plain, strict=True))
+    with torch.inference_mode():
+        assert torch.equal(ours(x), plain[0])
 
 
 def test_copies_and_pickles() -> None:

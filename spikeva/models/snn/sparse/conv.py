@@ -71,14 +71,16 @@ class SparseConvolution(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, present: Any) -> Tensor:
-        ctx.save_for_backward(weight)
-        ctx.present, ctx.like = present, x.new_empty(1).expand(x.shape)
+        # as tensors, so that checkpointing may drop and offloading may move them
+        ctx.save_for_backward(weight, *map(torch.from_numpy, (present.starts, present.places, present.values)))
+        ctx.how, ctx.like = (present.tiling, present.out), x.new_empty(1).expand(x.shape)
         return products.outputs(present, weight, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (weight,), present, grad = ctx.saved_tensors, ctx.present, grad.contiguous()
+        weight, *arrays = ctx.saved_tensors
+        present, grad = inputs.Inputs(*ctx.how, *(a.numpy() for a in arrays)), grad.contiguous()
         of_x = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
             stride, padding = [present.tiling.stride] * 2, [present.tiling.padding] * 2
