@@ -1,8 +1,6 @@
 """The fused operators on a CPU: the kernels of fused_kernels.py over shares of neurons, on as many threads as torch uses."""
 
-from functools import lru_cache
 from math import prod
-from threading import local
 from typing import Any
 
 import numpy as np
@@ -21,11 +19,9 @@ from spikeva.neurons.fused_kernels import (
 )
 from spikeva.neurons.fused_layout import LIF, Dynamics, line, matrix
 from spikeva.neurons.fused_norm_kernels import moments_kernel, through_norm_kernel
-from spikeva.neurons.fused_team import share_out
+from spikeva.neurons.fused_team import NOTHING, aligned, edges_of, room_of_thread, share_out
 
 HUGE = 1 << 22  # bytes from which numpy asks for huge pages
-LINE = 64  # bytes of a cache line
-NOTHING = np.empty(0, np.float32)
 
 
 def _each(kernel: Any, how: Plan, rows: int, *args: Any) -> None:
@@ -36,35 +32,8 @@ def _each(kernel: Any, how: Plan, rows: int, *args: Any) -> None:
     share_out(kernel, (*args, how.blocks, how.firsts, *room, edges_of(groups, shares)), shares)
 
 
-@lru_cache(maxsize=256)
-def edges_of(groups: int, shares: int) -> NDArray[np.int64]:
-    return np.array([groups * i // shares for i in range(shares + 1)])
-
-
-class _Room(local):
-    """Rows to work in: each thread that calls kernels keeps the largest it has needed, so that they are in its cache."""
-
-    numbers = NOTHING
-
-    def rows(self, shares: int, rows: int, width: int) -> NDArray[np.float32]:
-        size = shares * rows * width
-        if self.numbers.size < size:
-            self.numbers = _aligned(4 * size).view(np.float32)
-        return self.numbers[:size].reshape(shares, rows, width)
-
-
-room_of_thread = _Room()
-
-
 def _line(x: Tensor) -> NDArray[np.float32]:
     return line(x).numpy() if x.numel() else NOTHING
-
-
-def _aligned(size: int) -> Any:
-    """`size` uninitialised bytes at a cache line's start."""
-    raw = np.empty(size + LINE, np.uint8)
-    first = -raw.ctypes.data % LINE
-    return raw[first : first + size]
 
 
 def empty_strided(shape: torch.Size, strides: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -76,7 +45,7 @@ def empty_strided(shape: torch.Size, strides: tuple[int, ...], *, dtype: torch.d
     size = prod(shape) * dtype.itemsize
     if size < HUGE:
         return torch.empty_strided(shape, strides, dtype=dtype, device=device)
-    return torch.from_numpy(_aligned(size)).view(dtype).as_strided(shape, strides)
+    return torch.from_numpy(aligned(size)).view(dtype).as_strided(shape, strides)
 
 
 def checkpoints(steps: int) -> int:

@@ -7,7 +7,8 @@ their processors with them meanwhile, and threads that need the interpreter's lo
 import ctypes
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cache, lru_cache, partial
+from threading import local
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -18,9 +19,12 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from spikeva._compiled import njit
 
+LINE = 64  # bytes of a cache line
+NOTHING = np.empty(0, np.float32)
 OPENMP = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
 
 
@@ -68,6 +72,34 @@ def _address(kernel: Any, args: tuple[Any, ...]) -> int:
         made = kernel.overloads[signature]
         _addresses[key] = made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
     return _addresses[key]
+
+
+@lru_cache(maxsize=256)
+def edges_of(groups: int, shares: int) -> NDArray[np.int64]:
+    """The first group of each share, and one past the last [shares + 1]."""
+    return np.array([groups * i // shares for i in range(shares + 1)])
+
+
+class _Room(local):
+    """Rows to work in: each thread that calls kernels keeps the largest it has needed, so that they are in its cache."""
+
+    numbers = NOTHING
+
+    def rows(self, shares: int, rows: int, width: int) -> NDArray[np.float32]:
+        size = shares * rows * width
+        if self.numbers.size < size:
+            self.numbers = aligned(4 * size).view(np.float32)
+        return self.numbers[:size].reshape(shares, rows, width)
+
+
+room_of_thread = _Room()
+
+
+def aligned(size: int) -> Any:
+    """`size` uninitialised bytes at a cache line's start."""
+    raw = np.empty(size + LINE, np.uint8)
+    first = -raw.ctypes.data % LINE
+    return raw[first : first + size]
 
 
 @cache

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from spikeva.models.snn.sparse.vectors import compiled
-from spikeva.neurons.fused_numba import edges_of, room_of_thread
-from spikeva.neurons.fused_team import share_out
+from spikeva.neurons.fused_team import edges_of, room_of_thread, share_out
 
 ROOM = 1 << 17  # bytes of a tile: a part of a second-level cache
 
