@@ -167,7 +167,7 @@ def resnets() -> dict[str, Callable[[], nn.Module]]:
         model = create_model("snn_resnet18_fusion", in_channels=2, neuron="lif", **options)
         for module in list(model.modules()):
             if isinstance(module, SparseConv2d) and not sparse:
-                module.forward = functools.partial(nn.Conv2d.forward, module)  # type: ignore[method-assign]  # on purpose
+                module.forward = functools.partial(nn.Conv2d.forward, module)  # type: ignore[method-assign]  # PyTorch's own forward is the contestant
             for name, child in list(module.named_children()):
                 # the readout's leaky integrator stays; a neuron in `Apart` is met again inside it
                 if replace and isinstance(child, Neuron) and child.spiking and not isinstance(module, Apart):

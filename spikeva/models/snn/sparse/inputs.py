@@ -23,13 +23,18 @@ class Inputs(NamedTuple):
 
     tiling: Tiling
     out: tuple[int, ...]  # shape of the outputs
-    starts: NDArray[np.int64]
-    places: NDArray[np.uint16]
+    starts: NDArray[
+        np.int64
+    ]  # [tiles, C, stride**2 + 1]: where each class begins in `places`, and where the last one ends
+    places: NDArray[np.uint16]  # [inputs that are not 0]
     values: NDArray[np.float32]  # empty: all are 1
 
 
 def find(x: Tensor, weight: tuple[int, ...], stride: int, padding: int, most: float) -> Inputs | None:
-    """The inputs that are not 0 of a convolution with weights of the shape `weight`; None where they are more than a share `most`."""
+    """What is not 0 of the inputs x [N, C, H, W], contiguous float32, of a convolution with weights [channels, C, kernel, kernel].
+
+    None where that is more than a share `most` of x, or a picture is too wide for places of 16 bits.
+    """
     (images, _, *size), (channels, *_, kernel) = x.shape, weight
     height, width = ((n + 2 * padding - kernel) // stride + 1 for n in size)
     tiling = cut_up(tuple(x.shape), (images, channels, height, width), kernel, stride, padding)

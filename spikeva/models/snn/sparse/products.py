@@ -23,7 +23,7 @@ STRIP = 128  # taps of all channels whose weights fit a second-level cache
 
 
 def outputs(inputs: Inputs, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The outputs [N, channels, height, width]."""
+    """The outputs [N, channels, height, width] for the weights [channels, C, kernel, kernel] and the bias [channels]."""
     tiling, channels = inputs.tiling, inputs.out[1]
     kernel = forward_kernel(tiling.kernel, tiling.stride, tiling.block, len(inputs.values) > 0)
     weights = np.empty(weight.numel(), np.float32)

@@ -31,6 +31,8 @@ def differ(context: Any, x: Any, i: Any, value: Any) -> Any:
 
 @intrinsic
 def trailing_zeros(context: Any, bits: Any) -> Any:
+    """Place of the lowest bit that is set in a uint64, which is not 0."""
+
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return builder.cttz(values[0], ir.Constant(ir.IntType(1), 1))
 
@@ -39,6 +41,8 @@ def trailing_zeros(context: Any, bits: Any) -> Any:
 
 @intrinsic
 def ones(context: Any, bits: Any) -> Any:
+    """How many bits of a uint64 are set."""
+
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return builder.ctpop(values[0])
 
