@@ -179,12 +179,15 @@ def emit_crossings(f, marks, records, before, after, start, stop, refractory, wa
 @compiled
 def _emit_shots(f, marks, codes, time, width, t, x, y, p):
     """Shot-noise events of frame `f`, all at `time`."""
-    at = 0
+    at, inverse, width = 0, 1.0 / width, np.int32(width)
     for tile in range(len(marks)):
-        for j in range(marks[tile, f, 2], marks[tile, f, 3]):
-            pixel = codes[j] >> 1
-            t[at], y[at], x[at], p[at] = time, pixel // width, pixel % width, codes[j] & 1
-            at += 1
+        part = codes[marks[tile, f, 2] : marks[tile, f, 3]]
+        ts, xs, ys, ps = t[at:], x[at:], y[at:], p[at:]
+        for j in range(len(part)):
+            pixel = part[j] >> np.int32(1)
+            row = np.int32((np.float64(pixel) + 0.5) * inverse)  # a whole number and a half is far from the next whole one
+            ts[j], xs[j], ys[j], ps[j] = time, pixel - row * width, row, part[j] & np.int32(1)
+        at += len(part)
 
 
 @compiled

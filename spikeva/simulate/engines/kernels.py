@@ -208,23 +208,38 @@ def _record(events, spare, records, n):
 def _shoot(low, frame, m, s, k, w, step, wait, codes, c):
     """Shot noise, as 2 * pixel + polarity, into `codes` from `c` on; returns the new `c`.
 
-    Pixels with noise memorise the present, those that `wait` later. There may be noise where the coarse random number lies near
-    either end; `step.reach` is the end's width for a threshold of 1. The fine one is drawn where the coarse one leaves a doubt.
+    Pixels with noise memorise the present, those that `wait` later. float32 numbers and the coarse half of the random one leave few in
+    doubt; the exact rate and the fine half are for these. Chances are in units of the coarse half's last place, times the threshold.
     """
-    last, words = np.float32(2**16 - 1), w.words
+    words, last, more, less = w.words, np.float32(2**16 - 1), np.float32(1 + 2.0**-18), np.float32(1 - 2.0**-18)
+    dim, fall = np.float32(1 - 0.75 * 20 / 275), np.float32(0.75 / 275)
+    most_on, most_off, least_on, least_off = (
+        step.shot_on * more,
+        step.shot_off * more,
+        step.shot_on * less,
+        step.shot_off * less,
+    )
     for i in range(len(s.base)):
-        coarse = np.float32(np.int32(words[i] >> np.uint32(16)))
-        w.flags[i] = min(coarse, last - coarse) * min(m.on_step[i], m.off_step[i]) <= step.reach
-    for q in range(_places(w.flags, w.room, w.places)):
+        coarse, chance = np.float32(np.int32(words[i] >> np.uint32(16))), dim - fall * np.float32(frame[i])
+        w.flags[i] = ((last - coarse) * m.on_step[i] <= chance * most_on) | (coarse * m.off_step[i] <= chance * most_off)
+    some = _places(w.flags, w.room, w.places)
+    for q in range(some):  # what they are by a loop without branches, which could not be foretold
         i = w.places[q]
-        rate = step.shot * ((0.25 - 1) * ((np.float64(frame[i]) + 20.0) / 275.0) + 1)
-        above, below = 1 - rate * (k.nominal[0] / m.on_step[i]), rate * (k.nominal[1] / m.off_step[i])
-        coarse = words[i] & np.uint32(0xFFFF0000)
-        u, most = np.float64(coarse) * 2.0**-32, np.float64(coarse | np.uint32(0xFFFF)) * 2.0**-32
-        if ((u > above) != (most > above)) | ((u < below) != (most < below)):
+        on_step, off_step = m.on_step[i], m.off_step[i]
+        coarse, chance = np.float32(np.int32(words[i] >> np.uint32(16))), dim - fall * np.float32(frame[i])
+        at_on, at_off = (last - coarse) * on_step, coarse * off_step
+        on, off = np.int32(at_on + on_step <= chance * least_on), np.int32(at_off + off_step <= chance * least_off)
+        maybe = np.int32(at_on <= chance * most_on) + np.int32(at_off <= chance * most_off)
+        w.events[q] = on + 2 * off + 4 * (maybe - on - off)
+    for q in range(some):
+        i, kind = w.places[q], w.events[q]
+        on, off = kind & 1, (kind >> 1) & 1
+        if kind >= 4:
+            rate = step.shot * ((0.25 - 1) * ((np.float64(frame[i]) + 20.0) / 275.0) + 1)
             fine = word(low + i, step.frame, FINE, k.keys) >> np.uint64(16)
-            u = np.float64(np.uint64(coarse) | fine) * 2.0**-32
-        on, off = u > above, u < below
+            u = np.float64(np.uint64(words[i] & np.uint32(0xFFFF0000)) | fine) * 2.0**-32
+            on = np.int32(u > 1 - rate * (k.nominal[0] / m.on_step[i]))
+            off = np.int32(u < rate * (k.nominal[1] / m.off_step[i]))
         codes[c] = 2 * (low + i) + 1
         c += on
         codes[c] = 2 * (low + i)

@@ -85,10 +85,8 @@ STEP = np.dtype(
         ("leak", np.float32),  # dt
         ("jitter", np.float32),
         ("shot", np.float64),  # rate / 2 * dt
-        (
-            "reach",
-            np.float32,
-        ),  # where 16 bits of a random number, times the threshold, may make shot noise: from here down
+        ("shot_on", np.float32),  # the same times 2**16 times the nominal threshold
+        ("shot_off", np.float32),
         ("noise_step", np.float64),
         ("noise_vrms", np.float64),
     ]
@@ -101,7 +99,7 @@ def frame_steps(pixel: DVSPixel, frame: int, before: float, seconds: Sequence[fl
     steps = np.zeros(len(seconds), STEP)
     for step, stop in zip(steps, seconds, strict=True):
         dt = stop - before
-        step["frame"], step["start"], step["stop"], step["reach"] = frame, before, stop, -1
+        step["frame"], step["start"], step["stop"] = frame, before, stop
         if pixel.cutoff_hz > 0:
             step["low_pass"] = dt / (1 / (math.pi * 2 * pixel.cutoff_hz))
         if pixel.leak_rate_hz > 0:
@@ -110,8 +108,7 @@ def frame_steps(pixel: DVSPixel, frame: int, before: float, seconds: Sequence[fl
             step["noise_step"], step["noise_vrms"] = filter_step(pixel, dt), photoreceptor_vrms(pixel, dt)
         elif pixel.shot_noise_rate_hz > 0:
             step["shot"] = pixel.shot_noise_rate_hz / 2 * dt
-            margin = 1 + 1e-5  # for float32
-            step["reach"] = 2**16 * step["shot"] * max(pixel.pos_thres, pixel.neg_thres) * margin
+            step["shot_on"], step["shot_off"] = (2**16 * step["shot"] * v for v in (pixel.pos_thres, pixel.neg_thres))
         frame, before = frame + 1, stop
     return steps
 
