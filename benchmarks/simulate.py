@@ -28,6 +28,7 @@ import numpy as np
 
 from spikeva.simulate import DVSPixel, Simulator
 from spikeva.simulate.engines.compiled import default_threads
+from spikeva.simulate.pixel import PRESETS
 
 SIZES = ((224, 224), (640, 480))
 QUOTED_MS = {  # v2e at cac6384 on another 2-core machine, 100 frames of another moving photograph: (size, preset, threads)
@@ -161,9 +162,10 @@ def v2e_run(frames: np.ndarray, times: np.ndarray, preset: str, threads: int) ->
     from v2ecore.emulator import EventEmulator
 
     torch.set_num_threads(threads)
-    emulator = EventEmulator(device="cuda" if torch.cuda.is_available() else "cpu", seed=1)
-    emulator.set_dvs_params(preset)
-    emulator.pos_thres_nominal, emulator.neg_thres_nominal = emulator.pos_thres, emulator.neg_thres
+    device, pixel = "cuda" if torch.cuda.is_available() else "cpu", vars(DVSPixel.preset(preset))
+    emulator = EventEmulator(
+        device=device, seed=1, output_width=frames.shape[2], output_height=frames.shape[1], **pixel
+    )
     events = [emulator.generate_events(f, float(t)) for f, t in zip(frames, times, strict=True)]
     return np.concatenate([e for e in events if e is not None])
 
@@ -177,7 +179,7 @@ def eventcv_run(frames: np.ndarray, times: np.ndarray, preset: str) -> Any:
 
     p = DVSPixel.preset(preset)
     return eventcv.simulate(
-        frames, fps=1 / times[1], upsample="off", sigma_thres=p.sigma_thres, cutoff_hz=p.cutoff_hz, refractory_us=0,
+        frames, fps=1 / times[1], upsample="off", sigma_thres=p.sigma_thres, cutoff_hz=p.cutoff_hz, refractory_us=round(p.refractory_period_s * 1e6),
         leak_rate_hz=p.leak_rate_hz, shot_noise_rate_hz=p.shot_noise_rate_hz, seed=1,
     )  # fmt: skip
 
@@ -192,7 +194,7 @@ def main() -> None:
     parser.add_argument("--scene", nargs="+", choices=["photograph", "leaves", "soft"], default=["photograph"])
     parser.add_argument("--step", type=float, nargs="+", default=[2.0], help="motion, pixels a frame")
     parser.add_argument("--fps", type=float, nargs="+", default=[1000.0], help="frames a second")
-    parser.add_argument("--presets", nargs="+", default=["clean", "noisy"])
+    parser.add_argument("--presets", nargs="+", choices=list(PRESETS), default=["clean", "noisy"])
     parser.add_argument("--stages", action="store_true", help="ours alone, mechanism by mechanism")
     args = parser.parse_args()
 

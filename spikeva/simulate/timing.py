@@ -12,17 +12,17 @@ Columns = tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.uint16], NDArr
 MOST_SLOTS = 500_000  # the whole range of 8-bit luma is 28 thresholds of 0.2
 
 
+def empty(n: int) -> Columns:
+    """Room for `n` events."""
+    return np.empty(n, np.int64), np.empty(n, np.uint16), np.empty(n, np.uint16), np.empty(n, np.uint8)
+
+
 def join(parts: Sequence[Columns]) -> Columns:
     """One after the other."""
     if len(parts) == 1:
         return parts[0]
-    t, x, y, p = zip(*parts, strict=True) if parts else ((), (), (), ())
-    return (
-        np.concatenate([np.empty(0, np.int64), *t]),
-        np.concatenate([np.empty(0, np.uint16), *x]),
-        np.concatenate([np.empty(0, np.uint16), *y]),
-        np.concatenate([np.empty(0, np.uint8), *p]),
-    )
+    t, x, y, p = zip(empty(0), *parts, strict=True)
+    return np.concatenate(t), np.concatenate(x), np.concatenate(y), np.concatenate(p)
 
 
 def check_slots(slots: int, time: float) -> int:

@@ -29,6 +29,8 @@ PIXELS = {
     ),
     "surround": DVSPixel(cs_lambda_pixels=2.5, cs_tau_p_ms=5.0, shot_noise_rate_hz=10.0, sigma_thres=0.03),
     "scidvs": DVSPixel(scidvs=True, sigma_thres=0.03),
+    "both noises at once": DVSPixel(shot_noise_rate_hz=1000.0, sigma_thres=0.05),  # ON and OFF of a pixel in one frame
+    "long rest": DVSPixel(pos_thres=0.1, refractory_period_s=0.006, shot_noise_rate_hz=1.0),
 }
 
 
@@ -53,6 +55,17 @@ def test_numba_and_torch_are_the_reference(name: str, timing: str) -> None:
     assert len(wanted) > 1000
     for engine in ("numba", "torch"):
         assert same(wanted, simulate(frames, times, PIXELS[name], seed=5, engine=engine, timing=timing)), engine
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_shot_noise_where_a_random_number_lies_at_the_rate(dtype: Any) -> None:
+    """Among a million draws some dozens need all their bits."""
+    frames = np.random.default_rng(0).integers(0, 256, (2, 600, 800)).astype(dtype)
+    frames, times = frames[[0, 0, 1, 1]], np.arange(4) * 0.04
+    pixel = DVSPixel(pos_thres=3.0, neg_thres=2.0, sigma_thres=0.5, shot_noise_rate_hz=5.0)
+    wanted = simulate(frames, times, pixel, engine="reference")
+    assert len(wanted) > 100_000
+    assert same(wanted, simulate(frames, times, pixel, engine="numba"))
 
 
 @pytest.mark.parametrize("pixel", [DVSPixel(), DVSPixel(sigma_thres=0.02), DVSPixel(cutoff_hz=1e6)])

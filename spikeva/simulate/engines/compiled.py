@@ -16,7 +16,7 @@ from spikeva.simulate.engines import drawing, emission, kernels
 from spikeva.simulate.engines.tiles import TILE, frame_steps, make_maps, make_state, make_tables
 from spikeva.simulate.sensor import Sensor
 from spikeva.simulate.surround import diffuse, diffusion_steps
-from spikeva.simulate.timing import Columns, check_slots, join, microseconds, slot_times
+from spikeva.simulate.timing import Columns, check_slots, empty, microseconds, slot_times
 
 CHUNK = 1 << 25  # pixels x frames worked on at a time: room for records, of which only what is used is touched
 Vector = NDArray[Any]
@@ -51,8 +51,11 @@ class CompiledEngine:
             self.frame, self.time = 1, float(seconds[0])
             flat, seconds = flat[1:], seconds[1:]
         self._make_room(min(len(flat), self.length))
-        parts = (slice(start, start + self.length) for start in range(0, len(flat), self.length))
-        return join([self._chunk(flat[part], seconds[part].tolist()) for part in parts])
+        room = Room()
+        for start in range(0, len(flat), self.length):
+            part = slice(start, start + self.length)
+            self._chunk(flat[part], seconds[part].tolist(), room)
+        return room.filled()
 
     def _make_room(self, length: int) -> None:
         if length > self.room:
@@ -61,8 +64,8 @@ class CompiledEngine:
             self.before, self.after = (np.empty(room if self.crossing else 0, np.float64) for _ in range(2))
             self.codes = np.empty(2 * room if self.sensor.pixel.shot_noise_rate_hz > 0 else 0, np.int32)
 
-    def _chunk(self, frames: Vector, seconds: list[float]) -> Columns:
-        """Events of a chunk of frames; of one where pixels wait for each other."""
+    def _chunk(self, frames: Vector, seconds: list[float], room: "Room") -> None:
+        """Events of a chunk of frames, into `room`; of one frame where pixels wait for each other."""
         steps = frame_steps(self.sensor.pixel, self.frame, self.time, seconds)
         marks = np.empty((self.tiles, len(steps), 6), np.int64)
         fixed = self.wait, self.maps, self.state, self.tables
@@ -81,9 +84,10 @@ class CompiledEngine:
         for slots, time in zip(most.tolist(), seconds, strict=True):
             check_slots(slots, time)
         ends = np.concatenate([[0], (signal + shots).cumsum()])
-        columns = _room(ends[-1])
+        columns = room.more(int(ends[-1]))
         if self.wait:
-            return _part(columns, 0, self._emit(0, marks, steps[0], int(most[0]), int(signal[0]), columns))
+            room.fill(self._emit(0, marks, steps[0], int(most[0]), int(signal[0]), columns))
+            return
 
         def emit(frames: tuple[int, int]) -> None:
             if not self.crossing:
@@ -95,7 +99,7 @@ class CompiledEngine:
 
         edges = ends.searchsorted(np.linspace(0, ends[-1], self.pool.threads + 1)).tolist()
         self.pool.map(emit, list(itertools.pairwise([0, *edges[1:-1], len(steps)])))
-        return columns
+        room.fill(len(columns[0]))
 
     def _emit(self, f: int, marks: Vector, step: Any, most: int, signal: int, out: Columns) -> int:
         """Events of frame `f` of the chunk into `out`, which has room for `signal` ones and for the shot noise; their number."""
@@ -126,6 +130,31 @@ class CompiledEngine:
         since, pixel = np.divmod(rest, self.n)
         out[0][:] = since + round(start * 1e6)
         out[2][:], out[1][:] = np.divmod(pixel, self.sensor.size[0])
+
+
+class Room:
+    """Columns of events that grow. What is spare is never touched, so that it takes addresses but no memory."""
+
+    def __init__(self) -> None:
+        self._columns, self._used = empty(0), 0
+
+    def more(self, n: int) -> Columns:
+        """Room for `n` events after those that were filled in."""
+        needed, old = self._used + n, self._columns
+        if needed > len(old[0]):
+            self._columns = empty(max(needed, 2 * len(old[0])))
+            pairs: Any = zip(self._columns, old, strict=True)
+            for new, column in pairs:
+                new[: self._used] = column[: self._used]
+        return _part(self._columns, self._used, needed)
+
+    def fill(self, n: int) -> None:
+        """`n` more events are there."""
+        self._used += n
+
+    def filled(self) -> Columns:
+        """The events."""
+        return _part(self._columns, 0, self._used)
 
 
 @cache
@@ -171,10 +200,6 @@ def pixel_normals(seed: int, size: tuple[int, int], maps: int = 4, threads: int 
     keys = np.array(draws.key_schedule(seed), np.uint64)
     Pool(out.shape[1], threads).strips(drawing.draw_maps, keys, *draws.quantiles(), out)
     return out.reshape(maps, size[1], size[0])
-
-
-def _room(n: int) -> Columns:
-    return np.empty(n, np.int64), np.empty(n, np.uint16), np.empty(n, np.uint16), np.empty(n, np.uint8)
 
 
 def _part(columns: Columns, start: int, stop: int) -> Columns:

@@ -106,43 +106,61 @@ def _gather(f, marks, records, pixels, counts, places):
 @compiled
 def _memorise(i, count, m, s):
     """Move the memorised brightness of pixel `i` by `count` events."""
-    if count > 0:
-        s.base[i] = s.base[i] + np.float32(count) * m.on_step[i]
-    else:
-        s.base[i] = s.base[i] - np.float32(-count) * m.off_step[i]
+    on, off = m.on_step[i], m.off_step[i]
+    s.base[i] = s.base[i] + np.float32(count) * (on if count > 0 else off)
 
 
 @compiled
 def emit_refractory(marks, records, seconds, times, refractory, m, s, width, t, x, y, p):
     """As `_emit_slots` for one frame, without the events of pixels that still rest; memorises what passed.
 
-    Returns the number of events. `seconds` are the slots' float32 times, which v2e compares in float32.
+    Returns the number of events. `seconds` are the slots' float32 times, which v2e compares in float32. Which slots pass is followed
+    pixel by pixel: of many crossings few do.
     """
-    n = (marks[:, 0, 1] - marks[:, 0, 0]).sum()
-    pixels, counts, places = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int64)
-    _gather(0, marks, records, pixels, counts, places)
-    column, row = np.empty(n, np.uint16), np.empty(n, np.uint16)
-    for q in range(n):
-        column[q], row[q] = pixels[q] % width, pixels[q] // width
-    passed, rank = np.zeros(n, np.int32), np.arange(n)
-    left, at, wait = n, 0, np.float32(refractory)
-    for k in range(len(times)):
-        still = 0
-        for r in range(left):
-            q = rank[r]
-            fires = refractory == 0 or seconds[k] - np.float32(s.last[pixels[q]]) > wait
-            if fires:
-                if refractory > 0:
-                    s.last[pixels[q]] = seconds[k]
-                passed[q] += 1
-                t[at], y[at], x[at], p[at] = times[k], row[q], column[q], counts[q] > 0
-                at += 1
-            rank[still] = q
-            still += abs(counts[q]) > k + 1
-        left = still
-    for q in range(n):
-        _memorise(pixels[q], passed[q] if counts[q] > 0 else -passed[q], m, s)
-    return at
+    if refractory == 0:
+        for tile in range(len(marks)):
+            for j in range(marks[tile, 0, 0], marks[tile, 0, 1]):
+                _memorise(tile * TILE + (records[j] & np.int32(TILE - 1)), records[j] >> SHIFT, m, s)
+        return _emit_slots(0, marks, records, times, width, t, x, y, p)
+    slots, wait = len(times), np.float32(refractory)
+    following = np.empty(slots, np.int32)  # the first slot that passes after one that did
+    k = 0
+    for j in range(slots):
+        while k < slots and not seconds[k] - seconds[j] > wait:
+            k += 1
+        following[j] = k
+    first = np.empty((marks[:, 0, 1] - marks[:, 0, 0]).sum(), np.int32)
+    ends = np.zeros(slots + 1, np.int64)  # of each slot's events, from its number on
+    q = 0
+    for tile in range(len(marks)):
+        for j in range(marks[tile, 0, 0], marks[tile, 0, 1]):
+            i, count = tile * TILE + (records[j] & np.int32(TILE - 1)), records[j] >> SHIFT
+            last, crossings, passed, k = np.float32(s.last[i]), abs(count), 0, 0
+            while k < crossings and not seconds[k] - last > wait:
+                k += 1
+            first[q] = k
+            while k < crossings:
+                ends[k + 1] += 1
+                last, passed, k = seconds[k], passed + 1, following[k]
+            s.last[i] = last
+            _memorise(i, passed if count > 0 else -passed, m, s)
+            q += 1
+    for k in range(slots):
+        ends[k + 1] += ends[k]
+        t[ends[k] : ends[k + 1]] = times[k]
+    n, inverse, width, q = ends[slots], 1.0 / width, np.int32(width), 0
+    for tile in range(len(marks)):
+        row = np.int32(tile * TILE // width)
+        column = np.int32(tile * TILE - row * width)
+        for j in range(marks[tile, 0, 0], marks[tile, 0, 1]):
+            across, down, count = _open(records[j], tile * TILE, row, column, width, inverse)
+            k = first[q]
+            while k < abs(count):
+                at = ends[k]
+                x[at], y[at], p[at] = across, down, count > 0
+                ends[k], k = at + 1, following[k]
+            q += 1
+    return n
 
 
 @compiled
@@ -185,7 +203,9 @@ def _emit_shots(f, marks, codes, time, width, t, x, y, p):
         ts, xs, ys, ps = t[at:], x[at:], y[at:], p[at:]
         for j in range(len(part)):
             pixel = part[j] >> np.int32(1)
-            row = np.int32((np.float64(pixel) + 0.5) * inverse)  # a whole number and a half is far from the next whole one
+            row = np.int32(
+                (np.float64(pixel) + 0.5) * inverse
+            )  # a whole number and a half is far from the next whole one
             ts[j], xs[j], ys[j], ps[j] = time, pixel - row * width, row, part[j] & np.int32(1)
         at += len(part)
 

@@ -213,15 +213,12 @@ def _shoot(low, frame, m, s, k, w, step, wait, codes, c):
     """
     words, last, more, less = w.words, np.float32(2**16 - 1), np.float32(1 + 2.0**-18), np.float32(1 - 2.0**-18)
     dim, fall = np.float32(1 - 0.75 * 20 / 275), np.float32(0.75 / 275)
-    most_on, most_off, least_on, least_off = (
-        step.shot_on * more,
-        step.shot_off * more,
-        step.shot_on * less,
-        step.shot_off * less,
-    )
+    most_on, most_off = step.shot_on * more, step.shot_off * more
+    least_on, least_off = step.shot_on * less, step.shot_off * less
     for i in range(len(s.base)):
         coarse, chance = np.float32(np.int32(words[i] >> np.uint32(16))), dim - fall * np.float32(frame[i])
-        w.flags[i] = ((last - coarse) * m.on_step[i] <= chance * most_on) | (coarse * m.off_step[i] <= chance * most_off)
+        maybe = (last - coarse) * m.on_step[i] <= chance * most_on
+        w.flags[i] = maybe | (coarse * m.off_step[i] <= chance * most_off)
     some = _places(w.flags, w.room, w.places)
     for q in range(some):  # what they are by a loop without branches, which could not be foretold
         i = w.places[q]
