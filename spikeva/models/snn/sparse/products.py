@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from spikeva._compiled import variant
@@ -19,19 +18,18 @@ from spikeva.models.snn.sparse.inputs import Inputs
 from spikeva.models.snn.sparse.tiles import Tiling, rows_of, share
 from spikeva.models.snn.sparse.vectors import EIGHT, add_row, compiled, turn, turn_back
 
-STRIP = 128  # taps of all channels whose weights fit a second-level cache
+STRIP = 128  # taps of a block whose weights fit a first-level cache
 
 
 def outputs(inputs: Inputs, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The outputs [N, channels, height, width] for the weights [channels, C, kernel, kernel] and the bias [channels]."""
     tiling, channels = inputs.tiling, inputs.out[1]
     kernel = forward_kernel(tiling.kernel, tiling.stride, tiling.block, len(inputs.values) > 0)
-    weights = np.empty(weight.numel(), np.float32)
-    _turn_all(weights, weight.detach().contiguous().view(-1).numpy(), channels)
     out = torch.empty(inputs.out)
-    units = tiling.tiles * (channels // tiling.block)
-    rest = inputs.places, inputs.values, inputs.starts, weights, out.view(-1).numpy()
-    share(kernel, units, inputs.out, tiling, *rest, room=True)
+    straight = weight.detach().contiguous().view(-1).numpy()
+    rest = inputs.places, inputs.values, inputs.starts, straight, out.view(-1).numpy()
+    room = (tiling.places + prod(weight.shape[1:])) * tiling.block
+    share(kernel, channels // tiling.block * tiling.tiles, inputs.out, tiling, *rest, room=room)
     return out if bias is None else out.add_(bias.detach()[:, None, None])
 
 
@@ -39,31 +37,35 @@ def weight_gradient(inputs: Inputs, grad: Tensor, shape: tuple[int, ...]) -> Ten
     """The gradient of the weights, of the shape `shape`, from the gradient of the outputs (contiguous)."""
     tiling, (channels, c, *_) = inputs.tiling, shape
     kernel = weight_kernel(tiling.kernel, tiling.stride, tiling.block, len(inputs.values) > 0)
-    found, turned = torch.empty(shape), np.empty(prod(shape), np.float32)
-    rest = inputs.places, inputs.values, inputs.starts, grad.view(-1).numpy(), turned
-    share(kernel, channels // tiling.block * c, inputs.out, tiling, *rest, room=True)
-    _turn_all(found.view(-1).numpy(), turned, channels, back=True)
+    found = torch.empty(shape)
+    rest = inputs.places, inputs.values, inputs.starts, grad.view(-1).numpy(), found.view(-1).numpy()
+    room = (tiling.places + prod(shape[1:])) * tiling.block
+    share(kernel, channels // tiling.block * c, inputs.out, tiling, *rest, room=room)
     return found
-
-
-def _turn_all(to: NDArray[np.float32], of: NDArray[np.float32], channels: int, back: bool = False) -> None:
-    taps = len(of) // channels
-    share(turn_weights, -(-taps // STRIP), to, of, channels, taps, back)
 
 
 @cache
 def forward_kernel(kernel: int, stride: int, block: int, weighted: bool) -> Callable[..., None]:
-    """The convolution of a share of (tile, block) pairs: out [N, channels, height, width] from the weights, flat [C, kernel, kernel, channels]."""
+    """The convolution of a share of (block, tile) pairs: out [N, channels, height, width] from the weights, flat [channels, C, kernel, kernel].
+
+    A block's weights are laid out as [C, kernel, kernel, block] behind the tile in `room`.
+    """
 
     def forward(
-        shape: Any, cut: Any, places: Any, values: Any, starts: Any, weights: Any, out: Any, room: Any, edges: Any,
+        shape: Any, cut: Any, places: Any, values: Any, starts: Any, straight: Any, out: Any, room: Any, edges: Any,
         share: int,
     ) -> None:  # fmt: skip
         images, channels, height, width = shape
         tiling = Tiling(*cut)
-        blocks, tile = channels // block, room[share]
+        taps, laid = starts.shape[1] * kernel**2, -1
+        tile, weights = room[share, : tiling.places * block], room[share, tiling.places * block :]
         for unit in range(edges[share], edges[share + 1]):
-            at, b = unit // blocks, unit % blocks
+            b, at = unit // tiling.tiles, unit % tiling.tiles
+            for tap in range(0, taps if b != laid else 0, STRIP):
+                for o in range(0, block, EIGHT):
+                    source = (b * block + o) * taps + tap
+                    turn_back(weights, tap * block + o, straight, source, block, taps, min(STRIP, taps - tap))
+            laid = b
             tile[:] = np.float32(0)
             for c in range(starts.shape[1]):
                 for py in range(stride):
@@ -75,7 +77,7 @@ def forward_kernel(kernel: int, stride: int, block: int, weighted: bool) -> Call
                                 for tx in range((kernel - px + stride - 1) // stride):
                                     tap = (c * kernel + py + ty * stride) * kernel + px + tx * stride
                                     place = np.int64(places[e]) - ty * tiling.width - tx
-                                    add_row(tile, place * block, weights, tap * channels + b * block, times, block)
+                                    add_row(tile, place * block, weights, tap * block, times, block)
             first, last, r0, _, _ = rows_of(tiling, at, images, 0, 0)
             for n in range(first, last):
                 for o in range(0, block, EIGHT):
@@ -90,21 +92,25 @@ def forward_kernel(kernel: int, stride: int, block: int, weighted: bool) -> Call
 
 @cache
 def weight_kernel(kernel: int, stride: int, block: int, weighted: bool) -> Callable[..., None]:
-    """The gradient of the weights, flat [C, kernel, kernel, channels], of a share of (block, c) pairs, from that of the outputs."""
+    """The gradient of the weights, flat [channels, C, kernel, kernel], of a share of (block, c) pairs, from that of the outputs.
+
+    A block's gradient is collected as [c, kernel, kernel, block] behind the tile in `room`.
+    """
 
     def backward(
-        shape: Any, cut: Any, places: Any, values: Any, starts: Any, grad: Any, weights: Any, room: Any, edges: Any,
-        share: int,
+        shape: Any, cut: Any, places: Any, values: Any, starts: Any, grad: Any, out: Any, room: Any, edges: Any, share: int,
     ) -> None:  # fmt: skip
         images, channels, height, width = shape
         tiling = Tiling(*cut)
-        inputs, tile = starts.shape[1], room[share]
+        inputs, taps = starts.shape[1], starts.shape[1] * kernel**2
+        tile, weights = room[share, : tiling.places * block], room[share, tiling.places * block :]
         tile[:] = np.float32(0)
         unit = edges[share]
         while unit < edges[share + 1]:
             b, c0 = unit // inputs, unit % inputs
             c1 = min(inputs, c0 + edges[share + 1] - unit)
             unit += c1 - c0
+            weights[: (c1 - c0) * kernel**2 * block] = np.float32(0)
             for at in range(len(starts)):
                 first, last, r0, _, _ = rows_of(tiling, at, images, 0, 0)
                 for g in range(tiling.images):
@@ -120,9 +126,6 @@ def weight_kernel(kernel: int, stride: int, block: int, weighted: bool) -> Calla
                                     for k in range(EIGHT):
                                         tile[origin + i * block + k] = np.float32(0)
                 for c in range(c0, c1):
-                    for tap in range(kernel**2 if at == 0 else 0):
-                        row = ((c * kernel**2) + tap) * channels + b * block
-                        weights[row : row + block] = np.float32(0)
                     for py in range(stride):
                         for px in range(stride):
                             q = py * stride + px
@@ -130,22 +133,11 @@ def weight_kernel(kernel: int, stride: int, block: int, weighted: bool) -> Calla
                                 times = values[e] if weighted else np.float32(1)
                                 for ty in range((kernel - py + stride - 1) // stride):
                                     for tx in range((kernel - px + stride - 1) // stride):
-                                        tap = (c * kernel + py + ty * stride) * kernel + px + tx * stride
+                                        tap = ((c - c0) * kernel + py + ty * stride) * kernel + px + tx * stride
                                         place = np.int64(places[e]) - ty * tiling.width - tx
-                                        add_row(weights, tap * channels + b * block, tile, place * block, times, block)
+                                        add_row(weights, tap * block, tile, place * block, times, block)
+            for o in range(0, block, EIGHT):
+                target = (b * block + o) * taps + c0 * kernel**2
+                turn(out, target, weights, o, taps, block, (c1 - c0) * kernel**2)
 
     return variant(compiled, backward, kernel, stride, block, weighted)
-
-
-@compiled
-def turn_weights(to: Any, of: Any, channels: int, taps: int, back: bool, edges: Any, share: int) -> None:
-    """to [taps, channels] from of [channels, taps], or `back`, flat; of a share of STRIPs of taps."""
-    for strip in range(edges[share], edges[share + 1]):
-        first = strip * STRIP
-        n = min(STRIP, taps - first)
-        for c in range(0, channels, EIGHT):
-            inside, outside = first * channels + c, c * taps + first
-            if back:
-                turn(to, outside, of, inside, taps, channels, n)
-            else:
-                turn_back(to, inside, of, outside, channels, taps, n)

@@ -59,14 +59,13 @@ def rows_of(tiling: Tiling, at: int, images: int, height: int, remainder: int) -
     return first, min(first + tiling.images, images), r0, begin, min(end, height)
 
 
-def share(kernel: Any, units: int, *args: Any, room: bool = False) -> None:
-    """kernel(*args, a tile to work in if it needs `room`, edges, share) for as many shares of the units as torch has threads.
+def share(kernel: Any, units: int, *args: Any, room: int = 0) -> None:
+    """kernel(*args, `room` numbers to work in if it needs them, edges, share) for as many shares of the units as torch has threads.
 
     A Tiling reaches the kernel as a plain tuple: what the compiled code of other folders remembers must not name a class of this one.
     """
     shares = max(1, min(torch.get_num_threads(), units))
     if room:
-        tiling = next(a for a in args if isinstance(a, Tiling))
-        args = (*args, room_of_thread.rows(shares, 1, tiling.places * tiling.block)[:, 0])
+        args = (*args, room_of_thread.rows(shares, 1, room)[:, 0])
     plain = (tuple(a) if isinstance(a, Tiling) else a for a in args)
     share_out(kernel, (*plain, edges_of(units, shares)), shares)
