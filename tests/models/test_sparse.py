@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from spikeva import create_model
 from spikeva.models.snn.sparse import conv as sparse
+from spikeva.models.snn.sparse import products
 from spikeva.models.snn.sparse.conv import SparseConv2d
 from spikeva.models.snn.sparse.inputs import find
 
@@ -113,6 +114,17 @@ def test_the_same_bits_on_any_number_of_threads_and_in_any_batch(kernel: int, st
         assert all(torch.equal(a, b) for a, b in zip(gradients(ours, x), first, strict=True))
     alone = torch.cat([ours(picture[None]) for picture in x])
     assert torch.equal(alone, first[0])
+
+
+def test_the_gradient_of_the_input_some_pictures_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = layer(5, 8, 3, 2, 1)
+    x = spikes(7, 5, 32, 29)
+    whole = gradients(ours, x)
+    monkeypatch.setattr(products, "PART", 3 * 4 * x[0].numel())
+    parts = gradients(ours, x)
+    for part, at_once, dense in zip(parts, whole, gradients(theirs, x), strict=True):
+        torch.testing.assert_close(part, at_once, rtol=2e-5, atol=2e-5)
+        torch.testing.assert_close(part, dense, rtol=2e-5, atol=2e-5 * float(dense.abs().max()))
 
 
 def test_a_tile_holds_several_small_pictures() -> None:

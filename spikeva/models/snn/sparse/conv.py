@@ -73,7 +73,7 @@ class SparseConvolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, present: Any) -> Tensor:
         # as tensors, so that checkpointing may drop and offloading may move them
         ctx.save_for_backward(weight, *map(torch.from_numpy, (present.starts, present.places, present.values)))
-        ctx.how, ctx.like = (present.tiling, present.out), x.new_empty(1).expand(x.shape)
+        ctx.how, ctx.shape = (present.tiling, present.out), x.shape
         return products.outputs(present, weight, bias)
 
     @staticmethod
@@ -83,10 +83,7 @@ class SparseConvolution(torch.autograd.Function):
         present, grad = inputs.Inputs(*ctx.how, *(a.numpy() for a in arrays)), grad.contiguous()
         of_x = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
-            stride, padding = [present.tiling.stride] * 2, [present.tiling.padding] * 2
-            of_x = torch.ops.aten.convolution_backward(
-                grad, ctx.like, weight, None, stride, padding, [1, 1], False, [0, 0], 1, [True, False, False]
-            )[0]
+            of_x = products.input_gradient(present.tiling, grad, weight, ctx.shape)
         if ctx.needs_input_grad[1]:
             of_weight = products.weight_gradient(present, grad, weight.shape)
         if ctx.needs_input_grad[2]:

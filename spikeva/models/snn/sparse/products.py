@@ -18,6 +18,7 @@ from spikeva.models.snn.sparse.inputs import Inputs
 from spikeva.models.snn.sparse.tiles import Tiling, rows_of, share
 from spikeva.models.snn.sparse.vectors import EIGHT, add_row, compiled, turn, turn_back
 
+PART = 1 << 22  # bytes of an input whose gradient is taken at a time: with more, memory is the bottleneck (measured)
 STRIP = 128  # taps of a block whose weights fit a first-level cache
 
 
@@ -41,6 +42,28 @@ def weight_gradient(inputs: Inputs, grad: Tensor, shape: tuple[int, ...]) -> Ten
     rest = inputs.places, inputs.values, inputs.starts, grad.view(-1).numpy(), found.view(-1).numpy()
     room = (tiling.places + prod(shape[1:])) * tiling.block
     share(kernel, channels // tiling.block * c, inputs.out, tiling, *rest, room=room)
+    return found
+
+
+def input_gradient(tiling: Tiling, grad: Tensor, weight: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The gradient of the inputs, of the shape `shape`, from the gradient of the outputs: PyTorch's, some pictures at a time.
+
+    While it works, PyTorch holds two to three times what it returns besides (measured).
+    """
+    stride, padding = [tiling.stride] * 2, [tiling.padding] * 2
+    reached = [(n - 1) * tiling.stride - 2 * tiling.padding + tiling.kernel for n in grad.shape[2:]]
+    beyond = [n - r for n, r in zip(shape[2:], reached, strict=True)]
+
+    def some(grad: Tensor) -> Tensor:
+        found: Tensor = torch.ops.aten.convolution(grad, weight, None, stride, padding, [1, 1], True, beyond, 1)
+        return found
+
+    together = max(1, PART // (4 * prod(shape[1:])))
+    if len(grad) <= together:
+        return some(grad)
+    found = torch.empty(shape)
+    for to, part in zip(torch.split(found, together), torch.split(grad, together), strict=True):
+        to.copy_(some(part))
     return found
 
 
