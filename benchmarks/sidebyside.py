@@ -130,10 +130,10 @@ def in_turns(
     return {name: statistics.median(t) for name, t in times.items()}
 
 
-def peak_megabytes(build: Callable[[], Callable[[], Any]], warm: Callable[[], Any], cuda: bool = False) -> float:
-    """What two calls of `build()` add to the memory in use when they start, at the fullest moment.
+def peak_megabytes(build: Callable[[], Callable[[], Any]], cuda: bool = False) -> float:
+    """What two calls of `build()` add to the memory in use when they start, MB, at the fullest moment.
 
-    On a CPU in a process of its own, after `warm()` has loaded code and compiled kernels there.
+    On a CPU in a process of its own, after a call of another `build()` has loaded code and compiled kernels there.
     """
     if cuda:
         run = build()
@@ -147,7 +147,7 @@ def peak_megabytes(build: Callable[[], Callable[[], Any]], warm: Callable[[], An
     child = os.fork()
     if not child:
         try:
-            warm()
+            build()()
             run = build()
             before_kb = forget_peak()
             run(), run()

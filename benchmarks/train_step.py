@@ -7,7 +7,8 @@ resnet18: snn_resnet18_fusion on [1, 8, 2, 96, 96] (128 x 128 in bfloat16 on a G
 All convolutions are PyTorch's, but for "sparse": there the products with 0 are left out, as in all spiking models of spikeva on a CPU.
 The libraries' surrogates are atan, ours is its default, a sigmoid, which costs more.
 `--profile` says instead where a step's time goes, operation by operation, and where an epoch's does: reading, encoding,
-batching, transfer, model. Peak memory is what two steps add to a built net and its input, gradients included, each in a process of its own.
+batching, transfer, model. Peak memory is what two steps add to a built net and its input, gradients included, each in a process of its own where another
+such net has made a step before.
 """
 
 import argparse
@@ -297,10 +298,7 @@ def main() -> None:
         )
         profile_epoch(device)
         return
-    peaks = {
-        name: side.peak_megabytes(start, lambda start=start: start()(), device == "cuda")
-        for name, start in starts.items()
-    }
+    peaks = {name: side.peak_megabytes(start, device == "cuda") for name, start in starts.items()}
     times = side.in_turns(
         {name: first_built(start) for name, start in starts.items()}, args.repeats, device == "cuda", seconds=90
     )
