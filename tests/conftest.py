@@ -34,3 +34,9 @@ def shared() -> Path:
     if SHARED is None:
         pytest.skip("SPIKEVA_SHARED is not set")
     return Path(SHARED)
+
+
+@pytest.fixture(scope="session")
+def device() -> str:
+    """Where the tests compute that know of it; `test_cuda.py` runs them again on a GPU."""
+    return "cpu"

@@ -40,11 +40,13 @@ PLANES = [(9, 11), (17, 16), (50, 90)]  # below PLANE, above it, and more than o
 @pytest.mark.parametrize("plane", PLANES)
 @pytest.mark.parametrize("channels_last", [True, False])
 @pytest.mark.parametrize("neuron", ["plif", "cuba"])
-def test_equals_one_after_the_other(training: bool, plane: tuple[int, int], channels_last: bool, neuron: str) -> None:
+def test_equals_one_after_the_other(
+    device: str, training: bool, plane: tuple[int, int], channels_last: bool, neuron: str
+) -> None:
     torch.manual_seed(0)
-    fused = layer(neuron, detach_reset=False).train(training)
+    fused = layer(neuron, detach_reset=False).train(training).to(device)
     apart = copy.deepcopy(fused)
-    x = 3 * torch.randn(7, 4, 6, *plane) + 1
+    x = (3 * torch.randn(7, 4, 6, *plane) + 1).to(device)
     if channels_last:
         x = x.movedim(2, -1).contiguous().movedim(-1, 2)
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -79,12 +81,12 @@ def test_threads_do_not_change_a_bit(plane: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])
-def test_running_statistics_are_pytorchs(momentum: float | None) -> None:
+def test_running_statistics_are_pytorchs(device: str, momentum: float | None) -> None:
     torch.manual_seed(1)
-    fused, norm = layer(), nn.BatchNorm2d(6)
+    fused, norm = layer().to(device), nn.BatchNorm2d(6).to(device)
     fused.norm.momentum = norm.momentum = momentum
     for _ in range(3):
-        x = torch.randn(5, 3, 6, 4, 4) * 2 + 5
+        x = (torch.randn(5, 3, 6, 4, 4) * 2 + 5).to(device)
         fused(x)
         norm(x.flatten(0, 1))
     torch.testing.assert_close(fused.norm.running_mean, norm.running_mean)
@@ -92,15 +94,15 @@ def test_running_statistics_are_pytorchs(momentum: float | None) -> None:
     assert fused.norm.num_batches_tracked == 3
 
 
-def test_statistics_hold_far_from_zero() -> None:
-    x = torch.randn(8, 2, 6, 10, 10) + 1000
-    spikes = layer()(x)[0]
+def test_statistics_hold_far_from_zero(device: str) -> None:
+    x = (torch.randn(8, 2, 6, 10, 10) + 1000).to(device)
+    spikes = layer().to(device)(x)[0]
     assert 0.01 < spikes.mean() < 0.99
 
 
-def test_no_affine_and_no_running_statistics() -> None:
+def test_no_affine_and_no_running_statistics(device: str) -> None:
     norm = nn.BatchNorm2d(3, affine=False, track_running_stats=False).eval()
-    x = torch.randn(5, 2, 3, 4, 4)
+    x = torch.randn(5, 2, 3, 4, 4).to(device)
     spikes = BNLIF(norm, make_neuron("lif"))(x)[0]
     wanted = make_neuron("lif")(norm(x.flatten(0, 1)).unflatten(0, x.shape[:2]))[0]
     assert (spikes != wanted).sum() <= 1

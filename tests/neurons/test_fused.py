@@ -36,7 +36,7 @@ def run_and_differentiate(
     x, state = x.detach().requires_grad_(), [s.clone().requires_grad_() for s in state]
     out, last = runner(Run(type(neuron).step, x, tuple(state), neuron.parameters_of_step(x), neuron.rule))
     generator = torch.Generator().manual_seed(seed)
-    loss = sum((o * torch.randn(o.shape, generator=generator, dtype=o.dtype)).sum() for o in (out, *last))
+    loss = sum((o * torch.randn(o.shape, generator=generator, dtype=o.dtype).to(o.device)).sum() for o in (out, *last))
     inputs = [x, *state, *neuron.parameters()]
     grads = torch.autograd.grad(loss, inputs, allow_unused=True)
     return [out, *last], [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, grads, strict=True)]
@@ -62,18 +62,18 @@ def assert_close(found: list[Tensor], wanted: list[Tensor], tolerance: float) ->
     seed=st.integers(0, 10**6),
 )
 def test_equals_the_eager_reference(
-    name: str, reset: str, surrogate: str, steps: int, inner: list[int], layout: str, detach: bool, per_channel: bool,
-    theta: float, beta: float, seed: int,
+    device: str, name: str, reset: str, surrogate: str, steps: int, inner: list[int], layout: str, detach: bool,
+    per_channel: bool, theta: float, beta: float, seed: int,
 ) -> None:  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
-    x = LAYOUTS[layout](torch.randn(steps, *inner, generator=generator))
+    x = LAYOUTS[layout](torch.randn(steps, *inner, generator=generator).to(device))
     channels = inner[1] if per_channel and len(inner) > 1 and inner[1] else None
     options = {} if name == "if" else {"beta": beta}
     neuron = make_neuron(
         name, reset=reset, detach_reset=detach, surrogate=surrogate, channels=channels, theta=theta, learn_theta=True,
         **options,
-    )  # fmt: skip
-    state = [0.5 * torch.randn(inner, generator=generator) for _ in neuron.STATES]
+    ).to(device)  # fmt: skip
+    state = [0.5 * torch.randn(inner, generator=generator).to(device) for _ in neuron.STATES]
     run = Run(type(neuron).step, x, tuple(state), neuron.parameters_of_step(x), neuron.rule)
     assert fused_ops.why_not(run) is None
     found, grads = run_and_differentiate(neuron, fused_ops.execute, x, state, seed)
@@ -112,11 +112,11 @@ def test_threads_do_not_change_a_bit() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_keeps_a_float32_state(dtype: torch.dtype) -> None:
-    x = torch.randn(12, 2, 7).to(dtype)
-    neuron = make_neuron("lif")
-    found, grads = run_and_differentiate(neuron, fused_ops.execute, x, [torch.zeros(2, 7)], 1)
-    wanted, wanted_grads = run_and_differentiate(neuron, scan, x, [torch.zeros(2, 7)], 1)
+def test_half_precision_keeps_a_float32_state(device: str, dtype: torch.dtype) -> None:
+    x, state = torch.randn(12, 2, 7).to(device, dtype), [torch.zeros(2, 7, device=device)]
+    neuron = make_neuron("lif").to(device)
+    found, grads = run_and_differentiate(neuron, fused_ops.execute, x, state, 1)
+    wanted, wanted_grads = run_and_differentiate(neuron, scan, x, state, 1)
     assert found[0].dtype == grads[0].dtype == dtype
     assert found[1].dtype == torch.float32
     assert torch.equal(found[0], wanted[0])
@@ -126,14 +126,14 @@ def test_half_precision_keeps_a_float32_state(dtype: torch.dtype) -> None:
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # opcheck looks at non-leaf tensors itself
 @pytest.mark.parametrize(("norm", "rests"), [(False, False), (True, False), (True, True)])
-def test_operator_is_registered_as_pytorch_asks(norm: bool, rests: bool) -> None:
+def test_operator_is_registered_as_pytorch_asks(device: str, norm: bool, rests: bool) -> None:
     c = 4
-    table = torch.tensor([[0.9], [1.0], [0.5]]).expand(3, c if norm else 1).contiguous().requires_grad_()
-    ones = torch.ones(c, requires_grad=True) if norm else None
-    zeros = torch.zeros(c) if norm else None
-    state = torch.zeros(0) if rests else torch.zeros(2, c, 5)
-    x = torch.randn(3, 2, c, 5, requires_grad=True)
-    moments = (torch.zeros(c), torch.ones(c)) if norm else (None, None)
+    table = torch.tensor([[0.9], [1.0], [0.5]], device=device).expand(3, c if norm else 1).contiguous().requires_grad_()
+    ones = torch.ones(c, device=device, requires_grad=True) if norm else None
+    zeros = torch.zeros(c, device=device) if norm else None
+    state = torch.zeros((0,) if rests else (2, c, 5), device=device)
+    x = torch.randn(3, 2, c, 5, device=device, requires_grad=True)
+    moments = (torch.zeros(c, device=device), torch.ones(c, device=device)) if norm else (None, None)
     found = torch.library.opcheck(
         fused_ops.scan_op, (x, state, state, table, ones, zeros, *moments, norm, 2, 0, False, 0, 25.0, True)
     )
@@ -161,10 +161,10 @@ def test_who_records_is_shown_the_operator(grad: bool) -> None:
     assert torch.equal(traced(other)[0], layer(other)[0])
 
 
-def test_compiles_as_one_graph() -> None:
-    layer = BNLIF(nn.BatchNorm2d(3), make_neuron("plif"))
+def test_compiles_as_one_graph(device: str) -> None:
+    layer = BNLIF(nn.BatchNorm2d(3), make_neuron("plif")).to(device)
     twin = copy.deepcopy(layer)
-    x = torch.randn(4, 2, 3, 5, 5)
+    x = torch.randn(4, 2, 3, 5, 5, device=device)
     found, _ = torch.compile(layer, fullgraph=True, backend="aot_eager")(x)
     wanted, _ = twin(x)
     assert torch.equal(found, wanted)
@@ -174,11 +174,11 @@ def test_compiles_as_one_graph() -> None:
     assert torch.equal(layer.norm.running_var, twin.norm.running_var)
 
 
-def test_checkpointing_gives_the_same_gradients() -> None:
+def test_checkpointing_gives_the_same_gradients(device: str) -> None:
     from torch.utils.checkpoint import checkpoint
 
-    layer = BNLIF(nn.BatchNorm2d(3).eval(), make_neuron("lif"))
-    x = torch.randn(4, 2, 3, 5, 5, requires_grad=True)
+    layer = BNLIF(nn.BatchNorm2d(3).eval(), make_neuron("lif")).to(device)
+    x = torch.randn(4, 2, 3, 5, 5, device=device, requires_grad=True)
     (wanted,) = torch.autograd.grad(layer(x)[0].square().sum(), x)
     (found,) = torch.autograd.grad(checkpoint(lambda y: layer(y)[0], x, use_reentrant=False).square().sum(), x)
     assert torch.equal(found, wanted)
@@ -192,7 +192,7 @@ def test_foreign_dynamics_surrogates_and_float64_run_on_the_reference() -> None:
     assert fused.providers() == [fused_ops]
 
 
-def test_a_net_trained_200_steps_ends_as_with_the_eager_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_net_trained_200_steps_ends_as_with_the_eager_reference(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def train() -> float:
         torch.manual_seed(0)
         first, lif, second, last = (
@@ -202,9 +202,9 @@ def test_a_net_trained_200_steps_ends_as_with_the_eager_reference(monkeypatch: p
             nn.Linear(8, 2),
         )
         out = make_neuron("lif", surrogate="atan", theta=0.5)
-        modules = nn.ModuleList([first, lif, second, last])
+        modules = nn.ModuleList([first, lif, second, out, last]).to(device)
         optimiser = torch.optim.SGD(modules.parameters(), lr=0.02)
-        data, target = torch.randn(10, 32, 6), torch.randn(32, 2)
+        data, target = torch.randn(10, 32, 6).to(device), torch.randn(32, 2).to(device)
         for _ in range(200):
             spikes, _ = out(second(lif(first(data))[0]))
             loss = (last(spikes.mean(0)) - target).square().mean()
