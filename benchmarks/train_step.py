@@ -1,9 +1,11 @@
 """A training step of the same net with ReLU, with our neurons and with the libraries' loops, side by side.
 
-    python benchmarks/train_step.py [--net convnet|resnet18] [--threads 1] [--repeats 7] [--profile] [--memory default|kept]
+    python benchmarks/train_step.py [--net convnet|resnet18] [--threads 1] [--repeats 7] [--batch 4] [--channels-last]
+        [--profile] [--memory default|kept]
 
 convnet: 2-32-64-128-256 3 x 3 stride-2 convolutions with BatchNorm, neurons and a linear readout, on [16, 4, 2, 96, 96].
-resnet18: snn_resnet18_fusion on [1, 8, 2, 96, 96] (128 x 128 in bfloat16 on a GPU) beside itself with ReLU for its neurons.
+resnet18: snn_resnet18_fusion on [1, 8, 2, 96, 96] beside itself with ReLU for its neurons.
+On a GPU: bfloat16, [16, 64, 2, 96, 96] and [16, 16, 2, 128, 128]; `--batch` is another size of the batch.
 All convolutions are PyTorch's, but for "sparse": there the products with 0 are left out, as in all spiking models of spikeva on a CPU.
 The libraries' surrogates are atan, ours is its default, a sigmoid, which costs more.
 `--profile` says instead where a step's time goes, operation by operation, and where an epoch's does: reading, encoding,
@@ -123,24 +125,26 @@ def convnets() -> dict[str, Callable[[], nn.Module]]:
 
         found["norse"] = lambda: Loop(norse_cell)
     if side.found("spikingjelly"):
-        from spikingjelly.activation_based import functional, surrogate
-        from spikingjelly.activation_based.neuron import LIFNode
 
         def node() -> Callable[[Tensor, nn.Module], Tensor]:
-            lif = LIFNode(
-                1 / (1 - BETA), decay_input=False, v_reset=0.0, detach_reset=False, surrogate_function=surrogate.ATan(),
-                step_mode="m",
-            )  # fmt: skip
-
-            def run(x: Tensor, norm: nn.Module) -> Tensor:
-                functional.reset_net(lif)
-                spikes: Tensor = lif(apart(x, norm))
-                return spikes
-
-            return run
+            lif = jelly()
+            return lambda x, norm: lif(apart(x, norm))[0]
 
         found["spikingjelly"] = lambda: Folded(node)
     return found
+
+
+def jelly() -> "Jelly":
+    """spikingjelly's LIF; on a GPU its own kernels: native ones where it was built with them, else Triton's."""
+    from spikingjelly.activation_based import surrogate
+    from spikingjelly.activation_based.neuron import LIFNode
+
+    return Jelly(
+        LIFNode(
+            1 / (1 - BETA), decay_input=False, v_reset=0.0, detach_reset=False, surrogate_function=surrogate.ATan(),
+            step_mode="m",
+        )
+    )  # fmt: skip
 
 
 class Relu(nn.Module):
@@ -148,6 +152,20 @@ class Relu(nn.Module):
 
     def forward(self, x: Tensor, state: None = None) -> tuple[Tensor, None]:
         return torch.relu(x), None
+
+
+class Jelly(nn.Module):
+    """spikingjelly's neuron in the place of one of ours."""
+
+    def __init__(self, node: nn.Module) -> None:
+        super().__init__()
+        self.node = node
+
+    def forward(self, x: Tensor, state: None = None) -> tuple[Tensor, None]:
+        from spikingjelly.activation_based import functional
+
+        functional.reset_net(self.node)
+        return self.node(x), None
 
 
 class Apart(nn.Module):
@@ -175,7 +193,7 @@ def resnets() -> dict[str, Callable[[], nn.Module]]:
                     setattr(module, name, replace(child))
         return model
 
-    return {
+    found: dict[str, Callable[[], nn.Module]] = {
         "ReLU": lambda: build(lambda _: Relu()),
         "spikeva LIF": lambda: build(Apart),
         "spikeva BN + LIF": build,
@@ -183,12 +201,17 @@ def resnets() -> dict[str, Callable[[], nn.Module]]:
         "spikeva BN + LIF, sparse": lambda: build(sparse=True),
         "snntorch backend": lambda: build(backend="snntorch"),
     }
+    if side.found("spikingjelly"):
+        found["spikingjelly"] = lambda: build(lambda _: jelly())
+    return found
 
 
-def step_of(build: Callable[[], nn.Module], batch: Tensor, device: str) -> Callable[[], None]:
+def step_of(
+    build: Callable[[], nn.Module], batch: Tensor, device: str, layout: torch.memory_format
+) -> Callable[[], None]:
     """One training step (forward, loss, backward) of a new net."""
     torch.manual_seed(0)
-    model, target = build().to(device), torch.zeros(2, device=device)
+    model, target = build().to(device, memory_format=layout), torch.zeros(2, device=device)
 
     def step() -> None:
         model.zero_grad(set_to_none=True)
@@ -211,15 +234,18 @@ def first_built(start: Callable[[], Callable[[], None]]) -> Callable[[], None]:
     return step
 
 
-def profile_steps(steps: dict[str, Callable[[], None]], repeats: int) -> None:
-    """Print each operation's own milliseconds in a step, medians over steps in turns."""
+def profile_steps(steps: dict[str, Callable[[], None]], repeats: int, device: str) -> None:
+    """Print each operation's own milliseconds in a step, of the device's time, medians over steps in turns."""
+    clock = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
     seen: dict[str, dict[str, list[float]]] = {}
     for round_ in range(repeats + 2):
         for name, step in steps.items():
             with torch.profiler.profile() as profile:
                 step()
+                if device == "cuda":
+                    torch.cuda.synchronize()
             for event in profile.key_averages() if round_ > 1 else ():
-                seen.setdefault(event.key, {}).setdefault(name, []).append(event.self_cpu_time_total / 1000)
+                seen.setdefault(event.key, {}).setdefault(name, []).append(getattr(event, clock) / 1000)
     of = {op: {n: statistics.median(t) for n, t in times.items()} for op, times in seen.items()}
     first = sorted(of, key=lambda op: -max(of[op].values()))[:14]
     rows = [(op, *(f"{of[op].get(n, 0):.2f}" for n in steps)) for op in first]
@@ -281,21 +307,27 @@ def main() -> None:
     parser.add_argument("--net", choices=["convnet", "resnet18"], default="convnet")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--batch", type=int, help="sequences a step")
+    parser.add_argument("--channels-last", action="store_true", help="weights, and so activations, in that layout")
     parser.add_argument("--profile", action="store_true", help="where a step's time goes, instead of the comparison")
     args = parser.parse_args()
     torch.set_num_threads(1)  # a process that has used several threads hangs where it forks
     device = "cuda" if torch.cuda.is_available() else "cpu"
     builders = convnets() if args.net == "convnet" else resnets()
-    pixels = 128 if device == "cuda" and args.net == "resnet18" else 96
-    shape = (16, 4, 2, 96, 96) if args.net == "convnet" else (1, 8, 2, pixels, pixels)
+    if device == "cuda":  # the sparse convolutions are a CPU's
+        builders = {name: build for name, build in builders.items() if "sparse" not in name}
+    if args.net == "convnet":
+        shape = (16, args.batch or (64 if device == "cuda" else 4), 2, 96, 96)
+    else:
+        shape = (args.batch or 16, 16, 2, 128, 128) if device == "cuda" else (args.batch or 1, 8, 2, 96, 96)
     batch = (torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.1).float().to(device)
     torch.set_num_threads(args.threads)
     side.environment("snntorch", "norse", "spikingjelly")
-    starts = {name: functools.partial(step_of, build, batch, device) for name, build in builders.items()}
+    layout = torch.channels_last if args.channels_last else torch.contiguous_format
+    starts = {name: functools.partial(step_of, build, batch, device, layout) for name, build in builders.items()}
     if args.profile:
-        profile_steps(
-            {name: starts[name]() for name in ("ReLU", "spikeva BN + LIF", "spikeva BN + LIF, sparse")}, args.repeats
-        )
+        shown = ("ReLU", "spikeva BN + LIF", "spikeva BN + LIF, sparse")
+        profile_steps({name: starts[name]() for name in shown if name in starts}, args.repeats, device)
         profile_epoch(device)
         return
     peaks = {name: side.peak_megabytes(start, device == "cuda") for name, start in starts.items()}
