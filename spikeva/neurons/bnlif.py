@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from spikeva.neurons import fused
 from spikeva.neurons.base import Neuron, Run, State
+from spikeva.neurons.fused_layout import affine_of
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -38,31 +39,29 @@ def execute(norm: nn.Module, run: Run) -> tuple[Tensor, State]:
     if ops is None or run.x.numel() == 0:
         return fused.execute(run._replace(x=norm(run.x.flatten(0, 1)).unflatten(0, run.x.shape[:2])))
     running = None if norm.running_mean is None or norm.running_var is None else (norm.running_mean, norm.running_var)
-    live = norm.training or running is None
-    x = run.x
-    if running is None or norm.training:
-        n = x.numel() // x.shape[2]
-        if n == 1:
-            raise ValueError(f"expected more than 1 value per channel when training, got input size {list(x.shape)}")
-        mean, var = ops.moments(x)
-        if running is not None:
-            _follow(norm, running, (mean, var * (n / (n - 1))))
+    x, live = run.x, norm.training or running is None
+    if running is not None and not live:
+        mean, invstd = running[0], (running[1].double() + norm.eps).rsqrt().float()
+        affine = torch.stack([*affine_of(mean, invstd, norm.weight, norm.bias), mean, invstd]).detach()
     else:
-        mean, var = running[0], running[1].double()
-    invstd = (var + norm.eps).rsqrt().float()
-    found: tuple[Tensor, State] = ops.run_normalised(run, norm.weight, norm.bias, mean.float(), invstd, live)
+        if x.numel() == x.shape[2]:
+            raise ValueError(f"expected more than 1 value per channel when training, got input size {list(x.shape)}")
+        affine = ops.statistics(x, norm.weight, norm.bias, norm.eps)
+        if running is not None:
+            _follow(norm, running, affine)
+    found: tuple[Tensor, State] = ops.run_normalised(run, norm.weight, norm.bias, affine, live)
     return found
 
 
-def _follow(norm: _BatchNorm, running: tuple[Tensor, Tensor], seen: tuple[Tensor, Tensor]) -> None:
+def _follow(norm: _BatchNorm, running: tuple[Tensor, Tensor], affine: Tensor) -> None:
     with torch.no_grad():
         share = norm.momentum
         if norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
             share = 1 / float(norm.num_batches_tracked) if share is None else share
         assert share is not None
-        for old, new in zip(running, seen, strict=True):
-            old.mul_(1 - share).add_(new.to(old.dtype), alpha=share)
+        torch._foreach_mul_(running, 1 - share)
+        torch._foreach_add_(running, (affine[2], affine[4]), alpha=share)
 
 
 class BNLIF(nn.Module):

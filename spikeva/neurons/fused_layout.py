@@ -1,5 +1,6 @@
 """What every fused kernel is told: which dynamics to run, and how a tensor lies in memory."""
 
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -21,24 +22,33 @@ class Dynamics(NamedTuple):
     slope: float
 
 
-def strides_of(x: Tensor) -> tuple[int, ...]:
-    """Strides that a copy of `x` [T, ...] with whole time steps one after the other has; those of `x` where it is one."""
-    steps = x.shape[1:]
+def dense_strides(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides that a copy of a tensor [T, ...] with whole time steps one after the other has; its own where it is one."""
     expected = 1
-    for stride, size in sorted(zip(x.stride()[1:], steps, strict=True)):
+    for stride, size in sorted(zip(strides[1:], shape[1:], strict=True)):
         if size != 1 and stride != expected:
             break
         expected *= size
     else:
-        if x.shape[0] == 1 or x.stride(0) == expected:
-            return (expected, *x.stride()[1:])
-    return tuple(prod(x.shape[i + 1 :]) for i in range(x.ndim))
+        if shape[0] == 1 or strides[0] == expected:
+            return (expected, *strides[1:])
+    return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
+
+
+_known_strides = lru_cache(dense_strides)
+
+
+def strides_of(x: Tensor) -> tuple[int, ...]:
+    """`dense_strides` of a tensor that is really there: its sizes are plain numbers."""
+    return _known_strides(x.shape, x.stride())
 
 
 def laid_out(x: Tensor, strides: tuple[int, ...], dtype: torch.dtype | None = None) -> Tensor:
     """`x` with the given strides (and dtype), copied only where it has others."""
-    dtype = dtype or x.dtype
-    if x.dtype == dtype and all(a == b or n == 1 for a, b, n in zip(x.stride(), strides, x.shape, strict=True)):
+    dtype, own = dtype or x.dtype, x.stride()
+    if x.dtype == dtype and (
+        own == strides or all(n == 1 or a == b for a, b, n in zip(own, strides, x.shape, strict=True))
+    ):
         return x
     return torch.empty_strided(x.shape, strides, dtype=dtype, device=x.device).copy_(x)
 
@@ -52,3 +62,9 @@ def matrix(x: Tensor) -> Tensor:
 def line(x: Tensor) -> Tensor:
     """A laid-out tensor as [N] in memory order."""
     return x.as_strided((x.numel(),), (1,))
+
+
+def affine_of(mean: Tensor, invstd: Tensor, weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Scale and shift [C] by which a BatchNorm makes its output of its input, in the form and order of PyTorch's."""
+    scale = invstd if weight is None else invstd * weight
+    return scale, -mean * scale if bias is None else bias - mean * scale

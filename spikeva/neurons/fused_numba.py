@@ -17,7 +17,7 @@ from spikeva.neurons.fused_kernels import (
     rows_of_backward,
     together,
 )
-from spikeva.neurons.fused_layout import LIF, Dynamics, line, matrix
+from spikeva.neurons.fused_layout import LIF, Dynamics, affine_of, line, matrix
 from spikeva.neurons.fused_norm_kernels import moments_kernel, through_norm_kernel
 from spikeva.neurons.fused_team import NOTHING, aligned, edges_of, room_of_thread, share_out
 
@@ -90,7 +90,7 @@ def backward(
     kind, norm = dynamics.kind, len(affine) > 0
     g, xs, gxs = (matrix(m).numpy() for m in (gs, x, gx))
     v, w, gv, gw, gv_0, gw_0 = (_line(s) for s in (v0, w0, gv_last, gw_last, gv0, gw0))
-    table, ab = p.numpy(), affine.numpy()
+    table, ab = p.numpy(), affine[:4].numpy()
     rows = rows_of_backward(len(xs), kind)
     how = plan(xs.shape[1], inner, max(p.shape[1], affine.shape[1]), rows - 15)
     kernel = backward_kernel(
@@ -122,12 +122,15 @@ def _total(sums: Any, table: Any) -> Any:
     return sums.sum(0)
 
 
-def moments(y: Tensor, inner: int, channels: int) -> Tensor:
-    """Mean and biased variance of each channel, float64 [2, C]."""
-    ys = matrix(y.float()).numpy()
-    how = plan(ys.shape[1], inner, channels, 1, apart=False)  # in the order of memory, as nothing else reads a channel
+def statistics(x: Tensor, inner: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """As `fused_ops.statistics`, of a laid-out x."""
+    channels = x.shape[2]
+    xs = matrix(x.float()).numpy()
+    how = plan(xs.shape[1], inner, channels, 1, apart=False)  # in the order of memory, as nothing else reads a channel
     sums = np.zeros((len(how.firsts) - 1, 2, channels))
-    _each(moments_kernel, how, 0, ys, inner, sums)
-    found = sums.sum(0) / (ys.size // channels)
-    found[1] = np.maximum(found[1] - found[0] ** 2, 0)
-    return torch.from_numpy(found)
+    _each(moments_kernel, how, 0, xs, inner, sums)
+    n = xs.size // channels
+    mean, square = torch.from_numpy(sums.sum(0) / n)
+    var = (square - mean**2).clamp_min(0)
+    scale, shift = affine_of(mean.float(), invstd := (var + eps).rsqrt().float(), weight, bias)
+    return torch.stack([scale, shift, mean.float(), invstd, (var * (n / max(n - 1, 1))).float()])

@@ -22,7 +22,7 @@ from torch.nn import Parameter
 from spikeva.neurons.alif import alif_step
 from spikeva.neurons.base import Run, State, Step
 from spikeva.neurons.cuba import cuba_step
-from spikeva.neurons.fused_layout import ALIF, CUBA, LIF, RESETS, Dynamics, laid_out, strides_of
+from spikeva.neurons.fused_layout import ALIF, CUBA, LIF, RESETS, Dynamics, dense_strides, laid_out, strides_of
 from spikeva.neurons.lif import lif_step
 from spikeva.neurons.surrogates import ATan, FastSigmoid, Sigmoid, StraightThrough, SuperSpike, Surrogate, Triangle
 
@@ -74,15 +74,18 @@ def why_not(run: Run) -> str | None:
 
 def execute(run: Run) -> tuple[Tensor, State]:
     """(spikes, last state) of a run."""
-    return run_normalised(run, None, None, None, None, False)
+    return run_normalised(run, None, None, None, False)
 
 
 def run_normalised(
-    run: Run, weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, invstd: Tensor | None, training: bool
+    run: Run, weight: Tensor | None, bias: Tensor | None, affine: Tensor | None, training: bool
 ) -> tuple[Tensor, State]:
-    """(spikes, last state) of a run whose input is normalised first, where there is a `mean` [C]."""
+    """(spikes, last state) of a run whose input is normalised first, where there is an `affine` with rows as `statistics`.
+
+    `weight` and `bias`, of which it was made, are here for their gradients; `training` says that it was made of the input.
+    """
     kind, names, (place_v, *place_w) = KINDS[run.step]
-    p = torch.stack([run.p[name].reshape(-1) for name in names])
+    p = torch.stack([run.p[name] for name in names]).reshape(len(names), -1)
     nothing = p.new_empty(0)
     v = nothing if run.rests else run.state[place_v]
     w = run.state[place_w[0]] if place_w and not run.rests else nothing
@@ -91,8 +94,8 @@ def run_normalised(
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in needs)
     surrogate = cast(Surrogate, rule.surrogate)
     out, v_last, w_last, *_ = (scan_op if traced(run.x) else SpikevaScan.apply)(
-        run.x, v, w, p, weight, bias, mean, invstd, training, kind, RESETS[rule.reset], rule.detach,
-        SURROGATES[type(surrogate)], float(surrogate.slope), keep,
+        run.x, v, w, p, weight, bias, p.new_empty(0, 1) if affine is None else affine, training, kind, RESETS[rule.reset],
+        rule.detach, SURROGATES[type(surrogate)], float(surrogate.slope), keep,
     )  # fmt: skip
     states = {place_v: v_last} | dict.fromkeys(place_w, w_last)
     return out, tuple(states[i] for i in range(len(states)))
@@ -107,37 +110,26 @@ def traced(x: Tensor) -> bool:
     return tracing or torch._C._len_torch_dispatch_stack() > 0
 
 
-def _affine(
-    weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, invstd: Tensor | None, p: Tensor
-) -> Tensor:
-    """Rows (scale, shift, mean, invstd) [4, C] of a BatchNorm, in the form and order of PyTorch's; [0, 1] without a mean."""
-    if mean is None or invstd is None:
-        return p.new_empty(0, 1)
-    scale = invstd if weight is None else invstd * weight
-    shift = -mean * scale if bias is None else bias - mean * scale
-    return torch.stack([scale, shift, mean, invstd])
-
-
 def _inner(x: Tensor, strides: tuple[int, ...]) -> int:
     return strides[2] if x.ndim > 2 else 1
 
 
 def _scan(
-    x: Tensor, v: Tensor, w: Tensor, p: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor | None,
-    invstd: Tensor | None, training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, keep: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    x: Tensor, v: Tensor, w: Tensor, p: Tensor, weight: Tensor | None, bias: Tensor | None, affine: Tensor,
+    training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, keep: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Spikes, last v and second state of x [T, ...] from states v, w (empty: zeros) and parameters p [P, C or 1].
 
-    After them what the backward pass needs: `_affine`, and stored states.
+    After them stored states, for the backward pass.
     """
-    strides, affine = strides_of(x), _affine(weight, bias, mean, invstd, p)
-    out, v_last, w_last, stored = _outputs(x, kind, strides, keep, _kernels(x).empty_strided)
+    strides, kernels = strides_of(x), _kernels(x)
+    out, v_last, w_last, stored = _outputs(x, kind, strides, keep, kernels.empty_strided)
     if x.numel():
-        _kernels(x).forward(
+        kernels.forward(
             laid_out(x, strides), _given(v, v, strides), _given(w, v, strides), p.contiguous(), affine,
             _inner(x, strides), Dynamics(kind, reset, detach, surrogate, slope), out, v_last, w_last, stored,
         )  # fmt: skip
-    return out, v_last, w_last, affine, stored
+    return out, v_last, w_last, stored
 
 
 scan_op = torch.library.custom_op("spikeva::scan", _scan, mutates_args=())
@@ -145,11 +137,10 @@ scan_op = torch.library.custom_op("spikeva::scan", _scan, mutates_args=())
 
 @scan_op.register_fake
 def _(
-    x: Tensor, v: Tensor, w: Tensor, p: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor | None,
-    invstd: Tensor | None, training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, keep: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    out, v_last, w_last, stored = _outputs(x, kind, strides_of(x), keep)
-    return out, v_last, w_last, _affine(weight, bias, mean, invstd, p), stored
+    x: Tensor, v: Tensor, w: Tensor, p: Tensor, weight: Tensor | None, bias: Tensor | None, affine: Tensor,
+    training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, keep: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    return _outputs(x, kind, dense_strides(x.shape, x.stride()), keep)
 
 
 def _kernels(x: Tensor) -> ModuleType:
@@ -181,14 +172,14 @@ def _scan_backward(
     stored: Tensor, training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, learn: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients of x, v, w, p (empty unless to `learn`) and of (bias, weight) [2, C or 0], given those of `spikeva::scan`'s outputs."""
-    strides = strides_of(x)
-    gx, gv0, gw0 = _gradients(x, v, w, strides, _kernels(x).empty_strided)
+    strides, kernels = strides_of(x), _kernels(x)
+    gx, gv0, gw0 = _gradients(x, v, w, strides, kernels.empty_strided)
     if not x.numel():
         of_p, of_affine = _gradients_of_constants(p, affine, learn)
         return gx, gv0.zero_(), gw0.zero_(), of_p.zero_(), of_affine.zero_()
     spikes = torch.zeros_like(gx) if gs is None else laid_out(gs, strides, gx.dtype)
     part = x.shape[2] / x.numel() if training and len(affine) else 0.0
-    of_p, of_affine = _kernels(x).backward(
+    of_p, of_affine = kernels.backward(
         spikes, _given(gv, v, strides), _given(gw, v, strides), laid_out(x, strides), _given(v, v, strides),
         _given(w, v, strides), p.contiguous(), affine, _inner(x, strides),
         Dynamics(kind, reset, detach, surrogate, slope), learn, part, stored, gx, gv0, gw0,
@@ -204,7 +195,7 @@ def _(
     gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, x: Tensor, v: Tensor, w: Tensor, p: Tensor, affine: Tensor,
     stored: Tensor, training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, learn: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    return *_gradients(x, v, w, strides_of(x)), *_gradients_of_constants(p, affine, learn)
+    return *_gradients(x, v, w, dense_strides(x.shape, x.stride())), *_gradients_of_constants(p, affine, learn)
 
 
 def _gradients(
@@ -224,8 +215,8 @@ def _gradients_of_constants(p: Tensor, affine: Tensor, learn: bool) -> tuple[Ten
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    ctx.save_for_backward(*inputs[:4], *output[3:])
-    ctx.rest = inputs[8:-1]
+    ctx.save_for_backward(*inputs[:4], inputs[6], output[3])
+    ctx.rest = inputs[7:-1]
     ctx.set_materialize_grads(False)
 
 
@@ -254,20 +245,25 @@ class SpikevaScan(torch.autograd.Function):
         return _backward(ctx, *grads, run=_scan_backward)
 
 
-def moments(x: Tensor) -> Tensor:
-    """Mean and biased variance of each channel of x [T, B, C, ...], float64 [2, C], summed in float64; without gradient."""
-    return (moments_op if traced(x) else _moments)(x.detach())
+def statistics(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """What normalises each channel of x [T, B, C, ...] in training, float32 [5, C], without gradient.
+
+    Rows: scale and shift of x, its mean, 1 / its deviation, and its variance without bias. Sums are made in float64, the rest is in
+    the form and order of PyTorch's BatchNorm with the given `weight`, `bias` [C] and `eps`.
+    """
+    weight, bias = (t if t is None else t.detach() for t in (weight, bias))
+    return (statistics_op if traced(x) else _statistics)(x.detach(), weight, bias, eps)
 
 
-def _moments(x: Tensor) -> Tensor:
+def _statistics(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     strides = strides_of(x)
-    found: Tensor = _kernels(x).moments(laid_out(x, strides), _inner(x, strides), x.shape[2])
+    found: Tensor = _kernels(x).statistics(laid_out(x, strides), _inner(x, strides), weight, bias, eps)
     return found
 
 
-moments_op = torch.library.custom_op("spikeva::moments", _moments, mutates_args=())
+statistics_op = torch.library.custom_op("spikeva::statistics", _statistics, mutates_args=())
 
 
-@moments_op.register_fake
-def _(x: Tensor) -> Tensor:
-    return x.new_empty(2, x.shape[2], dtype=torch.float64)
+@statistics_op.register_fake
+def _(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    return x.new_empty(5, x.shape[2], dtype=torch.float32)

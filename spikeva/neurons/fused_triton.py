@@ -1,11 +1,11 @@
-# ruff: noqa: RUF005, RUF059, SIM102  (Triton compiles this text: no starred tuples, constants in branches of their own)
+# ruff: noqa: RUF005, SIM102  (Triton compiles this text: no starred tuples, constants in branches of their own)
 """The fused kernels on a GPU: Triton, one program per block of neurons, time inside the program.
 
 The forward pass reads x and writes the spikes; state stays in registers in float32, whatever x is stored in. The backward
-pass reads x and the spikes' gradient a segment of steps at a time, computes the segment's membranes again in registers
-and writes the gradient of x: 20 bytes per neuron and step in float32, 10 in bfloat16. For sequences longer than a
+pass reads x a segment of steps at a time, computes the segment's membranes again and keeps them in registers, reads the
+spikes' gradient and writes that of x: 20 bytes per neuron and step in float32, 10 in bfloat16. For sequences longer than a
 segment the forward pass stores the state at each segment's start. Multiply and add stay apart (no fused multiply-add),
-so that spikes equal the eager reference's. Sums over channels are made in float64 and in a fixed order.
+so that spikes equal the eager reference's. Sums over channels are made in a fixed order.
 """
 
 import torch
@@ -13,14 +13,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from spikeva.neurons.fused_layout import ALIF, CUBA, DELAYED, LIF, SUBTRACT, ZERO, Dynamics, matrix
+from spikeva.neurons.fused_layout import Dynamics
+from spikeva.neurons.fused_norm_triton import add, block_of_program, power_of_two, statistics, through_norm
 
+__all__ = ["backward", "checkpoints", "empty_strided", "forward", "statistics"]
 SEGMENT = 16  # steps whose membranes a program holds in registers
-BLOCK = 256  # neurons a program
+FORWARD, BACKWARD = 1024, 512  # neurons a program
+KINDS, RESETS = ("lif", "alif", "cuba"), ("zero", "subtract", "delayed")  # in the order of fused_layout's numbers
 empty_strided = torch.empty_strided  # how outputs are allocated
-
-K_LIF, K_ALIF, K_CUBA = tl.constexpr(LIF), tl.constexpr(ALIF), tl.constexpr(CUBA)
-R_ZERO, R_SUBTRACT, R_DELAYED = tl.constexpr(ZERO), tl.constexpr(SUBTRACT), tl.constexpr(DELAYED)
 
 
 @triton.jit
@@ -42,39 +42,42 @@ def _derivative(u, k, SURROGATE: tl.constexpr):
 
 
 @triton.jit
-def _step(i, v, w, beta, theta, extra, gamma, KIND: tl.constexpr, RESET: tl.constexpr):
-    """(threshold, late spike, membrane before the reset, spike, next v, next w) of one step."""
-    th = theta
-    if KIND == K_CUBA:
-        i = extra * w + i
-        w = i
-    if KIND == K_ALIF:
-        th = theta + gamma * w
-    h = beta * v + i
-    r = v * 0.0
-    if RESET == R_DELAYED:
-        r = tl.where(v - th > 0.0, 1.0, 0.0)
-        h = h - th * r
-    s = tl.where(h - th > 0.0, 1.0, 0.0)
-    if KIND == K_ALIF:
-        w = extra * w + s
-    after = h
-    if RESET == R_ZERO:
-        after = h * (1.0 - s)
-    if RESET == R_SUBTRACT:
-        after = h - th * s
-    return th, r, h, s, after, w
+def _after(h, s, th, RESET: tl.constexpr):
+    """The membrane after the spike `s` of the membrane `h`."""
+    if RESET == "zero":
+        h = h * (1.0 - s)
+    if RESET == "subtract":
+        h = h - th * s
+    return h
 
 
 @triton.jit
-def _parameters(p, affine, c, C, KIND: tl.constexpr, NORM: tl.constexpr, inside):
+def _step(i, v, w, beta, theta, extra, gamma, KIND: tl.constexpr, RESET: tl.constexpr):
+    """(threshold, membrane before the reset, spike, next w) of one step."""
+    th = theta
+    if KIND == "cuba":
+        i = extra * w + i
+        w = i
+    if KIND == "alif":
+        th = theta + gamma * w
+    h = beta * v + i
+    if RESET == "delayed":
+        h = h - th * tl.where(v - th > 0.0, 1.0, 0.0)
+    s = tl.where(h - th > 0.0, 1.0, 0.0)
+    if KIND == "alif":
+        w = extra * w + s
+    return th, h, s, w
+
+
+@triton.jit
+def _parameters(p, c, C, KIND: tl.constexpr, inside):
     beta = tl.load(p + c, inside, 0.0)
     theta = tl.load(p + C + c, inside, 0.0)
     extra = beta
     gamma = beta
-    if KIND != K_LIF:
+    if KIND != "lif":
         extra = tl.load(p + 2 * C + c, inside, 0.0)
-    if KIND == K_ALIF:
+    if KIND == "alif":
         gamma = tl.load(p + 3 * C + c, inside, 0.0)
     return beta, theta, extra, gamma
 
@@ -90,13 +93,11 @@ def _load_unless(zeros: tl.constexpr, at, like, inside):
 def _forward(
     x, v0, w0, p, affine, out, v_last, w_last, stored, T, N, inner, C, CN,
     KIND: tl.constexpr, RESET: tl.constexpr, NORM: tl.constexpr, RESTS: tl.constexpr, KEEP: tl.constexpr,
-    SEG: tl.constexpr, BLOCK: tl.constexpr,
+    SEG: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    nought = n * 0  # makes 64-bit vectors of counters: offsets pass 2**31, and a counter may be a plain number
-    inside = n < N
+    n, inside = block_of_program(N, WIDE, BLOCK)
     place = n // inner
-    beta, theta, extra, gamma = _parameters(p, affine, place % C, C, KIND, NORM, inside)
+    beta, theta, extra, gamma = _parameters(p, place % C, C, KIND, inside)
     scale = beta
     shift = beta
     if NORM:
@@ -104,56 +105,66 @@ def _forward(
         shift = tl.load(affine + CN + place % CN, inside, 0.0)
     v = _load_unless(RESTS, v0 + n, beta, inside)
     w = v
-    if KIND != K_LIF:
+    if KIND != "lif":
         w = _load_unless(RESTS, w0 + n, beta, inside)
     for start in range(0, T, SEG):
         if KEEP:
             if start > 0:
-                at = (nought + (start // SEG - 1)) * N
-                if KIND == K_LIF:
+                at = tl.cast(start // SEG - 1, tl.int64) * N
+                if KIND == "lif":
                     tl.store(stored + at + n, v, inside)
                 else:
                     tl.store(stored + 2 * at + n, v, inside)
                     tl.store(stored + 2 * at + N + n, w, inside)
         for k in tl.static_range(SEG):
-            t = nought + (start + k)
-            real = t < T
+            real = start + k < T
             here = inside & real
-            i = tl.load(x + t * N + n, here, 0.0).to(tl.float32)
+            row = tl.cast(start + k, tl.int64) * N
+            i = tl.load(x + row + n, here, 0.0).to(tl.float32)
             if NORM:
                 i = scale * i + shift
-            th, r, h, s, v_next, w_next = _step(i, v, w, beta, theta, extra, gamma, KIND, RESET)
-            tl.store(out + t * N + n, s.to(out.dtype.element_ty), here)
-            v = tl.where(real, v_next, v)
+            th, h, s, w_next = _step(i, v, w, beta, theta, extra, gamma, KIND, RESET)
+            tl.store(out + row + n, s.to(out.dtype.element_ty), here)
+            v = tl.where(real, _after(h, s, th, RESET), v)
             w = tl.where(real, w_next, w)
     tl.store(v_last + n, v, inside)
-    if KIND != K_LIF:
+    if KIND != "lif":
         tl.store(w_last + n, w, inside)
 
 
 @triton.jit
+def _store_sums(to, value, GROUP: tl.constexpr, APART: tl.constexpr, BLOCK: tl.constexpr):
+    """Sums of GROUP neurons each that share a channel, neighbours or APART from each other, of this program."""
+    if GROUP > 1:
+        value = tl.reduce(tl.reshape(value, (BLOCK // (GROUP * APART), GROUP, APART)), 1, add)
+        value = tl.reshape(value, (BLOCK // GROUP,))
+    tl.store(to + tl.program_id(0).to(tl.int64) * (BLOCK // GROUP) + tl.arange(0, BLOCK // GROUP), value)
+
+
+@triton.jit
 def _backward(
-    gs, gv_last, gw_last, x, v0, w0, p, affine, stored, gx, gv0, gw0, gp, sums, slope, T, N, inner, C, CN,
+    gs, gv_last, gw_last, x, v0, w0, p, affine, stored, gx, gv0, gw0, gp, sums, slope, T, N, inner, C, CN, GP, GN,
     KIND: tl.constexpr, RESET: tl.constexpr, DETACH: tl.constexpr, SURROGATE: tl.constexpr, LEARN: tl.constexpr,
     NORM: tl.constexpr, RESTS: tl.constexpr, LAST_V: tl.constexpr, LAST_W: tl.constexpr, SEG: tl.constexpr,
-    SEGMENTS: tl.constexpr, BLOCK: tl.constexpr,
+    SEGMENTS: tl.constexpr, P_GROUP: tl.constexpr, P_APART: tl.constexpr, N_GROUP: tl.constexpr, N_APART: tl.constexpr,
+    WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    nought = n * 0
-    inside = n < N
+    n, inside = block_of_program(N, WIDE, BLOCK)
     place = n // inner
-    beta, theta, extra, gamma = _parameters(p, affine, place % C, C, KIND, NORM, inside)
+    beta, theta, extra, gamma = _parameters(p, place % C, C, KIND, inside)
     scale = beta
     shift = beta
     mean = beta
+    invstd = beta
     if NORM:
         scale = tl.load(affine + place % CN, inside, 0.0)
         shift = tl.load(affine + CN + place % CN, inside, 0.0)
         mean = tl.load(affine + 2 * CN + place % CN, inside, 0.0)
+        invstd = tl.load(affine + 3 * CN + place % CN, inside, 0.0)
     zero = beta * 0.0
     gv = _load_unless(not LAST_V, gv_last + n, beta, inside)
     gw = zero
-    if KIND != K_LIF:
+    if KIND != "lif":
         gw = _load_unless(not LAST_W, gw_last + n, beta, inside)
     g_beta = zero
     g_theta = zero
@@ -164,61 +175,66 @@ def _backward(
     for back in range(SEGMENTS):
         segment = SEGMENTS - 1 - back
         if segment == 0:
-            v = _load_unless(RESTS, v0 + n, beta, inside)
-            w = v
-            if KIND != K_LIF:
+            first = _load_unless(RESTS, v0 + n, beta, inside)
+            w = first
+            if KIND != "lif":
                 w = _load_unless(RESTS, w0 + n, beta, inside)
         else:
-            at = (nought + (segment - 1)) * N
-            if KIND == K_LIF:
-                v = tl.load(stored + at + n, inside, 0.0)
-                w = v
+            at = tl.cast(segment - 1, tl.int64) * N
+            if KIND == "lif":
+                first = tl.load(stored + at + n, inside, 0.0)
+                w = first
             else:
-                v = tl.load(stored + 2 * at + n, inside, 0.0)
+                first = tl.load(stored + 2 * at + n, inside, 0.0)
                 w = tl.load(stored + 2 * at + N + n, inside, 0.0)
-        ys = ()
-        vs = ()
+        hs = ()
         ws = ()
+        v = first
         for k in tl.static_range(SEG):
-            t = nought + (segment * SEG + k)
-            y = tl.load(x + t * N + n, inside & (t < T), 0.0).to(tl.float32)
-            i = y
+            t = segment * SEG + k
+            i = tl.load(x + tl.cast(t, tl.int64) * N + n, inside & (t < T), 0.0).to(tl.float32)
             if NORM:
-                i = scale * y + shift
-            ys = ys + (y,)  # type: ignore[assignment]  # a tuple that grows, unrolled by Triton
-            vs = vs + (v,)  # type: ignore[assignment]  # a tuple that grows, unrolled by Triton
+                i = scale * i + shift
             ws = ws + (w,)  # type: ignore[assignment]  # a tuple that grows, unrolled by Triton
-            th, r, h, s, v, w = _step(i, v, w, beta, theta, extra, gamma, KIND, RESET)
+            th, h, s, w = _step(i, v, w, beta, theta, extra, gamma, KIND, RESET)
+            v = _after(h, s, th, RESET)
+            hs = hs + (h,)  # type: ignore[assignment]  # a tuple that grows, unrolled by Triton
         for q in tl.static_range(SEG):
-            t = nought + (segment * SEG + SEG - 1 - q)
+            t = segment * SEG + SEG - 1 - q
             real = t < T
             here = inside & real
-            g = tl.load(gs + t * N + n, here, 0.0).to(tl.float32)
-            y = ys[SEG - 1 - q]
-            v = vs[SEG - 1 - q]
+            row = tl.cast(t, tl.int64) * N
+            g = tl.load(gs + row + n, here, 0.0).to(tl.float32)
+            h = hs[SEG - 1 - q]
             w = ws[SEG - 1 - q]
-            i = y
-            if NORM:
-                i = scale * y + shift
-            th, r, h, s, v_next, w_next = _step(i, v, w, beta, theta, extra, gamma, KIND, RESET)
+            v = first
+            th = theta
+            if KIND == "alif":
+                th = theta + gamma * w
+            if q < SEG - 1:
+                before = theta
+                if KIND == "alif":
+                    before = theta + gamma * ws[SEG - 2 - q]
+                v = _after(hs[SEG - 2 - q], tl.where(hs[SEG - 2 - q] - before > 0.0, 1.0, 0.0), before, RESET)
+            s = tl.where(h - th > 0.0, 1.0, 0.0)
             gh = gv
             g_th = zero
-            if RESET == R_ZERO:
+            if RESET == "zero":
                 if not DETACH:
                     g = g - h * gh
                 gh = gh * (1.0 - s)
-            if RESET == R_SUBTRACT:
+            if RESET == "subtract":
                 g_th = -s * gh
                 if not DETACH:
                     g = g - th * gh
-            if KIND == K_ALIF:
+            if KIND == "alif":
                 g = g + gw
             gu = g * _derivative(h - th, slope, SURROGATE)
             gh = gh + gu
             g_th = g_th - gu
             gv_prev = beta * gh
-            if RESET == R_DELAYED:
-                g_th = g_th - r * gh
+            if RESET == "delayed":
+                g_th = g_th - tl.where(v - th > 0.0, gh, 0.0)
                 if not DETACH:
                     late = th * gh * _derivative(v - th, slope, SURROGATE)
                     gv_prev = gv_prev - late
@@ -228,76 +244,67 @@ def _backward(
                 g_theta += tl.where(real, g_th, 0.0)
             gi = gh
             gw_prev = gw
-            if KIND == K_CUBA:
+            if KIND == "cuba":
                 gi = gh + gw
                 if LEARN:
                     g_extra += tl.where(real, w * gi, 0.0)
                 gw_prev = extra * gi
-            if KIND == K_ALIF:
+            if KIND == "alif":
                 if LEARN:
                     g_extra += tl.where(real, w * gw, 0.0)
                     g_gamma += tl.where(real, w * g_th, 0.0)
                 gw_prev = extra * gw + gamma * g_th
-            tl.store(gx + t * N + n, gi.to(gx.dtype.element_ty), here)
-            if NORM:
+            if NORM:  # x once more: from the cache, where registers would not hold it beside h
+                y = tl.load(x + row + n, here, 0.0).to(tl.float32)
                 sum_g += tl.where(real, gi, 0.0)
-                sum_gx += tl.where(real, gi * (y - mean), 0.0)
+                sum_gx += tl.where(real, gi * ((y - mean) * invstd), 0.0)
+            tl.store(gx + row + n, gi.to(gx.dtype.element_ty), here)
             gv = tl.where(real, gv_prev, gv)
             gw = tl.where(real, gw_prev, gw)
     if not RESTS:
         tl.store(gv0 + n, gv, inside)
-        if KIND != K_LIF:
+        if KIND != "lif":
             tl.store(gw0 + n, gw, inside)
     if LEARN:
-        tl.store(gp + n, g_beta, inside)
-        tl.store(gp + N + n, g_theta, inside)
-        if KIND != K_LIF:
-            tl.store(gp + 2 * N + n, g_extra, inside)
-        if KIND == K_ALIF:
-            tl.store(gp + 3 * N + n, g_gamma, inside)
+        _store_sums(gp, g_beta, P_GROUP, P_APART, BLOCK)
+        _store_sums(gp + GP, g_theta, P_GROUP, P_APART, BLOCK)
+        if KIND != "lif":
+            _store_sums(gp + 2 * GP, g_extra, P_GROUP, P_APART, BLOCK)
+        if KIND == "alif":
+            _store_sums(gp + 3 * GP, g_gamma, P_GROUP, P_APART, BLOCK)
     if NORM:
-        tl.store(sums + n, sum_g, inside)
-        tl.store(sums + N + n, sum_gx, inside)
+        _store_sums(sums, sum_g, N_GROUP, N_APART, BLOCK)
+        _store_sums(sums + GN, sum_gx, N_GROUP, N_APART, BLOCK)
 
 
-@triton.jit
-def _add(a, b):
-    return a + b
+class Sums:
+    """Sums over each channel of some rows [R, N], of which each program of the backward kernel makes its part.
 
+    It adds up the GROUP neurons of its block that share a channel: neighbours, or APART where channels are innermost.
+    """
 
-@triton.jit
-def _moments(x, sums, M, inner, C, per_program, BLOCK_M: tl.constexpr, BLOCK_C: tl.constexpr):
-    """sums[program, 0 or 1, c]: sum and sum of squares over this program's share of a channel's M values."""
-    c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
-    first = tl.program_id(0).to(tl.int64) * per_program
-    total = tl.full((BLOCK_M, BLOCK_C), 0.0, tl.float64)
-    square = tl.full((BLOCK_M, BLOCK_C), 0.0, tl.float64)
-    for start in range(0, per_program, BLOCK_M):
-        m = first + start + tl.arange(0, BLOCK_M)
-        at = ((m // inner) * C * inner + m % inner)[:, None] + (c * inner)[None, :]
-        here = ((m < M) & (m < first + per_program))[:, None] & (c < C)[None, :]
-        value = tl.load(x + at, here, 0.0).to(tl.float64)
-        total += value
-        square += value * value
-    row = sums + tl.program_id(0) * 2 * C + c
-    tl.store(row, tl.reduce(total, 0, _add), c < C)
-    tl.store(row + C, tl.reduce(square, 0, _add), c < C)
+    def __init__(self, of: Tensor, programs: int, inner: int, wanted: bool) -> None:
+        self.channels, self.inner = of.shape[1], inner
+        self.group, self.apart = min(BACKWARD, inner & -inner), 1
+        if self.channels == 1:
+            self.group = BACKWARD
+        elif inner == 1 and BACKWARD % self.channels == 0:
+            self.group, self.apart = BACKWARD // self.channels, self.channels
+        self.length = programs * (BACKWARD // self.group)
+        self.parts = torch.empty(len(of) if wanted else 0, self.length, device=of.device)
 
-
-@triton.jit
-def _through_norm(g, y, table, total, inner, C, BLOCK: tl.constexpr):
-    n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = n < total
-    c = (n // inner) % C
-    a, b = tl.load(table + c, inside, 0.0), tl.load(table + C + c, inside, 0.0)
-    mean, slope = tl.load(table + 2 * C + c, inside, 0.0), tl.load(table + 3 * C + c, inside, 0.0)
-    of_x = tl.load(g + n, inside, 0.0).to(tl.float32)
-    value = tl.load(y + n, inside, 0.0).to(tl.float32)
-    tl.store(g + n, (a * (of_x - b - (value - mean) * slope)).to(g.dtype.element_ty), inside)
+    def total(self, n: int) -> Tensor:
+        """The sums [R, C] over all `n` neurons, float64."""
+        if self.channels == 1:
+            return self.parts.sum(1, keepdim=True, dtype=torch.float64)
+        if self.apart > 1:
+            return self.parts.view(len(self.parts), -1, self.channels).sum(1, dtype=torch.float64)
+        parts = self.parts[:, : n // self.group].unflatten(1, (-1, self.channels, self.inner // self.group))
+        return parts.sum((1, 3), dtype=torch.float64)
 
 
 def _segment(steps: int) -> int:
-    return min(SEGMENT, int(triton.next_power_of_2(steps)))
+    return min(SEGMENT, power_of_two(steps))
 
 
 def checkpoints(steps: int) -> int:
@@ -310,11 +317,12 @@ def forward(
     v_last: Tensor, w_last: Tensor, stored: Tensor,
 ) -> None:  # fmt: skip
     """As `fused_numba.forward`; `stored` receives the states between segments, where it has room."""
-    steps, n = matrix(x).shape
-    _forward[(triton.cdiv(n, BLOCK),)](
+    steps = len(x)
+    n = x.numel() // steps
+    _forward[(-(-n // FORWARD),)](
         x, v0, w0, p, affine, out, v_last, w_last, stored, steps, n, inner, p.shape[1], affine.shape[1],
-        KIND=dynamics.kind, RESET=dynamics.reset, NORM=len(affine) > 0, RESTS=v0.numel() == 0, KEEP=stored.numel() > 0,
-        SEG=_segment(steps), BLOCK=BLOCK, enable_fp_fusion=False,
+        KIND=KINDS[dynamics.kind], RESET=RESETS[dynamics.reset], NORM=len(affine) > 0, RESTS=v0.numel() == 0,
+        KEEP=stored.numel() > 0, SEG=_segment(steps), WIDE=n >= 1 << 31, BLOCK=FORWARD, enable_fp_fusion=False,
     )  # fmt: skip
 
 
@@ -323,42 +331,21 @@ def backward(
     inner: int, dynamics: Dynamics, learn: bool, part: float, stored: Tensor, gx: Tensor, gv0: Tensor, gw0: Tensor,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """As `fused_numba.backward`."""
-    (steps, n), normalise = matrix(x).shape, len(affine) > 0
-    per_neuron = torch.empty(len(p) if learn else 0, n, device=x.device)
-    of_affine = torch.empty(2 if normalise else 0, n, device=x.device)
-    segment = _segment(steps)
-    _backward[(triton.cdiv(n, BLOCK),)](
-        gs, gv_last, gw_last, x, v0, w0, p, affine, stored, gx, gv0, gw0, per_neuron, of_affine, dynamics.slope, steps, n,
-        inner, p.shape[1], affine.shape[1], KIND=dynamics.kind, RESET=dynamics.reset, DETACH=dynamics.detach,
-        SURROGATE=dynamics.surrogate, LEARN=learn, NORM=normalise, RESTS=v0.numel() == 0, LAST_V=gv_last.numel() > 0,
-        LAST_W=gw_last.numel() > 0, SEG=segment, SEGMENTS=-(-steps // segment), BLOCK=BLOCK, enable_fp_fusion=False,
+    steps, normalise = len(x), len(affine) > 0
+    n, segment = x.numel() // steps, _segment(steps)
+    programs = -(-n // BACKWARD)
+    of_p, of_affine = Sums(p, programs, inner, learn), Sums(affine[:2], programs, inner, normalise)
+    _backward[(programs,)](
+        gs, gv_last, gw_last, x, v0, w0, p, affine, stored, gx, gv0, gw0, of_p.parts, of_affine.parts, dynamics.slope,
+        steps, n, inner, p.shape[1], affine.shape[1], of_p.length, of_affine.length, KIND=KINDS[dynamics.kind],
+        RESET=RESETS[dynamics.reset], DETACH=dynamics.detach, SURROGATE=dynamics.surrogate, LEARN=learn, NORM=normalise,
+        RESTS=v0.numel() == 0, LAST_V=gv_last.numel() > 0, LAST_W=gw_last.numel() > 0, SEG=segment,
+        SEGMENTS=-(-steps // segment), P_GROUP=of_p.group, P_APART=of_p.apart, N_GROUP=of_affine.group,
+        N_APART=of_affine.apart, WIDE=n >= 1 << 31, BLOCK=BACKWARD, enable_fp_fusion=False,
     )  # fmt: skip
-    of_p = _by_channel(per_neuron, inner, p.shape[1]) if learn else p.new_empty(0)
-    sums = _by_channel(of_affine, inner, affine.shape[1])
+    of_norm = affine.new_empty(2, 0)
     if normalise:
-        scale, _, mean, invstd = affine
-        table = torch.stack([scale, part * sums[0], mean, part * sums[1] * invstd.double() ** 2]).float()
-        _through_norm[(triton.cdiv(gx.numel(), 1024),)](gx, x, table, gx.numel(), inner, affine.shape[1], BLOCK=1024)
-        sums[1] *= invstd
-    return of_p.float(), sums.float()
-
-
-def _by_channel(sums: Tensor, inner: int, channels: int) -> Tensor:
-    """Rows [R, N] in memory order summed over each channel, float64 [R, C]."""
-    if channels == 1:
-        return sums.sum(1, keepdim=True, dtype=torch.float64)
-    return sums.view(len(sums), -1, channels, inner).sum((1, 3), dtype=torch.float64)
-
-
-def moments(y: Tensor, inner: int, channels: int) -> Tensor:
-    """Mean and biased variance of each channel, float64 [2, C]."""
-    m = y.numel() // channels
-    block_c = min(32, triton.next_power_of_2(channels)) if inner == 1 else 1
-    block_m = 1024 // block_c
-    programs = max(1, min(1024, m // (4 * block_m)))
-    sums = torch.empty(programs, 2, channels, dtype=torch.float64, device=y.device)
-    _moments[(programs, triton.cdiv(channels, block_c))](
-        y, sums, m, inner, channels, triton.cdiv(m, programs), BLOCK_M=block_m, BLOCK_C=block_c
-    )
-    mean, square = sums.sum(0) / m
-    return torch.stack([mean, (square - mean**2).clamp_min(0)])
+        sums = of_affine.total(n)
+        through_norm(gx, x, affine, sums, part, steps, inner)
+        of_norm = sums.float()
+    return of_p.total(n).float() if learn else p.new_empty(0), of_norm

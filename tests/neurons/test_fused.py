@@ -133,11 +133,14 @@ def test_operator_is_registered_as_pytorch_asks(device: str, norm: bool, rests: 
     zeros = torch.zeros(c, device=device) if norm else None
     state = torch.zeros((0,) if rests else (2, c, 5), device=device)
     x = torch.randn(3, 2, c, 5, device=device, requires_grad=True)
-    moments = (torch.zeros(c, device=device), torch.ones(c, device=device)) if norm else (None, None)
+    affine = fused_ops.statistics(x, ones, zeros, 1e-5) if norm else torch.zeros(0, 1, device=device)
     found = torch.library.opcheck(
-        fused_ops.scan_op, (x, state, state, table, ones, zeros, *moments, norm, 2, 0, False, 0, 25.0, True)
+        fused_ops.scan_op, (x, state, state, table, ones, zeros, affine, norm, 2, 0, False, 0, 25.0, True)
     )
     assert set(found.values()) == {"SUCCESS"}
+    if norm:
+        found = torch.library.opcheck(fused_ops.statistics_op, (x.detach(), ones.detach(), None, 1e-5))
+        assert set(found.values()) == {"SUCCESS"}
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore::torch.jit.TracerWarning")

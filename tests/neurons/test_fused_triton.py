@@ -1,6 +1,7 @@
 """The Triton kernels in Triton's interpreter against the eager reference, and compiled for a GPU that need not be there."""
 
-import importlib.util
+import importlib
+import sys
 from types import ModuleType
 
 import pytest
@@ -18,24 +19,18 @@ CASES = [
 ]  # fmt: skip
 
 
-def load(name: str) -> ModuleType:
-    """A fresh copy of the kernels' module: Triton decides when a kernel is defined whether to interpret it."""
-    spec = importlib.util.find_spec("spikeva.neurons.fused_triton")
-    assert spec is not None
-    assert spec.loader is not None
-    spec = importlib.util.spec_from_file_location(name, spec.origin)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def load(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A fresh copy of the kernels: Triton decides when a kernel is defined whether to interpret it."""
+    for name in ("fused_triton", "fused_norm_triton"):
+        monkeypatch.delitem(sys.modules, f"spikeva.neurons.{name}", raising=False)
+    return importlib.import_module("spikeva.neurons.fused_triton")
 
 
 @pytest.fixture
 def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Triton's interpreter in place of the CPU's kernels."""
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    monkeypatch.setitem(fused_ops._modules, "cpu", load("interpreted_kernels"))
+    monkeypatch.setitem(fused_ops._modules, "cpu", load(monkeypatch))
 
 
 @pytest.mark.usefixtures("interpreted")
@@ -100,23 +95,22 @@ def test_half_precision_storage() -> None:
 
 
 @pytest.mark.parametrize("pointer", ["*fp32", "*bf16"])
-def test_compiles_for_a_gpu_without_fused_multiply_add(pointer: str) -> None:
+def test_compiles_for_a_gpu_without_fused_multiply_add(pointer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
-    kernel = load("compiled_kernels")._backward
+    kernel = load(monkeypatch)._backward
     constants = {
-        "KIND": 1, "RESET": 0, "DETACH": False, "SURROGATE": 0, "LEARN": True, "NORM": True, "RESTS": False,
-        "LAST_V": True, "LAST_W": True, "SEG": 4, "SEGMENTS": 1, "BLOCK": 256,
+        "KIND": "alif", "RESET": "zero", "DETACH": False, "SURROGATE": 0, "LEARN": True, "NORM": True, "RESTS": False,
+        "LAST_V": True, "LAST_W": True, "SEG": 4, "SEGMENTS": 1, "P_GROUP": 256, "P_APART": 1, "N_GROUP": 32,
+        "N_APART": 8, "WIDE": False, "BLOCK": 256,
     }  # fmt: skip
-    scalars = dict.fromkeys(("T", "N", "inner", "C", "CN"), "i32") | {"slope": "fp32"}
-    wide = dict.fromkeys(
-        ("gv_last", "gw_last", "v0", "w0", "p", "affine", "stored", "gv0", "gw0", "gp", "sums"), "*fp32"
-    )
-    types = scalars | wide | dict.fromkeys(("gs", "x", "gx"), pointer) | dict.fromkeys(constants, "constexpr")
+    scalars = dict.fromkeys(("T", "N", "inner", "C", "CN", "GP", "GN"), "i32") | {"slope": "fp32"}
+    stored_as = dict.fromkeys(("gs", "x", "gx"), pointer)
+    types = scalars | stored_as | dict.fromkeys(constants, "constexpr")
     source = ASTSource(
         kernel,
-        {name: types[name] for name in kernel.arg_names},
+        {name: types.get(name, "*fp32") for name in kernel.arg_names},
         {(kernel.arg_names.index(name),): value for name, value in constants.items()},
     )
     code = compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False}).asm["ptx"]
