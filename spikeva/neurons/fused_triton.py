@@ -24,16 +24,33 @@ empty_strided = torch.empty_strided  # how outputs are allocated
 
 
 @triton.jit
-def _derivative(u, k, SURROGATE: tl.constexpr):
+def _reciprocal(x, ASM: tl.constexpr):
+    """1 / x, to a unit in the last place; Triton's own division takes ten instructions."""
+    if ASM:
+        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=True, pack=1)
+    return 1.0 / x
+
+
+@triton.jit
+def _power_of_two(x, ASM: tl.constexpr):
+    """2 ** x of x <= 0; zero below the normal numbers."""
+    if ASM:
+        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=True, pack=1)
+    return tl.exp2(x)
+
+
+@triton.jit
+def _derivative(u, k, SURROGATE: tl.constexpr, ASM: tl.constexpr):
     if SURROGATE == 0:
-        r = 1.0 / (1.0 + k * tl.abs(u))
+        r = _reciprocal(1.0 + k * tl.abs(u), ASM)
         d = r * r
     elif SURROGATE == 1:
         q = 1.5707963267948966 * k * u
-        d = 0.5 * k / (1.0 + q * q)
+        d = 0.5 * k * _reciprocal(1.0 + q * q, ASM)
     elif SURROGATE == 2:
-        e = tl.exp(-tl.abs(k * u))
-        d = k * e / ((1.0 + e) * (1.0 + e))
+        e = _power_of_two(-1.4426950408889634 * k * tl.abs(u), ASM)
+        r = _reciprocal(1.0 + e, ASM)
+        d = k * e * r * r
     elif SURROGATE == 3:
         d = tl.maximum(1.0 - k * tl.abs(u), 0.0)
     else:
@@ -90,10 +107,18 @@ def _load_unless(zeros: tl.constexpr, at, like, inside):
 
 
 @triton.jit
+def _unless_over(new, old, here, WHOLE: tl.constexpr):
+    """`new`; `old` where the sequence is over before its last segment is."""
+    if WHOLE:
+        return new
+    return tl.where(here, new, old)
+
+
+@triton.jit
 def _forward(
     x, v0, w0, p, affine, out, v_last, w_last, stored, T, N, inner, C, CN,
     KIND: tl.constexpr, RESET: tl.constexpr, NORM: tl.constexpr, RESTS: tl.constexpr, KEEP: tl.constexpr,
-    SEG: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+    SEG: tl.constexpr, WHOLE: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     n, inside = block_of_program(N, WIDE, BLOCK)
     place = n // inner
@@ -117,16 +142,17 @@ def _forward(
                     tl.store(stored + 2 * at + n, v, inside)
                     tl.store(stored + 2 * at + N + n, w, inside)
         for k in tl.static_range(SEG):
-            real = start + k < T
-            here = inside & real
+            here = inside
+            if not WHOLE:
+                here = inside & (start + k < T)
             row = tl.cast(start + k, tl.int64) * N
             i = tl.load(x + row + n, here, 0.0).to(tl.float32)
             if NORM:
                 i = scale * i + shift
             th, h, s, w_next = _step(i, v, w, beta, theta, extra, gamma, KIND, RESET)
             tl.store(out + row + n, s.to(out.dtype.element_ty), here)
-            v = tl.where(real, _after(h, s, th, RESET), v)
-            w = tl.where(real, w_next, w)
+            v = _unless_over(_after(h, s, th, RESET), v, here, WHOLE)
+            w = _unless_over(w_next, w, here, WHOLE)
     tl.store(v_last + n, v, inside)
     if KIND != "lif":
         tl.store(w_last + n, w, inside)
@@ -147,7 +173,7 @@ def _backward(
     KIND: tl.constexpr, RESET: tl.constexpr, DETACH: tl.constexpr, SURROGATE: tl.constexpr, LEARN: tl.constexpr,
     NORM: tl.constexpr, RESTS: tl.constexpr, LAST_V: tl.constexpr, LAST_W: tl.constexpr, SEG: tl.constexpr,
     SEGMENTS: tl.constexpr, P_GROUP: tl.constexpr, P_APART: tl.constexpr, N_GROUP: tl.constexpr, N_APART: tl.constexpr,
-    WIDE: tl.constexpr, BLOCK: tl.constexpr,
+    WHOLE: tl.constexpr, WIDE: tl.constexpr, ASM: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     n, inside = block_of_program(N, WIDE, BLOCK)
     place = n // inner
@@ -192,7 +218,10 @@ def _backward(
         v = first
         for k in tl.static_range(SEG):
             t = segment * SEG + k
-            i = tl.load(x + tl.cast(t, tl.int64) * N + n, inside & (t < T), 0.0).to(tl.float32)
+            here = inside
+            if not WHOLE:
+                here = inside & (t < T)
+            i = tl.load(x + tl.cast(t, tl.int64) * N + n, here, 0.0).to(tl.float32)
             if NORM:
                 i = scale * i + shift
             ws = ws + (w,)  # type: ignore[assignment]  # a tuple that grows, unrolled by Triton
@@ -201,8 +230,9 @@ def _backward(
             hs = hs + (h,)  # type: ignore[assignment]  # a tuple that grows, unrolled by Triton
         for q in tl.static_range(SEG):
             t = segment * SEG + SEG - 1 - q
-            real = t < T
-            here = inside & real
+            here = inside
+            if not WHOLE:
+                here = inside & (t < T)
             row = tl.cast(t, tl.int64) * N
             g = tl.load(gs + row + n, here, 0.0).to(tl.float32)
             h = hs[SEG - 1 - q]
@@ -222,45 +252,45 @@ def _backward(
             if RESET == "zero":
                 if not DETACH:
                     g = g - h * gh
-                gh = gh * (1.0 - s)
+                gh = tl.where(s > 0.0, 0.0, gh)
             if RESET == "subtract":
                 g_th = -s * gh
                 if not DETACH:
                     g = g - th * gh
             if KIND == "alif":
                 g = g + gw
-            gu = g * _derivative(h - th, slope, SURROGATE)
+            gu = g * _derivative(h - th, slope, SURROGATE, ASM)
             gh = gh + gu
             g_th = g_th - gu
             gv_prev = beta * gh
             if RESET == "delayed":
                 g_th = g_th - tl.where(v - th > 0.0, gh, 0.0)
                 if not DETACH:
-                    late = th * gh * _derivative(v - th, slope, SURROGATE)
+                    late = th * gh * _derivative(v - th, slope, SURROGATE, ASM)
                     gv_prev = gv_prev - late
                     g_th = g_th + late
             if LEARN:
-                g_beta += tl.where(real, v * gh, 0.0)
-                g_theta += tl.where(real, g_th, 0.0)
+                g_beta += _unless_over(v * gh, zero, here, WHOLE)
+                g_theta += _unless_over(g_th, zero, here, WHOLE)
             gi = gh
             gw_prev = gw
             if KIND == "cuba":
                 gi = gh + gw
                 if LEARN:
-                    g_extra += tl.where(real, w * gi, 0.0)
+                    g_extra += _unless_over(w * gi, zero, here, WHOLE)
                 gw_prev = extra * gi
             if KIND == "alif":
                 if LEARN:
-                    g_extra += tl.where(real, w * gw, 0.0)
-                    g_gamma += tl.where(real, w * g_th, 0.0)
+                    g_extra += _unless_over(w * gw, zero, here, WHOLE)
+                    g_gamma += _unless_over(w * g_th, zero, here, WHOLE)
                 gw_prev = extra * gw + gamma * g_th
             if NORM:  # x once more: from the cache, where registers would not hold it beside h
                 y = tl.load(x + row + n, here, 0.0).to(tl.float32)
-                sum_g += tl.where(real, gi, 0.0)
-                sum_gx += tl.where(real, gi * ((y - mean) * invstd), 0.0)
+                sum_g += _unless_over(gi, zero, here, WHOLE)
+                sum_gx += _unless_over(gi * (y - mean), zero, here, WHOLE)
             tl.store(gx + row + n, gi.to(gx.dtype.element_ty), here)
-            gv = tl.where(real, gv_prev, gv)
-            gw = tl.where(real, gw_prev, gw)
+            gv = _unless_over(gv_prev, gv, here, WHOLE)
+            gw = _unless_over(gw_prev, gw, here, WHOLE)
     if not RESTS:
         tl.store(gv0 + n, gv, inside)
         if KIND != "lif":
@@ -274,7 +304,7 @@ def _backward(
             _store_sums(gp + 3 * GP, g_gamma, P_GROUP, P_APART, BLOCK)
     if NORM:
         _store_sums(sums, sum_g, N_GROUP, N_APART, BLOCK)
-        _store_sums(sums + GN, sum_gx, N_GROUP, N_APART, BLOCK)
+        _store_sums(sums + GN, sum_gx * invstd, N_GROUP, N_APART, BLOCK)
 
 
 class Sums:
@@ -318,11 +348,12 @@ def forward(
 ) -> None:  # fmt: skip
     """As `fused_numba.forward`; `stored` receives the states between segments, where it has room."""
     steps = len(x)
-    n = x.numel() // steps
+    n, segment = x.numel() // steps, _segment(steps)
     _forward[(-(-n // FORWARD),)](
         x, v0, w0, p, affine, out, v_last, w_last, stored, steps, n, inner, p.shape[1], affine.shape[1],
         KIND=KINDS[dynamics.kind], RESET=RESETS[dynamics.reset], NORM=len(affine) > 0, RESTS=v0.numel() == 0,
-        KEEP=stored.numel() > 0, SEG=_segment(steps), WIDE=n >= 1 << 31, BLOCK=FORWARD, enable_fp_fusion=False,
+        KEEP=stored.numel() > 0, SEG=segment, WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, BLOCK=FORWARD,
+        enable_fp_fusion=False,
     )  # fmt: skip
 
 
@@ -341,7 +372,8 @@ def backward(
         RESET=RESETS[dynamics.reset], DETACH=dynamics.detach, SURROGATE=dynamics.surrogate, LEARN=learn, NORM=normalise,
         RESTS=v0.numel() == 0, LAST_V=gv_last.numel() > 0, LAST_W=gw_last.numel() > 0, SEG=segment,
         SEGMENTS=-(-steps // segment), P_GROUP=of_p.group, P_APART=of_p.apart, N_GROUP=of_affine.group,
-        N_APART=of_affine.apart, WIDE=n >= 1 << 31, BLOCK=BACKWARD, enable_fp_fusion=False,
+        N_APART=of_affine.apart, WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, ASM=x.is_cuda, BLOCK=BACKWARD,
+        enable_fp_fusion=False,
     )  # fmt: skip
     of_norm = affine.new_empty(2, 0)
     if normalise:

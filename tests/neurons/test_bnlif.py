@@ -103,8 +103,9 @@ def test_statistics_hold_far_from_zero(device: str) -> None:
 def test_no_affine_and_no_running_statistics(device: str) -> None:
     norm = nn.BatchNorm2d(3, affine=False, track_running_stats=False).eval()
     x = torch.randn(5, 2, 3, 4, 4).to(device)
-    spikes = BNLIF(norm, make_neuron("lif"))(x)[0]
-    wanted = make_neuron("lif")(norm(x.flatten(0, 1)).unflatten(0, x.shape[:2]))[0]
+    neuron = make_neuron("lif").to(device)
+    spikes = BNLIF(norm, neuron)(x)[0]
+    wanted = neuron(norm(x.flatten(0, 1)).unflatten(0, x.shape[:2]))[0]
     assert (spikes != wanted).sum() <= 1
 
 

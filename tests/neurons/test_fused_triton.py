@@ -103,7 +103,7 @@ def test_compiles_for_a_gpu_without_fused_multiply_add(pointer: str, monkeypatch
     constants = {
         "KIND": "alif", "RESET": "zero", "DETACH": False, "SURROGATE": 0, "LEARN": True, "NORM": True, "RESTS": False,
         "LAST_V": True, "LAST_W": True, "SEG": 4, "SEGMENTS": 1, "P_GROUP": 256, "P_APART": 1, "N_GROUP": 32,
-        "N_APART": 8, "WIDE": False, "BLOCK": 256,
+        "N_APART": 8, "WHOLE": False, "WIDE": False, "ASM": True, "BLOCK": 256,
     }  # fmt: skip
     scalars = dict.fromkeys(("T", "N", "inner", "C", "CN", "GP", "GN"), "i32") | {"slope": "fp32"}
     stored_as = dict.fromkeys(("gs", "x", "gx"), pointer)
