@@ -130,7 +130,7 @@ def _memorise(base, passed, on_step, off_step):
     return base + passed.to(tl.float32) * tl.where(passed > 0, on_step, off_step)
 
 
-@triton.jit(do_not_specialize=["begin", "end", "number"])
+@triton.jit(do_not_specialize=["begin", "end", "number", "F"])
 def expose(
     luma, records, lasts, befores, afters, steps, most, byte_log, byte_intensity, inverse, log_cell, seeds,
     on, off, on_step, off_step, leak_hz, state, base, last,
@@ -210,7 +210,7 @@ def expose(
         tl.store(last + at, rests, inside)
 
 
-@triton.jit(do_not_specialize=["f"])
+@triton.jit(do_not_specialize=["f", "F"])
 def memorise(records, lasts, steps, most, on_step, off_step, state, base, last, f, F, n, BLOCK: tl.constexpr):
     """What `expose` leaves to do of frame `f` where v2e's times make pixels wait: all clips' busiest pixels must be known."""
     clip = tl.program_id(1)
@@ -238,7 +238,7 @@ def memorise(records, lasts, steps, most, on_step, off_step, state, base, last, 
     tl.store(base + at, memory, inside)
 
 
-@triton.jit(do_not_specialize=["begin"])
+@triton.jit(do_not_specialize=["begin", "F", "width", "blocks"])
 def replay(
     records, lasts, befores, afters, steps, most, on, off, rows, table, starts, t, x, y, p, keys,
     begin, F, n, width, blocks,
