@@ -37,9 +37,8 @@ class Simulator:
     Args:
         pixel: a `DVSPixel` or a preset's name.
         seed: 0..2**64-1; what differs from pixel to pixel and all noise are a function of it.
-        engine: "numba" (compiled, what "auto" takes), "torch" (on the frames' device, batches too; compiled
-            on a GPU with Triton), "reference" (NumPy, slow), or "v2e" (the
-            original, where it is installed; it draws its own random numbers).
+        engine: "numba" (compiled, what "auto" takes), "torch" (on the frames' device; on a GPU with Triton it is compiled, too),
+            "reference" (NumPy, slow), or "v2e" (the original, where it is installed; it draws its own random numbers).
         thresholds: ON and OFF threshold maps [H, W] instead of drawn ones.
         timing: "v2e" gives all events of a frame v2e's few times; "crossing" gives each event the time at which the linearly
             interpolated brightness crosses its threshold (as ESIM does), so that times do not depend on other pixels.

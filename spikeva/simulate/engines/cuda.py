@@ -103,8 +103,8 @@ class KernelRunner:
                 luma, *chunk, e.byte_log, e.byte_intensity, e.inverse, e.log_cell, self.seeds,
                 e.on, e.off, e.on_step, e.off_step, e.leak_hz, e.state, e.base, e.last,
                 begin, begin + 1 if one_by_one else count, e.frame, count, self.n,
-                pixel.leak_jitter_fraction, pixel.pos_thres, pixel.neg_thres, BYTES=luma.dtype == torch.uint8,
-                LOW_PASS=pixel.cutoff_hz > 0, LEAK=pixel.leak_rate_hz > 0, **self.constants,
+                float(pixel.leak_jitter_fraction), float(pixel.pos_thres), float(pixel.neg_thres),
+                BYTES=luma.dtype == torch.uint8, LOW_PASS=pixel.cutoff_hz > 0, LEAK=pixel.leak_rate_hz > 0, **self.constants,
             )  # fmt: skip
             if one_by_one:
                 kernels.memorise[grid](
@@ -145,7 +145,7 @@ class KernelRunner:
         return [self._in_order(*(column[a:b] for column in events)) for a, b in pairwise(bounds)]
 
     def _room(self, count: int) -> tuple[Tensor, ...]:
-        """t, x, y, p and the keys of crossing times for `count` events; coordinates as int16, which torch can index."""
+        """t, x, y, p and the keys of crossing times for `count` events; as the engine's."""
         types = torch.int64, torch.int16, torch.int16, torch.uint8, torch.int64
         return tuple(torch.empty(count, dtype=dtype, device=self.device) for dtype in types)
 
@@ -154,4 +154,4 @@ class KernelRunner:
         if self.crossing:
             order = torch.argsort(keys, stable=True)
             t, x, y, p = (column[order] for column in (t, x, y, p))
-        return t, x.view(torch.uint16), y.view(torch.uint16), p
+        return t, x, y, p

@@ -13,16 +13,18 @@ import triton.language as tl
 from spikeva.simulate import draws, exact, luma
 
 BLOCK = 512  # pixels a program
-COLUMNS = 5  # of `steps`, float64 for each frame: start and stop (s), dt / tau of the low-pass, rate / 2 * dt of the shot noise, dead time (s)
-MOST = tl.constexpr(1 << 20)  # above `timing.MOST_SLOTS`, and small enough to have its products exact
 
-START, STOP, LOW_PASS_STEP, SHOT_RATE, PERIOD = (tl.constexpr(i) for i in range(COLUMNS))
-STEP = tl.constexpr(COLUMNS)
+# Columns of the frames' parameters, float64: times (s), dt / tau of the low-pass, rate / 2 * dt of the shot noise, dead time (s)
+COLUMNS = tl.constexpr(5)
+START, STOP, LOW_PASS_STEP, SHOT_RATE, PERIOD = (tl.constexpr(i) for i in range(5))
+
+MOST = tl.constexpr(1 << 20)  # above `timing.MOST_SLOTS`, and small enough to have its products exact
 FRAME, FINE, DIGITS = tl.constexpr(draws.FRAME), tl.constexpr(draws.FINE), tl.constexpr(float(draws.DIGITS))
 LN2, ROUND, CELLS = tl.constexpr(exact.LN2), tl.constexpr(exact.ROUND), tl.constexpr(exact.CELLS)
 KNEE, SLOPE, GRID = tl.constexpr(luma.KNEE), tl.constexpr(luma.SLOPE), tl.constexpr(luma.GRID)
 MANTISSA, ONE = tl.constexpr((1 << 52) - 1), tl.constexpr(1023 << 52)
 UPPER = tl.constexpr(-(1 << 27))  # a float64's upper half: sign, exponent and 26 bits
+UNIT = tl.constexpr(2.0**-32)
 THIRD, FIFTH = tl.constexpr(1 / 3), tl.constexpr(1 / 5)
 
 
@@ -82,7 +84,7 @@ def _count(difference, on, off):
 def _shot(coarse, fine, rate, intensity, on_step, off_step, pos_thres, neg_thres):
     """The two bits of shot noise."""
     chance = rate * (-0.75 * intensity + 1.0)
-    u = ((coarse & 0xFFFF0000) | (fine >> 16)).to(tl.float64) * 2.3283064365386963e-10  # 2**-32
+    u = ((coarse & 0xFFFF0000) | (fine >> 16)).to(tl.float64) * UNIT
     on = u > 1.0 - chance * tl.div_rn(pos_thres, on_step).to(tl.float64)
     off = u < chance * tl.div_rn(neg_thres, off_step).to(tl.float64)
     return on.to(tl.int32) | (off.to(tl.int32) << 1)
@@ -161,7 +163,7 @@ def expose(
         leak = tl.load(leak_hz + at, inside, 0.0)
     for f in range(begin, end):
         record = (clip * F + f).to(tl.int64) * n + pixel
-        step = steps + f * STEP
+        step = steps + f * COLUMNS
         start, stop = tl.load(step + START), tl.load(step + STOP)
         before = now - memory
         value = tl.load(luma + record, inside, 0)
@@ -217,7 +219,7 @@ def memorise(records, lasts, steps, most, on_step, off_step, state, base, last, 
     pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = pixel < n
     at, record = clip * n + pixel, (clip * F + f).to(tl.int64) * n + pixel
-    step, slots = steps + f * STEP, tl.load(most + clip * F + f)
+    step, slots = steps + f * COLUMNS, tl.load(most + clip * F + f)
     start, stop = tl.load(step + START), tl.load(step + STOP)
     period = _dead_time(step, slots)
     packed = tl.load(records + record, inside, 0)
@@ -254,7 +256,7 @@ def replay(
     pixel = block * BLOCK + tl.arange(0, BLOCK)
     inside = pixel < n
     at, record = clip * n + pixel, (clip * F + f).to(tl.int64) * n + pixel
-    step, slots = steps + f * STEP, tl.load(most + clip * F + f)
+    step, slots = steps + f * COLUMNS, tl.load(most + clip * F + f)
     start, stop = tl.load(step + START), tl.load(step + STOP)
     row = tl.load(rows + clip * tl.num_programs(1) + tl.program_id(1)) * blocks + block
     packed = tl.load(records + record, inside, 0)
@@ -296,8 +298,8 @@ def replay(
         if EMIT:
             place = tl.load(starts + row) + tl.cumsum(shots) - shots
             us = _microseconds(end)
-            _write(t, x, y, p, place, us, column, line, shot_on > 0, shots > 0)
-            _write(t, x, y, p, place + 1, us, column, line, shot_on > 1, shots > 1)
+            _write(t, x, y, p, place, us, column, line, shot_on, shots > 0)
+            _write(t, x, y, p, place + 1, us, column, line, shot_on * 0, shots > 1)
             if CROSSING:
                 key = (us + 2 * f + 1) * n + pixel
                 tl.store(keys + place, key, shots > 0)
@@ -312,8 +314,8 @@ def _microseconds(seconds):
 
 
 @triton.jit
-def _write(t, x, y, p, place, us, column, line, on, mask):
+def _write(t, x, y, p, place, us, column, line, polarity, mask):
     tl.store(t + place, us + place * 0, mask)
     tl.store(x + place, column.to(tl.int16), mask)
     tl.store(y + place, line.to(tl.int16), mask)
-    tl.store(p + place, on.to(tl.uint8), mask)
+    tl.store(p + place, polarity.to(tl.uint8), mask)

@@ -23,7 +23,7 @@ from spikeva.simulate.timing import Columns, check_slots, join, microseconds, sl
 
 MASK = 0xFFFFFFFF
 DeviceColumns: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
-"""As `Columns`, in the same types, on a device."""
+"""As `Columns`, on a device. What is not yet handed out has int16 coordinates, which torch can index, in place of uint16 ones."""
 HELD = 1 << 26  # events that a GPU holds before they go to the host
 DTYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.float64}
 
@@ -53,7 +53,8 @@ class TorchEngine:
             if sum(len(t) for block in held for t, *_ in block) > HELD:
                 parts.append(to_host(self._joined(held)))
                 held = []
-        parts.append(to_host(self._joined(held)))
+        if held or not parts:
+            parts.append(to_host(self._joined(held)))
         return [join(clip) for clip in zip(*parts, strict=True)]
 
     def advance_on_device(self, frames: Tensor, seconds: NDArray[np.float64]) -> list[DeviceColumns]:
@@ -61,12 +62,14 @@ class TorchEngine:
         return self._joined(list(self._blocks(frames, seconds)))
 
     def _joined(self, blocks: list[list[DeviceColumns]]) -> list[DeviceColumns]:
-        """Events of each clip, one block after the other."""
-        if len(blocks) == 1:
-            return blocks[0]
+        """Events of each clip, one block after the other, to be handed out."""
         nothing = self._columns(*(torch.empty(0, dtype=torch.int64, device=self.on.device) for _ in range(3)))
-        clips = zip([nothing] * len(self.sensors), *blocks, strict=True)
-        return [_cat(clip) for clip in clips]
+        parts = blocks or [[nothing] * len(self.sensors)]
+        clips = []
+        for clip in zip(*parts, strict=True):
+            t, x, y, p = (torch.cat(column) if len(column) > 1 else column[0] for column in zip(*clip, strict=True))
+            clips.append((t, x.view(torch.uint16), y.view(torch.uint16), p))
+        return clips
 
     def _blocks(self, frames: Tensor, seconds: NDArray[np.float64]) -> Iterator[list[DeviceColumns]]:
         """Events of each clip, some frames at a time."""
@@ -321,7 +324,7 @@ class TorchEngine:
 
     def _columns(self, t: Tensor, pixel: Tensor, on: Tensor) -> DeviceColumns:
         width = self.sensor.size[0]
-        x, y = (pixel % width).to(torch.uint16), (pixel // width).to(torch.uint16)
+        x, y = (pixel % width).to(torch.int16), (pixel // width).to(torch.int16)
         return t, x, y, on.to(torch.uint8)
 
 
@@ -343,12 +346,6 @@ def to_host(clips: Sequence[DeviceColumns]) -> list[Columns]:
     if clips and clips[0][0].is_cuda:
         torch.cuda.current_stream(clips[0][0].device).synchronize()
     return [(t.numpy(), x.numpy(), y.numpy(), p.numpy()) for t, x, y, p in copies]
-
-
-def _cat(parts: Sequence[DeviceColumns]) -> DeviceColumns:
-    """One after the other."""
-    t, x, y, p = (torch.cat(column) for column in zip(*parts, strict=True))
-    return t, x, y, p
 
 
 def _ranks(counts: Tensor) -> Tensor:
