@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+import spikeva
 from spikeva.simulate import DVSPixel, Simulator
 from spikeva.simulate.engines.compiled import default_threads
 from spikeva.simulate.pixel import PRESETS
@@ -209,12 +210,16 @@ def main() -> None:
     args = parser.parse_args()
 
     print(f"{platform.processor() or platform.machine()}, {default_threads()} processors, numba and torch:")
-    print(*(f"  {n} {importlib.metadata.version(n)}" for n in ("spikeva", "numba", "torch", "numpy")), sep="\n")
+    print(f"  spikeva {spikeva.__version__}")
+    print(*(f"  {n} {importlib.metadata.version(n)}" for n in ("numba", "torch", "numpy")), sep="\n")
     v2e = find_v2e(args.v2e)
     print(f"  {v2e or 'v2e is absent: its times are QUOTED, of another machine and clip, not measured'}")
     if args.device == "cuda":
+        import torch
         from simulate_gpu import compare
 
+        if not torch.cuda.is_available():
+            parser.error("there is no CUDA device")
         compare(v2e is not None)
         return
     sizes = [tuple(map(int, s.split("x"))) for s in args.sizes]
