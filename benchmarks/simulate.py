@@ -2,6 +2,7 @@
 
     python benchmarks/simulate.py --v2e ~/src/v2e --scene photograph leaves --step 0.5 2 4
     python benchmarks/simulate.py --stages          # what each mechanism of the pixel takes
+    python benchmarks/simulate.py --device cuda     # engine "torch" on a GPU beside v2e there and numba on the CPU
 
 v2e is not on the package registry: `--v2e` (or $SPIKEVA_V2E) names a clone of github.com/SensorsINI/v2e. Modules that v2e imports
 for file formats and dialogs and that this bench does not use are replaced by empty ones where they are missing. eventcv is
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+import spikeva
 from spikeva.simulate import DVSPixel, Simulator
 from spikeva.simulate.engines.compiled import default_threads
 from spikeva.simulate.pixel import PRESETS
@@ -156,18 +158,26 @@ def timed(function: Callable[[], Any], clock: Callable[[], float] = time.process
     return clock() - start, result
 
 
-def v2e_run(frames: np.ndarray, times: np.ndarray, preset: str, threads: int) -> Any:
-    """v2e's own loop over the frames, without our adapter."""
-    import torch
+def v2e_camera(size: tuple[int, int], preset: str, device: str) -> Callable[[np.ndarray, np.ndarray], Any]:
+    """v2e's own loop over frames, without our adapter: what it is called with is one clip, as it comes."""
     from v2ecore.emulator import EventEmulator
 
-    torch.set_num_threads(threads)
-    device, pixel = "cuda" if torch.cuda.is_available() else "cpu", vars(DVSPixel.preset(preset))
     emulator = EventEmulator(
-        device=device, seed=1, output_width=frames.shape[2], output_height=frames.shape[1], **pixel
+        device=device, seed=1, output_width=size[0], output_height=size[1], **vars(DVSPixel.preset(preset))
     )
-    events = [emulator.generate_events(f, float(t)) for f, t in zip(frames, times, strict=True)]
-    return np.concatenate([e for e in events if e is not None])
+
+    def feed(frames: np.ndarray, times: np.ndarray) -> Any:
+        events = [emulator.generate_events(f, float(t)) for f, t in zip(frames, times, strict=True)]
+        return np.concatenate([e for e in events if e is not None] or [np.empty((0, 4))])
+
+    return feed
+
+
+def v2e_run(frames: np.ndarray, times: np.ndarray, preset: str, threads: int) -> Any:
+    import torch
+
+    torch.set_num_threads(threads)
+    return v2e_camera((frames.shape[2], frames.shape[1]), preset, "cpu")(frames, times)
 
 
 def ours_run(frames: np.ndarray, times: np.ndarray, preset: str, threads: int) -> Any:
@@ -195,13 +205,23 @@ def main() -> None:
     parser.add_argument("--step", type=float, nargs="+", default=[2.0], help="motion, pixels a frame")
     parser.add_argument("--fps", type=float, nargs="+", default=[1000.0], help="frames a second")
     parser.add_argument("--presets", nargs="+", choices=list(PRESETS), default=["clean", "noisy"])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: see simulate_gpu.py")
     parser.add_argument("--stages", action="store_true", help="ours alone, mechanism by mechanism")
     args = parser.parse_args()
 
     print(f"{platform.processor() or platform.machine()}, {default_threads()} processors, numba and torch:")
-    print(*(f"  {n} {importlib.metadata.version(n)}" for n in ("spikeva", "numba", "torch", "numpy")), sep="\n")
+    print(f"  spikeva {spikeva.__version__}")
+    print(*(f"  {n} {importlib.metadata.version(n)}" for n in ("numba", "torch", "numpy")), sep="\n")
     v2e = find_v2e(args.v2e)
     print(f"  {v2e or 'v2e is absent: its times are QUOTED, of another machine and clip, not measured'}")
+    if args.device == "cuda":
+        import torch
+        from simulate_gpu import compare
+
+        if not torch.cuda.is_available():
+            parser.error("there is no CUDA device")
+        compare(v2e is not None)
+        return
     sizes = [tuple(map(int, s.split("x"))) for s in args.sizes]
     if args.stages:
         for kind, step, size in itertools.product(args.scene, args.step, sizes):

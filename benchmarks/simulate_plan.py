@@ -4,6 +4,7 @@
 
 AFEW-VA: 600 clips, 30,051 frames of 720 x 576. Each stage is measured on stand-in faces (synthetic) and scaled up; "folder to
 events" is the whole way as `spikeva simulate` goes it, with decoding ahead and threads, on the processors this process may use.
+Where there is a GPU, the simulation is measured on it, too: frames go there and events come back.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from spikeva.faces import make_clip
 from spikeva.simulate import Simulator
@@ -33,6 +35,10 @@ def main() -> None:
     whole_way = 0.0
     compiled = interpolate([(np.zeros((16, 16)), 0.0), (np.eye(16) * 99, 1.0)], "flow", 2)
     list(Simulator("clean").stream(compiled))
+    gpu = f"simulate, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    if gpu:
+        spent[gpu] = 0.0
+        simulate_on_gpu([(np.zeros((224, 224), np.float32), 0.0), (np.eye(224, dtype=np.float32), 1.0)])
     for identity in range(args.clips):
         clip = make_clip("afew-va-like", identity, 0, fps=25.0, seconds=1.2, size=224)
         whole = [cv2.resize(f.astype(np.uint8), (720, 576)) for f in clip.frames]
@@ -51,6 +57,10 @@ def main() -> None:
         start = time.perf_counter()
         made = Simulator("clean").feed(np.stack([f for f, _ in moving]), [t for _, t in moving])
         spent["simulate"] += time.perf_counter() - start
+        if gpu:
+            start = time.perf_counter()
+            simulate_on_gpu(moving)
+            spent[gpu] += time.perf_counter() - start
         count, events = count + len(frames), events + len(made)
         with tempfile.TemporaryDirectory() as folder:
             for i, encoded in enumerate(files[0]):
@@ -67,13 +77,19 @@ def main() -> None:
         print(
             f"{name:>20}: {seconds / count * 1e3:7.2f} ms a frame, {FRAMES * seconds / count / 3600:6.2f} h for AFEW-VA"
         )
-    total = sum(seconds for name, seconds in spent.items() if "JPEG" not in name) / count
+    total = sum(seconds for name, seconds in spent.items() if "JPEG" not in name and name != gpu) / count
     print(
         f"{'folder to events':>20}: {whole_way / count * 1e3:7.2f} ms a frame, {FRAMES * whole_way / count / 3600:6.2f} h"
     )
     print(
         f"{'all (PNG)':>20}: {1 / total:7.1f} frames a second, {FRAMES * total / 3600:.2f} h for AFEW-VA, one stage after the other"
     )
+
+
+def simulate_on_gpu(moving: list[tuple[np.ndarray, float]]) -> None:
+    """Events of a clip's frames and times, simulated on the GPU."""
+    frames = torch.from_numpy(np.stack([frame for frame, _ in moving])).cuda()
+    Simulator("clean", engine="torch").feed(frames, [time for _, time in moving])
 
 
 if __name__ == "__main__":

@@ -13,9 +13,11 @@ BT601 = (0.299, 0.587, 0.114)
 def check_frames(frames: Any, name: str = "frames") -> NDArray[Any]:
     """Luma [T, H, W] as uint8, float32 or float64, from luma or RGB frames. No copy where none is needed.
 
-    RGB [T, H, W, 3] becomes luma by ITU-R BT.601: a pixel of an event camera sees no colour. Raises UserError for another
-    shape or type, for values outside 0..255 and for NaN.
+    RGB [T, H, W, 3] becomes luma by ITU-R BT.601: a pixel of an event camera sees no colour. A tensor on a GPU must be luma, and
+    stays where it is. Raises UserError for another shape or type, for values outside 0..255 and for NaN.
     """
+    if on_gpu(frames):
+        return _check_tensor(frames, name)
     array = np.asarray(frames)
     if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[-1] != 3):
         raise UserError(
@@ -41,6 +43,25 @@ def check_frames(frames: Any, name: str = "frames") -> NDArray[Any]:
     if array.ndim == 4:
         array = to_luma(array)
     return array
+
+
+def on_gpu(frames: Any) -> bool:
+    """Whether `frames` are a tensor on a GPU."""
+    return bool(getattr(frames, "is_cuda", False))
+
+
+def _check_tensor(frames: Any, name: str) -> Any:
+    import torch
+
+    if frames.ndim != 3 or 0 in frames.shape[1:]:
+        raise UserError(f"{name} on a GPU must be [T, H, W] luma, got shape {tuple(frames.shape)}")
+    if frames.dtype not in (torch.uint8, torch.float32, torch.float64):
+        raise UserError(f"{name} on a GPU must be uint8, float32 or float64 luma in 0..255, got {frames.dtype}")
+    if frames.dtype != torch.uint8 and len(frames):
+        low, high = frames.aminmax()
+        if not (low >= 0 and high <= 255):  # false for NaN, too
+            raise UserError(f"{name} must be luma in 0..255, found {float(low)} to {float(high)}; scale or clip first")
+    return frames
 
 
 def to_luma(rgb: NDArray[Any]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikeva.errors import UserError
 from spikeva.events import EventStream
 from spikeva.registry import did_you_mean
-from spikeva.simulate.frames import check_frames, check_times
+from spikeva.simulate.frames import check_frames, check_times, on_gpu
 from spikeva.simulate.interpolate import interpolate
 from spikeva.simulate.pixel import DVSPixel
 from spikeva.simulate.sensor import Sensor, build_sensor
@@ -37,8 +37,8 @@ class Simulator:
     Args:
         pixel: a `DVSPixel` or a preset's name.
         seed: 0..2**64-1; what differs from pixel to pixel and all noise are a function of it.
-        engine: "numba" (compiled, what "auto" takes), "torch" (on the frames' device), "reference" (NumPy, slow), or "v2e" (the
-            original, where it is installed; it draws its own random numbers).
+        engine: "numba" (compiled, what "auto" takes), "torch" (on the frames' device; on a GPU with Triton it is compiled, too),
+            "reference" (NumPy, slow), or "v2e" (the original, where it is installed; it draws its own random numbers).
         thresholds: ON and OFF threshold maps [H, W] instead of drawn ones.
         timing: "v2e" gives all events of a frame v2e's few times; "crossing" gives each event the time at which the linearly
             interpolated brightness crosses its threshold (as ESIM does), so that times do not depend on other pixels.
@@ -84,8 +84,11 @@ class Simulator:
     def feed(self, frames: Any, timestamps: Any) -> EventStream:
         """Events of the next frames [T, H, W] (uint8 or float luma 0..255) or [T, H, W, 3] (RGB) at `timestamps` [T] (s).
 
-        The very first frame sets the pixels at rest and makes no events. Raises UserError for bad frames or times.
+        The very first frame sets the pixels at rest and makes no events. Raises UserError for bad frames or times. Luma may be a
+        tensor on a GPU where the engine is "torch".
         """
+        if on_gpu(frames) and self.engine != "torch":
+            raise UserError(f"frames on a GPU need engine='torch', got {self.engine!r}")
         luma = check_frames(frames)
         times = check_times(timestamps, len(luma), self._last)
         size = luma.shape[2], luma.shape[1]
@@ -149,6 +152,8 @@ def simulate(
     simulator = Simulator(pixel, seed=seed, engine=engine, thresholds=thresholds, timing=timing, threads=threads)
     if interpolation == "none":
         return simulator.feed(frames, timestamps)
+    if on_gpu(frames):
+        raise UserError(f"interpolation {interpolation!r} takes frames on the CPU, got {frames.device}")
     luma = check_frames(frames)
     times = check_times(timestamps, len(luma))
     moving = interpolate(zip(luma, times.tolist(), strict=True), interpolation, subframes, threads)

@@ -1,12 +1,14 @@
 """The pixel model in torch, for clips that live on a GPU: frames stay there, events are compacted there, clips go in batches.
 
 Every operation is one that IEEE 754 rounds exactly, in the reference engine's order and precision, so that a GPU gives the same
-events as a CPU. Arrays are [N, n]: clips, pixels.
+events as a CPU. Arrays are [N, n]: clips, pixels. On a GPU with Triton, kernels (`cuda`) do all but the first frame; photoreceptor
+noise, surround and SCIDVS go step by step, here.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +22,9 @@ from spikeva.simulate.surround import SETTLED, diffusion_steps
 from spikeva.simulate.timing import Columns, check_slots, join, microseconds, slot_times
 
 MASK = 0xFFFFFFFF
+DeviceColumns: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
+"""As `Columns`, on a device. What is not yet handed out has int16 coordinates, which torch can index, in place of uint16 ones."""
+HELD = 1 << 26  # events that a GPU holds before they go to the host
 DTYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.float64}
 
 
@@ -32,6 +37,7 @@ class TorchEngine:
         self.state: Any = None
         self.signal: Any = None
         self.base: Any = None
+        self.kernels: Any = None  # a `KernelRunner`, where the device and the pixel have one
 
     def advance(self, frames: Any, seconds: NDArray[np.float64]) -> Columns:
         """Events of one clip's `frames` [T, H, W] (array or tensor, luma 0..255) at `seconds` [T] since its first frame."""
@@ -40,16 +46,49 @@ class TorchEngine:
 
     def advance_batch(self, frames: Tensor, seconds: NDArray[np.float64]) -> list[Columns]:
         """Events of each of the N clips in `frames` [N, T, H, W], which share `seconds` [T]."""
+        parts: list[list[Columns]] = []
+        held: list[list[DeviceColumns]] = []
+        for clips in self._blocks(frames, seconds):
+            held.append(clips)
+            if sum(len(t) for block in held for t, *_ in block) > HELD:
+                parts.append(to_host(self._joined(held)))
+                held = []
+        if held or not parts:
+            parts.append(to_host(self._joined(held)))
+        return [join(clip) for clip in zip(*parts, strict=True)]
+
+    def advance_on_device(self, frames: Tensor, seconds: NDArray[np.float64]) -> list[DeviceColumns]:
+        """As `advance_batch`, with the events left on the device."""
+        return self._joined(list(self._blocks(frames, seconds)))
+
+    def _joined(self, blocks: list[list[DeviceColumns]]) -> list[DeviceColumns]:
+        """Events of each clip, one block after the other, to be handed out."""
+        nothing = self._columns(*(torch.empty(0, dtype=torch.int64, device=self.on.device) for _ in range(3)))
+        parts = blocks or [[nothing] * len(self.sensors)]
+        clips = []
+        for clip in zip(*parts, strict=True):
+            t, x, y, p = (torch.cat(column) if len(column) > 1 else column[0] for column in zip(*clip, strict=True))
+            clips.append((t, x.view(torch.uint16), y.view(torch.uint16), p))
+        return clips
+
+    def _blocks(self, frames: Tensor, seconds: NDArray[np.float64]) -> Iterator[list[DeviceColumns]]:
+        """Events of each clip, some frames at a time."""
         if self.frame == 0:
             self._place(frames.device if self.device is None else torch.device(self.device))
-        parts: list[list[Columns]] = [[] for _ in self.sensors]
+        if self.frame == 0 and len(seconds):
+            self._start(self._brightness(self._values(frames, 0))[0])
+            self.frame, self.time = 1, float(seconds[0])
+            frames, seconds = frames[:, 1:], seconds[1:]
+        if self.kernels is not None:
+            yield from self.kernels.events(frames, seconds)
+            return
         for f, stop in enumerate(seconds.tolist()):
-            shot_or_signal = self._step(frames[:, f].to(self.on.device).flatten(1), stop)
-            for columns in shot_or_signal:
-                for part, clip in zip(parts, columns, strict=True):
-                    part.append(clip)
+            yield from self._step(self._values(frames, f), stop)
             self.frame, self.time = self.frame + 1, stop
-        return [join(part) for part in parts]
+
+    def _values(self, frames: Tensor, f: int) -> Tensor:
+        """Luma [N, n] of frame `f`."""
+        return frames[:, f].to(self.on.device).flatten(1)
 
     def _place(self, device: torch.device) -> None:
         """Maps and tables on `device`."""
@@ -69,13 +108,14 @@ class TorchEngine:
         self.efold = put(np.array(SCIDVS_EFOLD, self.sensor.dtype))
         self.digits = put(draws.DIGITS)
         self.dtype = DTYPES[self.sensor.dtype]
+        if has_kernels(device):
+            from spikeva.simulate.engines.cuda import KernelRunner, covers
 
-    def _step(self, values: Tensor, stop: float) -> list[list[Columns]]:
+            self.kernels = KernelRunner(self) if covers(self.sensor.pixel) else None
+
+    def _step(self, values: Tensor, stop: float) -> list[list[DeviceColumns]]:
         s, pixel, dt = self.sensor, self.sensor.pixel, stop - self.time
         log, intensity = self._brightness(values)
-        if self.frame == 0:
-            self._start(log)
-            return []
         before = self.signal - self.base
         if pixel.cutoff_hz > 0:
             eps = (intensity * (dt / (1 / (math.pi * 2 * pixel.cutoff_hz)))).clamp(max=1)
@@ -106,7 +146,7 @@ class TorchEngine:
         self.highpass = torch.zeros_like(self.state)
         self.previous: Tensor | None = None
         self.last = torch.full_like(self.state, -float(s.refractory), dtype=torch.float64)
-        self.base = self.state - self.surround if s.pixel.cs_lambda_pixels else self.state
+        self.base = self.state - self.surround if s.pixel.cs_lambda_pixels else self.state.clone()
         self.signal = self.base
 
     def _brightness(self, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -195,7 +235,7 @@ class TorchEngine:
             self.surround = self.surround.clone()
             self.surround[clip] = surround.flatten()
 
-    def _slots(self, before: Tensor, after: Tensor, count: Tensor, stop: float) -> tuple[list[Columns], Tensor]:
+    def _slots(self, before: Tensor, after: Tensor, count: Tensor, stop: float) -> tuple[list[DeviceColumns], Tensor]:
         """v2e's times: see `ReferenceEngine._slots`."""
         most = count.abs().amax(dim=1).clamp(min=1).tolist()
         events, passed = [], count.clone()
@@ -218,7 +258,9 @@ class TorchEngine:
             events.append(self._columns(t, pixel[order], number[order] > 0))
         return events, passed
 
-    def _crossings(self, before: Tensor, after: Tensor, count: Tensor, stop: float) -> tuple[list[Columns], Tensor]:
+    def _crossings(
+        self, before: Tensor, after: Tensor, count: Tensor, stop: float
+    ) -> tuple[list[DeviceColumns], Tensor]:
         """Each event where the difference crosses its threshold: see `ReferenceEngine._spread`."""
         start, wait = self.time, self.sensor.pixel.refractory_period_s > 0
         events, passed = [], count.clone()
@@ -266,7 +308,7 @@ class TorchEngine:
         none = which[:0]
         return torch.cat([none, *slots]), torch.cat([none, *keep])
 
-    def _shot(self, words: Tensor, intensity: Tensor, dt: float, stop: float) -> list[Columns]:
+    def _shot(self, words: Tensor, intensity: Tensor, dt: float, stop: float) -> list[DeviceColumns]:
         pixel = self.sensor.pixel
         rate = (pixel.shot_noise_rate_hz / 2 * dt) * ((0.25 - 1) * intensity + 1)
         u = ((words & 0xFFFF0000) | (self._words(draws.FINE) >> 16)).to(torch.float64) * 2.0**-32
@@ -280,15 +322,30 @@ class TorchEngine:
             events.append(self._columns(t, where, second == 0))
         return events
 
-    def _columns(self, t: Tensor, pixel: Tensor, on: Tensor) -> Columns:
+    def _columns(self, t: Tensor, pixel: Tensor, on: Tensor) -> DeviceColumns:
         width = self.sensor.size[0]
-        x, y = (pixel % width).to(torch.int32), (pixel // width).to(torch.int32)
-        return (
-            t.cpu().numpy(),
-            x.cpu().numpy().astype(np.uint16),
-            y.cpu().numpy().astype(np.uint16),
-            on.cpu().numpy().astype(np.uint8),
-        )
+        x, y = (pixel % width).to(torch.int16), (pixel // width).to(torch.int16)
+        return t, x, y, on.to(torch.uint8)
+
+
+def has_kernels(device: torch.device) -> bool:
+    """Whether there are compiled kernels for `device`."""
+    return device.type == "cuda" and find_spec("triton") is not None
+
+
+def to_host(clips: Sequence[DeviceColumns]) -> list[Columns]:
+    """The clips' events as arrays. A GPU writes them into pinned memory, which torch keeps for the next ones."""
+
+    def copy(column: Tensor) -> Tensor:
+        if not column.is_cuda:
+            return column
+        host = torch.empty(column.shape, dtype=column.dtype, pin_memory=True)
+        return host.copy_(column, non_blocking=True)
+
+    copies = [tuple(copy(column) for column in clip) for clip in clips]
+    if clips and clips[0][0].is_cuda:
+        torch.cuda.current_stream(clips[0][0].device).synchronize()
+    return [(t.numpy(), x.numpy(), y.numpy(), p.numpy()) for t, x, y, p in copies]
 
 
 def _ranks(counts: Tensor) -> Tensor:
@@ -309,3 +366,11 @@ def simulate_batch(
     """Events of N clips [N, T, H, W] that share `timestamps` [T] (s), one sensor (and seed) a clip; t in us since the first frame."""
     times = np.asarray(timestamps, np.float64)
     return TorchEngine(*sensors).advance_batch(frames, times - times[0])
+
+
+def simulate_on_device(
+    frames: Tensor, timestamps: Sequence[float] | NDArray[np.float64], sensors: Sequence[Sensor]
+) -> list[DeviceColumns]:
+    """As `simulate_batch`, with the events left where the frames are."""
+    times = np.asarray(timestamps, np.float64)
+    return TorchEngine(*sensors).advance_on_device(frames, times - times[0])
