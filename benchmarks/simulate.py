@@ -135,9 +135,10 @@ def find_v2e(path: str | None) -> str | None:
         sys.path.insert(0, path)
     if importlib.util.find_spec("v2ecore") is None:
         return None
-    for name in ("dv_processing", "screeninfo", "easygui", "engineering_notation"):
+    for name in ("dv_processing", "screeninfo", "easygui", "engineering_notation", "tkinter"):
         if importlib.util.find_spec(name) is None:
             stub = types.ModuleType(name)
+            stub.filedialog = None  # type: ignore[attr-defined]  # a module made here
             stub.get_monitors = list  # type: ignore[attr-defined]  # a module made here
             stub.EngNumber = str  # type: ignore[attr-defined]  # a module made here
             sys.modules[name] = stub
@@ -147,8 +148,10 @@ def find_v2e(path: str | None) -> str | None:
 
     logging.getLogger("v2ecore").setLevel(logging.ERROR)
     root = Path(v2ecore.emulator.__file__).parent.parent
+    if not (root / ".git").exists():
+        return f"v2e (no git) at {root}"
     git = subprocess.run(["git", "-C", root, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    return f"v2e {git.stdout.strip() or '(no git)'} at {root}"
+    return f"v2e {git.stdout.strip()} at {root}"
 
 
 def timed(function: Callable[[], Any], clock: Callable[[], float] = time.process_time) -> tuple[float, Any]:
