@@ -85,22 +85,17 @@ def in_turns(
     """Median milliseconds of each, all run twice in every round, the first uncounted; at least 3 rounds after one for all.
 
     On a CPU each lives in a process of its own, so that none finds memory that another has mapped. On one thread the
-    time is then the process's, which other programs disturb less; else it is the wall's. On a GPU the time is that of `BURST`
-    runs on end, as in training, by the GPU's own clock, over `BURST`.
+    time is then the process's, which other programs disturb less; else it is the wall's. On a GPU the time is that of up to
+    `BURST` runs on end, as in training, by the GPU's own clock, over their number.
     """
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    clock = time.process_time if torch.get_num_threads() == 1 and not cuda else time.perf_counter
 
     def timed(run: Callable[[], Any]) -> float:
+        start = clock()
         run()  # others ran meanwhile: caches, and pages that the system took back
         if cuda:
-            start_event, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             torch.cuda.synchronize()
-            start_event.record()
-            for _ in range(BURST):
-                run()
-            end.record()
-            end.synchronize()
-            return start_event.elapsed_time(end) / BURST
+            return burst(run, max(1, min(BURST, int(0.2 / (clock() - start)))))
         start = clock()
         run()
         return 1000 * (clock() - start)
@@ -135,6 +130,31 @@ def in_turns(
     for pipe in pipes.values():
         pipe.send(False)
     return {name: statistics.median(t) for name, t in times.items()}
+
+
+def burst(run: Callable[[], Any], times: int) -> float:
+    """Milliseconds of one of `times` runs on end, by the GPU's clock."""
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    for _ in range(times):
+        run()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / times
+
+
+def as_graph(run: Callable[[], Any]) -> Callable[[], Any]:
+    """`run` captured as a CUDA graph: the same work for the GPU, and one call for the CPU."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        run(), run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    replay: Callable[[], Any] = graph.replay
+    return replay
 
 
 def peak_megabytes(build: Callable[[], Callable[[], Any]], cuda: bool = False) -> float:

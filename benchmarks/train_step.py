@@ -39,6 +39,7 @@ from spikeva.neurons.base import Neuron
 from spikeva.training import data
 
 BETA, WIDTHS = 0.9, (2, 32, 64, 128, 256)
+LOOPS = ("snntorch", "norse")
 
 
 class Folded(nn.Module):
@@ -330,17 +331,22 @@ def main() -> None:
         profile_steps({name: starts[name]() for name in shown if name in starts}, args.repeats, device)
         profile_epoch(device)
         return
-    peaks = {name: side.peak_megabytes(start, device == "cuda") for name, start in starts.items()}
-    times = side.in_turns(
-        {name: first_built(start) for name, start in starts.items()}, args.repeats, device == "cuda", seconds=90
-    )
+    cuda = device == "cuda"
+    peaks = {name: side.peak_megabytes(start, cuda) for name, start in starts.items()}
+    times = side.in_turns({name: first_built(start) for name, start in starts.items()}, args.repeats, cuda, seconds=90)
+    head: tuple[str, ...] = ("net", "ms", "/ ReLU", "snntorch / it", "peak MB", "/ ReLU")
     relu, peak = times["ReLU"], peaks["ReLU"]
     slowest = next((t for name, t in times.items() if name.startswith("snntorch")), float("nan"))
     rows = [
         (name, f"{t:.1f}", f"{t / relu:.2f}", f"{slowest / t:.2f}", f"{peaks[name]:.0f}", f"{peaks[name] / peak:.2f}")
         for name, t in times.items()
     ]
-    head = ("net", "ms", "/ ReLU", "snntorch / it", "peak MB", "/ ReLU")
+    if cuda:  # what is left where the CPU gives the GPU its work at once; loops over time wait for the GPU and cannot be captured
+        graphs = {name: side.as_graph(start()) for name, start in starts.items() if not name.startswith(LOOPS)}
+        alone = side.in_turns(graphs, args.repeats, cuda)
+        head = (*head, "as a CUDA graph, ms", "/ ReLU")
+        shown = {name: (f"{t:.1f}", f"{t / alone['ReLU']:.2f}") for name, t in alone.items()}
+        rows = [(*row, *shown.get(row[0], ("", ""))) for row in rows]
     side.table(f"Training step of {args.net} on {list(shape)}, median of {args.repeats}", head, rows)
 
 

@@ -17,8 +17,8 @@ from spikeva.neurons.fused_layout import Dynamics
 from spikeva.neurons.fused_norm_triton import add, block_of_program, power_of_two, statistics, through_norm
 
 __all__ = ["backward", "checkpoints", "empty_strided", "forward", "statistics"]
-SEGMENT = 16  # steps whose membranes a program holds in registers
-FORWARD, BACKWARD = 1024, 512  # neurons a program
+SEGMENT = 8  # steps whose membranes a program holds in registers
+BLOCK = 512  # neurons a program
 KINDS, RESETS = ("lif", "alif", "cuba"), ("zero", "subtract", "delayed")  # in the order of fused_layout's numbers
 empty_strided = torch.empty_strided  # how outputs are allocated
 
@@ -315,12 +315,12 @@ class Sums:
 
     def __init__(self, of: Tensor, programs: int, inner: int, wanted: bool) -> None:
         self.channels, self.inner = of.shape[1], inner
-        self.group, self.apart = min(BACKWARD, inner & -inner), 1
+        self.group, self.apart = min(BLOCK, inner & -inner), 1
         if self.channels == 1:
-            self.group = BACKWARD
-        elif inner == 1 and BACKWARD % self.channels == 0:
-            self.group, self.apart = BACKWARD // self.channels, self.channels
-        self.length = programs * (BACKWARD // self.group)
+            self.group = BLOCK
+        elif inner == 1 and BLOCK % self.channels == 0:
+            self.group, self.apart = BLOCK // self.channels, self.channels
+        self.length = programs * (BLOCK // self.group)
         self.parts = torch.empty(len(of) if wanted else 0, self.length, device=of.device)
 
     def total(self, n: int) -> Tensor:
@@ -349,10 +349,10 @@ def forward(
     """As `fused_numba.forward`; `stored` receives the states between segments, where it has room."""
     steps = len(x)
     n, segment = x.numel() // steps, _segment(steps)
-    _forward[(-(-n // FORWARD),)](
+    _forward[(-(-n // BLOCK),)](
         x, v0, w0, p, affine, out, v_last, w_last, stored, steps, n, inner, p.shape[1], affine.shape[1],
         KIND=KINDS[dynamics.kind], RESET=RESETS[dynamics.reset], NORM=len(affine) > 0, RESTS=v0.numel() == 0,
-        KEEP=stored.numel() > 0, SEG=segment, WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, BLOCK=FORWARD,
+        KEEP=stored.numel() > 0, SEG=segment, WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, BLOCK=BLOCK,
         enable_fp_fusion=False,
     )  # fmt: skip
 
@@ -364,7 +364,7 @@ def backward(
     """As `fused_numba.backward`."""
     steps, normalise = len(x), len(affine) > 0
     n, segment = x.numel() // steps, _segment(steps)
-    programs = -(-n // BACKWARD)
+    programs = -(-n // BLOCK)
     of_p, of_affine = Sums(p, programs, inner, learn), Sums(affine[:2], programs, inner, normalise)
     _backward[(programs,)](
         gs, gv_last, gw_last, x, v0, w0, p, affine, stored, gx, gv0, gw0, of_p.parts, of_affine.parts, dynamics.slope,
@@ -372,7 +372,7 @@ def backward(
         RESET=RESETS[dynamics.reset], DETACH=dynamics.detach, SURROGATE=dynamics.surrogate, LEARN=learn, NORM=normalise,
         RESTS=v0.numel() == 0, LAST_V=gv_last.numel() > 0, LAST_W=gw_last.numel() > 0, SEG=segment,
         SEGMENTS=-(-steps // segment), P_GROUP=of_p.group, P_APART=of_p.apart, N_GROUP=of_affine.group,
-        N_APART=of_affine.apart, WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, ASM=x.is_cuda, BLOCK=BACKWARD,
+        N_APART=of_affine.apart, WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, ASM=x.is_cuda, BLOCK=BLOCK,
         enable_fp_fusion=False,
     )  # fmt: skip
     of_norm = affine.new_empty(2, 0)
