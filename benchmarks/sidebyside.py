@@ -153,7 +153,10 @@ def as_graph(run: Callable[[], Any]) -> Callable[[], Any]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         run()
-    replay: Callable[[], Any] = graph.replay
+
+    def replay(owner: Callable[[], Any] = run) -> None:  # the graph knows addresses; `owner` keeps what lies there
+        graph.replay()
+
     return replay
 
 

@@ -37,6 +37,14 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def interpreter() -> None:
+    """Triton's interpreter; a skip where there is none that works."""
+    triton = pytest.importorskip("triton")
+    if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7):
+        pytest.skip("before 3.7 Triton's interpreter takes an array of one for a number, which NumPy no longer does")
+
+
+@pytest.fixture(scope="session")
 def device() -> str:
     """Where the tests compute that know of it; `test_cuda.py` runs them again on a GPU."""
     return "cpu"

@@ -96,6 +96,7 @@ def fit(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with stage(name, steps, done) as bar, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoding takes microseconds
+        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")  # who asks for a CPU means it
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning on recent torch
         engine = lightning.Trainer(
             # Without Lightning's max_steps, under which it takes a checkpoint of an epoch's end for one inside an epoch.

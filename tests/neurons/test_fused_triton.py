@@ -27,7 +27,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
-def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
+def interpreted(interpreter: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Triton's interpreter in place of the CPU's kernels."""
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     monkeypatch.setitem(fused_ops._modules, "cpu", load(monkeypatch))

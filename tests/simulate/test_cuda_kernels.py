@@ -46,7 +46,7 @@ def load() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def interpreted() -> ModuleType:
+def interpreted(interpreter: None) -> ModuleType:
     """The kernels in Triton's interpreter and in blocks of few pixels.
 
     Triton decides when a kernel is defined whether to interpret it, one of its own library too: it is imported a second time.
