@@ -11,6 +11,7 @@ import pytest
 from spikeva import DVSPixel, EventStream
 from spikeva.simulate import Simulator, simulate
 from spikeva.simulate.draws import philox
+from spikeva.simulate.engines import compiled
 from spikeva.simulate.engines.receptor import MAIN, REST
 
 PIXELS = {
@@ -131,10 +132,12 @@ def test_streaming_holds_one_block(engine: str) -> None:
     assert most <= 2 * block + 1  # one block, and the next one's frames while its events are made
 
 
-def test_events_do_not_depend_on_threads() -> None:
+@pytest.mark.parametrize("preset", ["noisy", "v2e-default"])
+def test_events_do_not_depend_on_threads(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "FEW", 1)  # else small frames that go one by one have one thread
     rng = np.random.default_rng(1)
     frames, times = rng.integers(0, 256, (6, 100, 200)).astype(np.uint8), np.arange(6) * 0.01
-    streams = [simulate(frames, times, "noisy", threads=threads) for threads in (1, 2, 5)]
+    streams = [simulate(frames, times, preset, threads=threads) for threads in (1, 2, 5)]
     assert same(streams[0], streams[1])
     assert same(streams[0], streams[2])
 

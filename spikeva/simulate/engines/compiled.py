@@ -18,6 +18,7 @@ from spikeva.simulate.sensor import Sensor
 from spikeva.simulate.surround import diffuse, diffusion_steps
 from spikeva.simulate.timing import Columns, check_slots, empty, microseconds, slot_times
 
+FEW = 16  # tiles of one frame that take as long as handing them to a thread some ten times (measured)
 CHUNK = 1 << 25  # pixels x frames worked on at a time: room for records, of which only what is used is touched
 Vector = NDArray[Any]
 
@@ -39,8 +40,8 @@ class CompiledEngine:
         self.wait = pixel.refractory_period_s > 0
         self.maps, self.tables, self.state = make_maps(sensor), make_tables(sensor), make_state(sensor)
         self.tiles = math.ceil(self.n / TILE)
-        self.pool = Pool(self.n, threads)
         self.length = 1 if self.wait or self.surround else max(1, CHUNK // self.n)
+        self.pool = Pool(self.n, threads, FEW if self.length == 1 else 1)
         self.room = 0  # frames for which there is room
 
     def advance(self, frames: Vector, seconds: NDArray[np.float64]) -> Columns:
@@ -168,11 +169,11 @@ if hasattr(os, "register_at_fork"):
 
 
 class Pool:
-    """Threads, each with a strip of the `n` pixels."""
+    """Threads, each with a strip of the `n` pixels, of `least` tiles or more where there are several."""
 
-    def __init__(self, n: int, threads: int | None) -> None:
+    def __init__(self, n: int, threads: int | None, least: int = 1) -> None:
         tiles = math.ceil(n / TILE)
-        threads = min(threads or default_threads(), tiles)
+        threads = min(threads or default_threads(), max(1, tiles // least))
         edges = [tiles * i // threads * TILE for i in range(threads)] + [n]
         self.threads = threads
         self._strips = list(itertools.pairwise(edges))
