@@ -73,7 +73,7 @@ def _moments(
 @triton.jit
 def _table(
     sums, weight, bias, table, programs, C, count,
-    eps: "fp64",  # type: ignore[name-defined]
+    eps: "fp64",  # type: ignore[name-defined]  # Triton's name of a type
     WEIGHT: tl.constexpr, BIAS: tl.constexpr, TALL: tl.constexpr, LONG: tl.constexpr,
 ):  # fmt: skip
     """The rows of `statistics` from the programs' sums over `count` values."""

@@ -19,6 +19,7 @@ from spikeva.neurons.fused_norm_triton import add, block_of_program, power_of_tw
 __all__ = ["backward", "checkpoints", "empty_strided", "forward", "statistics"]
 SEGMENT = 8  # steps whose membranes a program holds in registers
 BLOCK = 512  # neurons a program
+PTX = torch.version.hip is None  # whether a GPU is NVIDIA's, whose instructions are written out below
 KINDS, RESETS = ("lif", "alif", "cuba"), ("zero", "subtract", "delayed")  # in the order of fused_layout's numbers
 empty_strided = torch.empty_strided  # how outputs are allocated
 
@@ -372,7 +373,7 @@ def backward(
         RESET=RESETS[dynamics.reset], DETACH=dynamics.detach, SURROGATE=dynamics.surrogate, LEARN=learn, NORM=normalise,
         RESTS=v0.numel() == 0, LAST_V=gv_last.numel() > 0, LAST_W=gw_last.numel() > 0, SEG=segment,
         SEGMENTS=-(-steps // segment), P_GROUP=of_p.group, P_APART=of_p.apart, N_GROUP=of_affine.group,
-        N_APART=of_affine.apart, WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, ASM=x.is_cuda, BLOCK=BLOCK,
+        N_APART=of_affine.apart, WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, ASM=x.is_cuda and PTX, BLOCK=BLOCK,
         enable_fp_fusion=False,
     )  # fmt: skip
     of_norm = affine.new_empty(2, 0)
