@@ -6,7 +6,8 @@
 convnet: 2-32-64-128-256 3 x 3 stride-2 convolutions with BatchNorm, neurons and a linear readout, on [16, 4, 2, 96, 96].
 resnet18: snn_resnet18_fusion on [1, 8, 2, 96, 96] beside itself with ReLU for its neurons.
 On a GPU: bfloat16, [16, 64, 2, 96, 96] and [16, 16, 2, 128, 128]; `--batch` is another size of the batch.
-All convolutions are PyTorch's, but for "sparse": there the products with 0 are left out, as in all spiking models of spikeva on a CPU.
+All convolutions and poolings are PyTorch's, but for "sparse": there the products with 0 are left out, and a pooling keeps
+little for its backward pass, as in all spiking models of spikeva on a CPU.
 The libraries' surrogates are atan, ours is its default, a sigmoid, which costs more.
 `--profile` says instead where a step's time goes, operation by operation, and where an epoch's does: reading, encoding,
 batching, transfer, model. Peak memory is what two steps add to a built net and its input, gradients included, each in a process of its own where another
@@ -33,6 +34,7 @@ from spikeva import create_model
 from spikeva.datasets.standins import standin
 from spikeva.encode import channels
 from spikeva.events import EventClip
+from spikeva.models.snn.pool import MaxPool2d
 from spikeva.models.snn.sparse.conv import SparseConv2d
 from spikeva.neurons import make_neuron
 from spikeva.neurons.base import Neuron
@@ -40,6 +42,7 @@ from spikeva.training import data
 
 BETA, WIDTHS = 0.9, (2, 32, 64, 128, 256)
 LOOPS = ("snntorch", "norse")
+STOCK: dict[type[nn.Module], type[nn.Module]] = {SparseConv2d: nn.Conv2d, MaxPool2d: nn.MaxPool2d}  # ours: PyTorch's
 
 
 class Folded(nn.Module):
@@ -186,8 +189,9 @@ def resnets() -> dict[str, Callable[[], nn.Module]]:
     def build(replace: Callable[[Neuron], nn.Module] | None = None, sparse: bool = False, **options: Any) -> nn.Module:
         model = create_model("snn_resnet18_fusion", in_channels=2, neuron="lif", **options)
         for module in list(model.modules()):
-            if isinstance(module, SparseConv2d) and not sparse:
-                module.forward = functools.partial(nn.Conv2d.forward, module)  # type: ignore[method-assign]  # PyTorch's own forward is the contestant
+            if type(module) in STOCK and not sparse:
+                stock = STOCK[type(module)]
+                module.forward = functools.partial(stock.forward, module)  # type: ignore[method-assign]  # PyTorch's own forward is the contestant
             for name, child in list(module.named_children()):
                 # the readout's leaky integrator stays; a neuron in `Apart` is met again inside it
                 if replace and isinstance(child, Neuron) and child.spiking and not isinstance(module, Apart):

@@ -173,11 +173,19 @@ class Neuron(nn.Module):
         """Zeros for each of STATES, shaped as one step of `x`; they share one number, so do not write into them."""
         return (torch.zeros((), dtype=_wide(x), device=x.device).expand(x.shape[1:]),) * len(self.STATES)
 
-    def forward(self, x: Tensor, state: State | None = None, norm: nn.Module | None = None) -> tuple[Tensor, State]:
+    def forward(
+        self,
+        x: Tensor,
+        state: State | None = None,
+        norm: nn.Module | None = None,
+        shortcut: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
         """(output [T, B, ...] in the dtype of `x`, state after the last step); starts from `state`, or from zeros.
 
-        A `norm` that `bnlif.fuses` with this neuron is applied to `x` in the same pass.
+        A `norm` that `bnlif.fuses` with this neuron is applied to `x` in the same pass; then a `shortcut` [T, B, ...] is added.
         """
+        if norm is None and shortcut is not None:
+            x = x + shortcut
         self.check(x)
         rests = state is None
         state = self.initial_state(x) if state is None else self._checked(state, x)
@@ -185,7 +193,7 @@ class Neuron(nn.Module):
         if norm is not None:
             from spikeva.neurons.bnlif import execute
 
-            return execute(norm, run)
+            return execute(norm, run, shortcut)
         return self.runner(run)
 
     def check(self, x: Tensor) -> None:

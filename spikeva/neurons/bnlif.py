@@ -29,15 +29,18 @@ def fuses(norm: nn.Module, neuron: nn.Module) -> bool:
     )
 
 
-def execute(norm: nn.Module, run: Run) -> tuple[Tensor, State]:
-    """(spikes, last state) of a run whose input passes through BatchNorm `norm` over time and batch first.
+def execute(norm: nn.Module, run: Run, shortcut: Tensor | None = None) -> tuple[Tensor, State]:
+    """(spikes, last state) of a run whose input passes through BatchNorm `norm` over time and batch first, then has the
+    `shortcut` added to it.
 
     Running statistics change as PyTorch's do. Raises ValueError for a single value per channel in training.
     """
     assert isinstance(norm, NORMS)
     ops = next((p for p in fused.providers() if p.why_not(run) is None), None)
-    if ops is None or run.x.numel() == 0:
-        return fused.execute(run._replace(x=norm(run.x.flatten(0, 1)).unflatten(0, run.x.shape[:2])))
+    joins = shortcut is None or (shortcut.shape, shortcut.dtype) == (run.x.shape, run.x.dtype)
+    if ops is None or run.x.numel() == 0 or not joins:
+        y = norm(run.x.flatten(0, 1)).unflatten(0, run.x.shape[:2])
+        return fused.execute(run._replace(x=y if shortcut is None else y + shortcut))
     running = None if norm.running_mean is None or norm.running_var is None else (norm.running_mean, norm.running_var)
     x, live = run.x, norm.training or running is None
     if running is not None and not live:
@@ -49,7 +52,7 @@ def execute(norm: nn.Module, run: Run) -> tuple[Tensor, State]:
         affine = ops.statistics(x, norm.weight, norm.bias, norm.eps)
         if running is not None:
             _follow(norm, running, affine)
-    found: tuple[Tensor, State] = ops.run_normalised(run, norm.weight, norm.bias, affine, live)
+    found: tuple[Tensor, State] = ops.run_normalised(run, norm.weight, norm.bias, affine, live, shortcut)
     return found
 
 
@@ -67,6 +70,8 @@ def _follow(norm: _BatchNorm, running: tuple[Tensor, Tensor], affine: Tensor) ->
 class BNLIF(nn.Module):
     """BatchNorm, then a neuron: [T, B, C, ...] -> (spikes, state), in one pass where the neuron's backend is "fused".
 
+    A `shortcut` [T, B, C, ...] is added to what the BatchNorm gives, as at the end of a residual block.
+
     `norm` is PyTorch's BatchNorm for T*B folded into one axis, `neuron` any neuron: both stay what they are, so
     a state_dict fits whether or not they run fused.
     """
@@ -75,9 +80,10 @@ class BNLIF(nn.Module):
         super().__init__()
         self.norm, self.neuron = norm, neuron
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: State | None = None, shortcut: Tensor | None = None) -> tuple[Tensor, State]:
         if fuses(self.norm, self.neuron):
-            found: tuple[Tensor, State] = self.neuron(x, state, norm=self.norm)
+            found: tuple[Tensor, State] = self.neuron(x, state, norm=self.norm, shortcut=shortcut)
         else:
-            found = self.neuron(self.norm(x.flatten(0, 1)).unflatten(0, x.shape[:2]), state)
+            y = self.norm(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+            found = self.neuron(y if shortcut is None else y + shortcut, state)
         return found

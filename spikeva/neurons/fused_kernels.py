@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from spikeva._compiled import njit, variant
 from spikeva.neurons.fused_layout import ALIF, LIF
-from spikeva.neurons.fused_step import COMPILED, NIL, inline, retreat, step, through_norm
+from spikeva.neurons.fused_step import COMPILED, NIL, current, inline, retreat, step, through_norm
 
 PLANE = 256  # neurons of one channel side by side from which blocks keep to a channel
 TASK = 1 << 14  # neurons of a group where groups are no channels
@@ -160,12 +160,12 @@ def _begin(row: Any, given: Any, start: int, m: int) -> None:
 
 
 @cache
-def forward_kernel(kind: int, reset: int, norm: bool, group: int, uniform: bool) -> Callable[..., None]:
-    """The forward loop over a share of a run's neurons, `group` steps (1 or 4) a pass."""
+def forward_kernel(kind: int, reset: int, norm: bool, joined: bool, group: int, uniform: bool) -> Callable[..., None]:
+    """The forward loop over a share of a run's neurons, `group` steps (1 or 4) a pass; `shortcut` is read where one is `joined`."""
 
     def forward(
-        x: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int, out: Any, v_last: Any, w_last: Any, blocks: Any,
-        firsts: Any, room: Any, edges: Any, share: int,
+        x: Any, shortcut: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int, out: Any, v_last: Any, w_last: Any,
+        blocks: Any, firsts: Any, room: Any, edges: Any, share: int,
     ) -> None:  # fmt: skip
         rows = room[share]
         vs, ws = rows[7], rows[8]
@@ -181,6 +181,10 @@ def forward_kernel(kind: int, reset: int, norm: bool, group: int, uniform: bool)
                 xa, xb, xc, xd = (
                     x[t, start : start + m], x[t1, start : start + m], x[t2, start : start + m], x[t3, start : start + m],
                 )  # fmt: skip
+                ra, rb, rc, rd = (
+                    shortcut[t, start : start + m], shortcut[t1, start : start + m], shortcut[t2, start : start + m],
+                    shortcut[t3, start : start + m],
+                )  # fmt: skip
                 oa, ob, oc, od = (
                     out[t, start : start + m], out[t1, start : start + m], out[t2, start : start + m],
                     out[t3, start : start + m],
@@ -188,14 +192,14 @@ def forward_kernel(kind: int, reset: int, norm: bool, group: int, uniform: bool)
                 for j in range(m):
                     c = same if uniform else _constants(rows, j)
                     v, w = vs[j], ws[j]
-                    _, _, _, s, v, w = step(kind, reset, norm, c, xa[j], v, w)
+                    _, _, _, s, v, w = step(kind, reset, c, current(norm, joined, c, xa[j], ra[j]), v, w)
                     oa[j] = s
                     if group == 4:
-                        _, _, _, s, v, w = step(kind, reset, norm, c, xb[j], v, w)
+                        _, _, _, s, v, w = step(kind, reset, c, current(norm, joined, c, xb[j], rb[j]), v, w)
                         ob[j] = s
-                        _, _, _, s, v, w = step(kind, reset, norm, c, xc[j], v, w)
+                        _, _, _, s, v, w = step(kind, reset, c, current(norm, joined, c, xc[j], rc[j]), v, w)
                         oc[j] = s
-                        _, _, _, s, v, w = step(kind, reset, norm, c, xd[j], v, w)
+                        _, _, _, s, v, w = step(kind, reset, c, current(norm, joined, c, xd[j], rd[j]), v, w)
                         od[j] = s
                     vs[j] = v
                     if kind != LIF:
@@ -204,14 +208,16 @@ def forward_kernel(kind: int, reset: int, norm: bool, group: int, uniform: bool)
             if kind != LIF:
                 _copy(w_last[start : start + m], ws[:m])
 
-    return variant(jit, forward, kind, reset, norm, group, uniform)
+    return variant(jit, forward, kind, reset, norm, joined, group, uniform)
 
 
 @cache
 def backward_kernel(
-    kind: int, reset: int, surrogate: int, norm: bool, learn: bool, group: int, uniform: bool, planes: bool
-) -> Callable[..., None]:
-    """The backward loop over a share of a run's neurons: gradients of x and of the first state, sums [groups, ...] for the rest.
+    kind: int, reset: int, surrogate: int, norm: bool, joined: bool, learn: bool, group: int, uniform: bool,
+    planes: bool,
+) -> Callable[..., None]:  # fmt: skip
+    """The backward loop over a share of a run's neurons: gradients of x, of the shortcut where one is `joined`, and of the
+    first state, sums [groups, ...] for the rest.
 
     Where groups are channels, the gradient goes on through the BatchNorm while the channel is still in the cache; elsewhere
     that of what the BatchNorm makes of x is left, for `fused_norm_kernels.through_norm_kernel`. `part`: of a channel's mean
@@ -219,9 +225,9 @@ def backward_kernel(
     """
 
     def backward(
-        gs: Any, gv_last: Any, gw_last: Any, x: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int, detach: bool,
-        k: Any, part: float, gx: Any, gv0: Any, gw0: Any, gp: Any, of_affine: Any, blocks: Any, firsts: Any,
-        room: Any, edges: Any, share: int,
+        gs: Any, gv_last: Any, gw_last: Any, x: Any, shortcut: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int,
+        detach: bool, k: Any, part: float, gx: Any, g_shortcut: Any, gv0: Any, gw0: Any, gp: Any, of_affine: Any,
+        blocks: Any, firsts: Any, room: Any, edges: Any, share: int,
     ) -> None:  # fmt: skip
         rows = room[share]
         steps = len(x)
@@ -242,11 +248,11 @@ def backward_kernel(
                 if norm:
                     sums[6:8, :m] = NIL
                 for t in range(steps - 1):
-                    xt, va, vb = x[t, start : start + m], vs[t], vs[t + 1]
+                    xt, rt, va, vb = x[t, start : start + m], shortcut[t, start : start + m], vs[t], vs[t + 1]
                     wa, wb = ws[t % len(ws)], ws[(t + 1) % len(ws)]
                     for j in range(m):
                         c = same if uniform else _constants(rows, j)
-                        _, _, _, _, v, w = step(kind, reset, norm, c, xt[j], va[j], wa[j])
+                        _, _, _, _, v, w = step(kind, reset, c, current(norm, joined, c, xt[j], rt[j]), va[j], wa[j])
                         vb[j] = v
                         if kind != LIF:
                             wb[j] = w
@@ -256,6 +262,10 @@ def backward_kernel(
                         x[last, start : start + m], x[t1, start : start + m], x[t2, start : start + m],
                         x[t3, start : start + m],
                     )  # fmt: skip
+                    ra, rb, rc, rd = (
+                        shortcut[last, start : start + m], shortcut[t1, start : start + m],
+                        shortcut[t2, start : start + m], shortcut[t3, start : start + m],
+                    )  # fmt: skip
                     ga, gb, gc, gd = (
                         gs[last, start : start + m], gs[t1, start : start + m], gs[t2, start : start + m],
                         gs[t3, start : start + m],
@@ -263,6 +273,10 @@ def backward_kernel(
                     oa, ob, oc, od = (
                         gx[last, start : start + m], gx[t1, start : start + m], gx[t2, start : start + m],
                         gx[t3, start : start + m],
+                    )  # fmt: skip
+                    ha, hb, hc, hd = (
+                        g_shortcut[last, start : start + m], g_shortcut[t1, start : start + m],
+                        g_shortcut[t2, start : start + m], g_shortcut[t3, start : start + m],
                     )  # fmt: skip
                     va, vb, vc, vd = vs[last], vs[t1], vs[t2], vs[t3]
                     n = len(ws)
@@ -272,21 +286,35 @@ def backward_kernel(
                         u = (
                             sums[0, j], sums[1, j], sums[2, j], sums[3, j], sums[4, j], sums[5, j], sums[6, j], sums[7, j],
                         )  # fmt: skip
-                        g, u = retreat(kind, reset, surrogate, norm, learn, detach, k, c, xa[j], va[j], wa[j], ga[j], u)
+                        i = current(norm, joined, c, xa[j], ra[j])
+                        g, u = retreat(
+                            kind, reset, surrogate, norm, learn, detach, k, c, xa[j], i, va[j], wa[j], ga[j], u
+                        )
                         oa[j] = g
+                        if joined:
+                            ha[j] = g
                         if group == 4:
+                            i = current(norm, joined, c, xb[j], rb[j])
                             g, u = retreat(
-                                kind, reset, surrogate, norm, learn, detach, k, c, xb[j], vb[j], wb[j], gb[j], u
+                                kind, reset, surrogate, norm, learn, detach, k, c, xb[j], i, vb[j], wb[j], gb[j], u
                             )
                             ob[j] = g
+                            if joined:
+                                hb[j] = g
+                            i = current(norm, joined, c, xc[j], rc[j])
                             g, u = retreat(
-                                kind, reset, surrogate, norm, learn, detach, k, c, xc[j], vc[j], wc[j], gc[j], u
+                                kind, reset, surrogate, norm, learn, detach, k, c, xc[j], i, vc[j], wc[j], gc[j], u
                             )
                             oc[j] = g
+                            if joined:
+                                hc[j] = g
+                            i = current(norm, joined, c, xd[j], rd[j])
                             g, u = retreat(
-                                kind, reset, surrogate, norm, learn, detach, k, c, xd[j], vd[j], wd[j], gd[j], u
+                                kind, reset, surrogate, norm, learn, detach, k, c, xd[j], i, vd[j], wd[j], gd[j], u
                             )
                             od[j] = g
+                            if joined:
+                                hd[j] = g
                         sums[0, j] = u[0]
                         if kind != LIF:
                             sums[1, j] = u[1]
@@ -321,4 +349,4 @@ def backward_kernel(
                         for j in range(m):
                             gt[j] = through_norm(a, b, mean, c, gt[j], xt[j])
 
-    return variant(jit, backward, kind, reset, surrogate, norm, learn, group, uniform, planes)
+    return variant(jit, backward, kind, reset, surrogate, norm, joined, learn, group, uniform, planes)

@@ -54,54 +54,69 @@ def checkpoints(steps: int) -> int:
 
 
 def forward(
-    x: Tensor, v0: Tensor, w0: Tensor, p: Tensor, affine: Tensor, inner: int, dynamics: Dynamics, out: Tensor,
-    v_last: Tensor, w_last: Tensor, stored: Tensor,
+    x: Tensor, shortcut: Tensor | None, v0: Tensor, w0: Tensor, p: Tensor, affine: Tensor, inner: int,
+    dynamics: Dynamics, out: Tensor, v_last: Tensor, w_last: Tensor, stored: Tensor,
 ) -> None:  # fmt: skip
     """Write spikes and last states of a run; all laid out alike; `affine` [0 or 4, C]: scale, shift and mean of x, 1 / deviation.
 
-    A run starts from zeros where v0 and w0 are empty.
+    A run starts from zeros where v0 and w0 are empty. The shortcut is added to the normalised x.
     """
     if x.dtype != torch.float32:
         wide = x.float()
-        forward(wide, v0, w0, p, affine, inner, dynamics, wide, v_last, w_last, stored)
+        beside = None if shortcut is None else shortcut.float()
+        forward(wide, beside, v0, w0, p, affine, inner, dynamics, wide, v_last, w_last, stored)
         out.copy_(wide)
         return
     xs, outs = matrix(x).numpy(), matrix(out).numpy()
+    joined, rs = _beside(shortcut, xs)
     how = plan(xs.shape[1], inner, max(p.shape[1], affine.shape[1]), 1 if dynamics.kind == LIF else 2)
-    kernel = forward_kernel(dynamics.kind, dynamics.reset, len(affine) > 0, together(len(x)), how.uniform)
+    kernel = forward_kernel(dynamics.kind, dynamics.reset, len(affine) > 0, joined, together(len(x)), how.uniform)
     v, w, v_end, w_end = (_line(s) for s in (v0, w0, v_last, w_last))
-    _each(kernel, how, FORWARD_ROWS, xs, v, w, p.numpy(), affine.numpy(), inner, outs, v_end, w_end)
+    _each(kernel, how, FORWARD_ROWS, xs, rs, v, w, p.numpy(), affine.numpy(), inner, outs, v_end, w_end)
+
+
+def _beside(given: Tensor | None, like: NDArray[np.float32]) -> tuple[bool, NDArray[np.float32]]:
+    """(whether there is a shortcut, it as a matrix); a kernel is given another matrix of its shape, which it leaves alone, for none."""
+    return (False, like) if given is None else (True, matrix(given).numpy())
 
 
 def backward(
-    gs: Tensor, gv_last: Tensor, gw_last: Tensor, x: Tensor, v0: Tensor, w0: Tensor, p: Tensor, affine: Tensor,
-    inner: int, dynamics: Dynamics, learn: bool, part: float, stored: Tensor, gx: Tensor, gv0: Tensor, gw0: Tensor,
+    gs: Tensor, gv_last: Tensor, gw_last: Tensor, x: Tensor, shortcut: Tensor | None, v0: Tensor, w0: Tensor, p: Tensor,
+    affine: Tensor, inner: int, dynamics: Dynamics, learn: bool, part: float, stored: Tensor, gx: Tensor,
+    g_shortcut: Tensor | None, gv0: Tensor, gw0: Tensor,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Write gradients of x and of the first state; gradients of p and of (bias, weight) [2, C].
+    """Write gradients of x, of the shortcut and of the first state; gradients of p and of (bias, weight) [2, C].
 
     `part`: of a channel's mean that is one value's; 0 where the statistics are fixed. Empty: gv_last and gw_last where they are
     zeros, gv0 and gw0 where they are not wanted, the gradient of p where it is not to `learn`.
     """
     if x.dtype != torch.float32:
         gs, x = gs.float(), x.float()
-        found = backward(gs, gv_last, gw_last, x, v0, w0, p, affine, inner, dynamics, learn, part, stored, gs, gv0, gw0)
+        beside, g_beside = (None, None) if shortcut is None else (shortcut.float(), torch.empty_like(x))
+        found = backward(
+            gs, gv_last, gw_last, x, beside, v0, w0, p, affine, inner, dynamics, learn, part, stored, gs, g_beside, gv0,
+            gw0,
+        )  # fmt: skip
         gx.copy_(gs)
+        if g_shortcut is not None and g_beside is not None:
+            g_shortcut.copy_(g_beside)
         return found
     kind, norm = dynamics.kind, len(affine) > 0
     g, xs, gxs = (matrix(m).numpy() for m in (gs, x, gx))
+    (joined, rs), (_, grs) = _beside(shortcut, xs), _beside(g_shortcut, gxs)
     v, w, gv, gw, gv_0, gw_0 = (_line(s) for s in (v0, w0, gv_last, gw_last, gv0, gw0))
     table, ab = p.numpy(), affine[:4].numpy()
     rows = rows_of_backward(len(xs), kind)
     how = plan(xs.shape[1], inner, max(p.shape[1], affine.shape[1]), rows - 15)
     kernel = backward_kernel(
-        kind, dynamics.reset, dynamics.surrogate, norm, learn, together(len(x)), how.uniform, norm and how.planes
-    )
+        kind, dynamics.reset, dynamics.surrogate, norm, joined, learn, together(len(x)), how.uniform, norm and how.planes,
+    )  # fmt: skip
     groups = len(how.firsts) - 1
     gp = np.zeros((groups if learn else 0, len(table), 1 if how.planes else table.shape[1]))
     sums = np.zeros((groups, 2, 1 if how.planes else ab.shape[1]))
     _each(
-        kernel, how, rows, g, gv, gw, xs, v, w, table, ab, inner, dynamics.detach, np.float32(dynamics.slope), part, gxs,
-        gv_0, gw_0, gp, sums,
+        kernel, how, rows, g, gv, gw, xs, rs, v, w, table, ab, inner, dynamics.detach, np.float32(dynamics.slope), part,
+        gxs, grs, gv_0, gw_0, gp, sums,
     )  # fmt: skip
     # over each channel: of g and of g (x - mean), g being the gradient of what the BatchNorm makes of x
     of_affine = _total(sums, ab) if norm else np.empty((2, 0))

@@ -78,11 +78,13 @@ def execute(run: Run) -> tuple[Tensor, State]:
 
 
 def run_normalised(
-    run: Run, weight: Tensor | None, bias: Tensor | None, affine: Tensor | None, training: bool
-) -> tuple[Tensor, State]:
+    run: Run, weight: Tensor | None, bias: Tensor | None, affine: Tensor | None, training: bool,
+    shortcut: Tensor | None = None,
+) -> tuple[Tensor, State]:  # fmt: skip
     """(spikes, last state) of a run whose input is normalised first, where there is an `affine` with rows as `statistics`.
 
     `weight` and `bias`, of which it was made, are here for their gradients; `training` says that it was made of the input.
+    A `shortcut` of the input's shape and dtype is added to what was normalised.
     """
     kind, names, (place_v, *place_w) = KINDS[run.step]
     p = torch.stack([run.p[name] for name in names]).reshape(len(names), -1)
@@ -90,12 +92,12 @@ def run_normalised(
     v = nothing if run.rests else run.state[place_v]
     w = run.state[place_w[0]] if place_w and not run.rests else nothing
     rule = run.rule
-    needs = (run.x, p, *run.state, *(t for t in (weight, bias) if t is not None))
+    needs = (run.x, p, *run.state, *(t for t in (weight, bias, shortcut) if t is not None))
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in needs)
     surrogate = cast(Surrogate, rule.surrogate)
     out, v_last, w_last, *_ = (scan_op if traced(run.x) else SpikevaScan.apply)(
-        run.x, v, w, p, weight, bias, p.new_empty(0, 1) if affine is None else affine, training, kind, RESETS[rule.reset],
-        rule.detach, SURROGATES[type(surrogate)], float(surrogate.slope), keep,
+        run.x, v, w, p, weight, bias, shortcut, p.new_empty(0, 1) if affine is None else affine, training, kind,
+        RESETS[rule.reset], rule.detach, SURROGATES[type(surrogate)], float(surrogate.slope), keep,
     )  # fmt: skip
     states = {place_v: v_last} | dict.fromkeys(place_w, w_last)
     return out, tuple(states[i] for i in range(len(states)))
@@ -115,8 +117,8 @@ def _inner(x: Tensor, strides: tuple[int, ...]) -> int:
 
 
 def _scan(
-    x: Tensor, v: Tensor, w: Tensor, p: Tensor, weight: Tensor | None, bias: Tensor | None, affine: Tensor,
-    training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, keep: bool,
+    x: Tensor, v: Tensor, w: Tensor, p: Tensor, weight: Tensor | None, bias: Tensor | None, shortcut: Tensor | None,
+    affine: Tensor, training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Spikes, last v and second state of x [T, ...] from states v, w (empty: zeros) and parameters p [P, C or 1].
 
@@ -126,8 +128,9 @@ def _scan(
     out, v_last, w_last, stored = _outputs(x, kind, strides, keep, kernels.empty_strided)
     if x.numel():
         kernels.forward(
-            laid_out(x, strides), _given(v, v, strides), _given(w, v, strides), p.contiguous(), affine,
-            _inner(x, strides), Dynamics(kind, reset, detach, surrogate, slope), out, v_last, w_last, stored,
+            laid_out(x, strides), _beside(shortcut, strides), _given(v, v, strides), _given(w, v, strides),
+            p.contiguous(), affine, _inner(x, strides), Dynamics(kind, reset, detach, surrogate, slope), out, v_last,
+            w_last, stored,
         )  # fmt: skip
     return out, v_last, w_last, stored
 
@@ -137,8 +140,8 @@ scan_op = torch.library.custom_op("spikeva::scan", _scan, mutates_args=())
 
 @scan_op.register_fake
 def _(
-    x: Tensor, v: Tensor, w: Tensor, p: Tensor, weight: Tensor | None, bias: Tensor | None, affine: Tensor,
-    training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, keep: bool,
+    x: Tensor, v: Tensor, w: Tensor, p: Tensor, weight: Tensor | None, bias: Tensor | None, shortcut: Tensor | None,
+    affine: Tensor, training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     return _outputs(x, kind, dense_strides(x.shape, x.stride()), keep)
 
@@ -148,6 +151,10 @@ def _kernels(x: Tensor) -> ModuleType:
     if not isinstance(found, ModuleType):
         raise RuntimeError(found)
     return found
+
+
+def _beside(shortcut: Tensor | None, strides: tuple[int, ...]) -> Tensor | None:
+    return None if shortcut is None else laid_out(shortcut, strides)
 
 
 def _given(state: Tensor | None, v: Tensor, strides: tuple[int, ...]) -> Tensor:
@@ -168,23 +175,26 @@ def _outputs(
 
 
 def _scan_backward(
-    gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, x: Tensor, v: Tensor, w: Tensor, p: Tensor, affine: Tensor,
-    stored: Tensor, training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, learn: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Gradients of x, v, w, p (empty unless to `learn`) and of (bias, weight) [2, C or 0], given those of `spikeva::scan`'s outputs."""
+    gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, x: Tensor, v: Tensor, w: Tensor, p: Tensor,
+    shortcut: Tensor | None, affine: Tensor, stored: Tensor, training: bool, kind: int, reset: int, detach: bool,
+    surrogate: int, slope: float, learn: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Gradients of x, v, w, p (empty unless to `learn`), of (bias, weight) [2, C or 0] and of the shortcut (empty where there is
+    none), given those of `spikeva::scan`'s outputs."""
     strides, kernels = strides_of(x), _kernels(x)
-    gx, gv0, gw0 = _gradients(x, v, w, strides, kernels.empty_strided)
+    gx, gv0, gw0, g_shortcut = _gradients(x, v, w, shortcut, strides, kernels.empty_strided)
     if not x.numel():
         of_p, of_affine = _gradients_of_constants(p, affine, learn)
-        return gx, gv0.zero_(), gw0.zero_(), of_p.zero_(), of_affine.zero_()
+        return gx, gv0.zero_(), gw0.zero_(), of_p.zero_(), of_affine.zero_(), g_shortcut
     spikes = torch.zeros_like(gx) if gs is None else laid_out(gs, strides, gx.dtype)
     part = x.shape[2] / x.numel() if training and len(affine) else 0.0
     of_p, of_affine = kernels.backward(
-        spikes, _given(gv, v, strides), _given(gw, v, strides), laid_out(x, strides), _given(v, v, strides),
-        _given(w, v, strides), p.contiguous(), affine, _inner(x, strides),
-        Dynamics(kind, reset, detach, surrogate, slope), learn, part, stored, gx, gv0, gw0,
+        spikes, _given(gv, v, strides), _given(gw, v, strides), laid_out(x, strides), _beside(shortcut, strides),
+        _given(v, v, strides), _given(w, v, strides), p.contiguous(), affine, _inner(x, strides),
+        Dynamics(kind, reset, detach, surrogate, slope), learn, part, stored, gx,
+        None if shortcut is None else g_shortcut, gv0, gw0,
     )  # fmt: skip
-    return gx, gv0, gw0, of_p, of_affine
+    return gx, gv0, gw0, of_p, of_affine, g_shortcut
 
 
 scan_backward_op = torch.library.custom_op("spikeva::scan_backward", _scan_backward, mutates_args=())
@@ -192,22 +202,26 @@ scan_backward_op = torch.library.custom_op("spikeva::scan_backward", _scan_backw
 
 @scan_backward_op.register_fake
 def _(
-    gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, x: Tensor, v: Tensor, w: Tensor, p: Tensor, affine: Tensor,
-    stored: Tensor, training: bool, kind: int, reset: int, detach: bool, surrogate: int, slope: float, learn: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    return *_gradients(x, v, w, dense_strides(x.shape, x.stride())), *_gradients_of_constants(p, affine, learn)
+    gs: Tensor | None, gv: Tensor | None, gw: Tensor | None, x: Tensor, v: Tensor, w: Tensor, p: Tensor,
+    shortcut: Tensor | None, affine: Tensor, stored: Tensor, training: bool, kind: int, reset: int, detach: bool,
+    surrogate: int, slope: float, learn: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    gx, gv0, gw0, g_shortcut = _gradients(x, v, w, shortcut, dense_strides(x.shape, x.stride()))
+    return gx, gv0, gw0, *_gradients_of_constants(p, affine, learn), g_shortcut
 
 
 def _gradients(
-    x: Tensor, v: Tensor, w: Tensor, strides: tuple[int, ...], empty: Callable[..., Tensor] = torch.empty_strided
-) -> tuple[Tensor, Tensor, Tensor]:
+    x: Tensor, v: Tensor, w: Tensor, shortcut: Tensor | None, strides: tuple[int, ...],
+    empty: Callable[..., Tensor] = torch.empty_strided,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
 
     def of_state(state: Tensor) -> Tensor:
         if not state.numel():
             return torch.empty_like(state)
         return torch.empty_strided(x.shape[1:], strides[1:], dtype=torch.float32, device=x.device)
 
-    return empty(x.shape, strides, dtype=x.dtype, device=x.device), of_state(v), of_state(w)
+    gx, *beside = (empty(x.shape, strides, dtype=x.dtype, device=x.device) for _ in range(1 if shortcut is None else 2))
+    return gx, of_state(v), of_state(w), beside[0] if beside else x.new_empty(0)
 
 
 def _gradients_of_constants(p: Tensor, affine: Tensor, learn: bool) -> tuple[Tensor, Tensor]:
@@ -215,15 +229,15 @@ def _gradients_of_constants(p: Tensor, affine: Tensor, learn: bool) -> tuple[Ten
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    ctx.save_for_backward(*inputs[:4], inputs[6], output[3])
-    ctx.rest = inputs[7:-1]
+    ctx.save_for_backward(*inputs[:4], *inputs[6:8], output[3])
+    ctx.rest = inputs[8:-1]
     ctx.set_materialize_grads(False)
 
 
 def _backward(ctx: Any, *grads: Tensor | None, run: Any = scan_backward_op) -> tuple[Any, ...]:
     wanted = ctx.needs_input_grad
-    gx, gv0, gw0, gp, g_affine = run(*grads[:3], *ctx.saved_tensors, *ctx.rest, wanted[3])
-    found = gx, gv0, gw0, gp, g_affine[1] if wanted[4] else None, g_affine[0] if wanted[5] else None
+    gx, gv0, gw0, gp, g_affine, g_shortcut = run(*grads[:3], *ctx.saved_tensors, *ctx.rest, wanted[3])
+    found = gx, gv0, gw0, gp, g_affine[1] if wanted[4] else None, g_affine[0] if wanted[5] else None, g_shortcut
     return *(g if w else None for g, w in zip(found, wanted, strict=False)), *[None] * (len(wanted) - len(found))
 
 

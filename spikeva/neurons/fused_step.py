@@ -24,13 +24,19 @@ _inline_gradient = njit(**COMPILED, forceinline=True, fastmath={"contract"})
 
 
 @inline
-def step(kind: int, reset: int, norm: bool, c: Any, x: Any, v: Any, w: Any) -> tuple[Any, Any, Any, Any, Any, Any]:
-    """(threshold, late spike, membrane before the reset, spike, next v, next w) of one neuron's step.
+def current(norm: bool, joined: bool, c: Any, x: Any, shortcut: Any) -> Any:
+    """What a step takes in: x, with a BatchNorm its channel's scale and shift of x in `c`, and the shortcut where one is `joined`."""
+    i = c[4] * x + c[5] if norm else x
+    return i + shortcut if joined else i
+
+
+@inline
+def step(kind: int, reset: int, c: Any, i: Any, v: Any, w: Any) -> tuple[Any, Any, Any, Any, Any, Any]:
+    """(threshold, late spike, membrane before the reset, spike, next v, next w) of one neuron's step that takes in i.
 
     `c` holds the neuron's beta, theta, extra, gamma, and with a BatchNorm its channel's scale and shift of x, and mean.
     """
     beta, theta, extra, gamma = c[0], c[1], c[2], c[3]
-    i = c[4] * x + c[5] if norm else x
     th, r = theta, NIL
     if kind == CUBA:
         i = extra * w + i
@@ -87,16 +93,16 @@ def derivative(surrogate: int, k: Any, u: Any) -> Any:
 
 @_inline_gradient
 def retreat(
-    kind: int, reset: int, surrogate: int, norm: bool, learn: bool, detach: bool, k: Any, c: Any, x: Any, v: Any,
-    w: Any, g: Any, sums: Any,
+    kind: int, reset: int, surrogate: int, norm: bool, learn: bool, detach: bool, k: Any, c: Any, x: Any, i: Any,
+    v: Any, w: Any, g: Any, sums: Any,
 ) -> tuple[Any, Any]:  # fmt: skip
-    """(gradient of the step's input, sums before the step) from those after it and the gradient g of its spike.
+    """(gradient of i, which the step took in, sums before the step) from those after it and the gradient g of its spike.
 
-    `sums`: the gradients of its v, w, beta, theta, extra, gamma, those of its input summed, and so with x less its mean.
+    `sums`: the gradients of its v, w, beta, theta, extra, gamma, those of i summed, and so with x less its mean.
     """
     beta, extra, gamma = c[0], c[2], c[3]
     gh, gw, g_beta, g_theta, g_extra, g_gamma, sum_g, sum_gx = sums  # gh: of the membrane after the step
-    th, r, h, s, _, _ = step(kind, reset, norm, c, x, v, w)
+    th, r, h, s, _, _ = step(kind, reset, c, i, v, w)
     g_th = NIL  # of this step's threshold
     if reset == ZERO:
         if not detach:

@@ -117,9 +117,9 @@ def _unless_over(new, old, here, WHOLE: tl.constexpr):
 
 @triton.jit
 def _forward(
-    x, v0, w0, p, affine, out, v_last, w_last, stored, T, N, inner, C, CN,
-    KIND: tl.constexpr, RESET: tl.constexpr, NORM: tl.constexpr, RESTS: tl.constexpr, KEEP: tl.constexpr,
-    SEG: tl.constexpr, WHOLE: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
+    x, shortcut, v0, w0, p, affine, out, v_last, w_last, stored, T, N, inner, C, CN,
+    KIND: tl.constexpr, RESET: tl.constexpr, NORM: tl.constexpr, JOINED: tl.constexpr, RESTS: tl.constexpr,
+    KEEP: tl.constexpr, SEG: tl.constexpr, WHOLE: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     n, inside = block_of_program(N, WIDE, BLOCK)
     place = n // inner
@@ -150,6 +150,8 @@ def _forward(
             i = tl.load(x + row + n, here, 0.0).to(tl.float32)
             if NORM:
                 i = scale * i + shift
+            if JOINED:
+                i = i + tl.load(shortcut + row + n, here, 0.0).to(tl.float32)
             th, h, s, w_next = _step(i, v, w, beta, theta, extra, gamma, KIND, RESET)
             tl.store(out + row + n, s.to(out.dtype.element_ty), here)
             v = _unless_over(_after(h, s, th, RESET), v, here, WHOLE)
@@ -170,11 +172,12 @@ def _store_sums(to, value, GROUP: tl.constexpr, APART: tl.constexpr, BLOCK: tl.c
 
 @triton.jit
 def _backward(
-    gs, gv_last, gw_last, x, v0, w0, p, affine, stored, gx, gv0, gw0, gp, sums, slope, T, N, inner, C, CN, GP, GN,
+    gs, gv_last, gw_last, x, shortcut, v0, w0, p, affine, stored, gx, g_shortcut, gv0, gw0, gp, sums, slope, T, N, inner,
+    C, CN, GP, GN,
     KIND: tl.constexpr, RESET: tl.constexpr, DETACH: tl.constexpr, SURROGATE: tl.constexpr, LEARN: tl.constexpr,
-    NORM: tl.constexpr, RESTS: tl.constexpr, LAST_V: tl.constexpr, LAST_W: tl.constexpr, SEG: tl.constexpr,
-    SEGMENTS: tl.constexpr, P_GROUP: tl.constexpr, P_APART: tl.constexpr, N_GROUP: tl.constexpr, N_APART: tl.constexpr,
-    WHOLE: tl.constexpr, WIDE: tl.constexpr, ASM: tl.constexpr, BLOCK: tl.constexpr,
+    NORM: tl.constexpr, JOINED: tl.constexpr, RESTS: tl.constexpr, LAST_V: tl.constexpr, LAST_W: tl.constexpr,
+    SEG: tl.constexpr, SEGMENTS: tl.constexpr, P_GROUP: tl.constexpr, P_APART: tl.constexpr, N_GROUP: tl.constexpr,
+    N_APART: tl.constexpr, WHOLE: tl.constexpr, WIDE: tl.constexpr, ASM: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     n, inside = block_of_program(N, WIDE, BLOCK)
     place = n // inner
@@ -222,9 +225,12 @@ def _backward(
             here = inside
             if not WHOLE:
                 here = inside & (t < T)
-            i = tl.load(x + tl.cast(t, tl.int64) * N + n, here, 0.0).to(tl.float32)
+            row = tl.cast(t, tl.int64) * N
+            i = tl.load(x + row + n, here, 0.0).to(tl.float32)
             if NORM:
                 i = scale * i + shift
+            if JOINED:
+                i = i + tl.load(shortcut + row + n, here, 0.0).to(tl.float32)
             ws = ws + (w,)  # type: ignore[assignment]  # a tuple that grows, unrolled by Triton
             th, h, s, w = _step(i, v, w, beta, theta, extra, gamma, KIND, RESET)
             v = _after(h, s, th, RESET)
@@ -290,6 +296,8 @@ def _backward(
                 sum_g += _unless_over(gi, zero, here, WHOLE)
                 sum_gx += _unless_over(gi * (y - mean), zero, here, WHOLE)
             tl.store(gx + row + n, gi.to(gx.dtype.element_ty), here)
+            if JOINED:
+                tl.store(g_shortcut + row + n, gi.to(gx.dtype.element_ty), here)
             gv = _unless_over(gv_prev, gv, here, WHOLE)
             gw = _unless_over(gw_prev, gw, here, WHOLE)
     if not RESTS:
@@ -344,23 +352,24 @@ def checkpoints(steps: int) -> int:
 
 
 def forward(
-    x: Tensor, v0: Tensor, w0: Tensor, p: Tensor, affine: Tensor, inner: int, dynamics: Dynamics, out: Tensor,
-    v_last: Tensor, w_last: Tensor, stored: Tensor,
+    x: Tensor, shortcut: Tensor | None, v0: Tensor, w0: Tensor, p: Tensor, affine: Tensor, inner: int,
+    dynamics: Dynamics, out: Tensor, v_last: Tensor, w_last: Tensor, stored: Tensor,
 ) -> None:  # fmt: skip
     """As `fused_numba.forward`; `stored` receives the states between segments, where it has room."""
     steps = len(x)
     n, segment = x.numel() // steps, _segment(steps)
     _forward[(-(-n // BLOCK),)](
-        x, v0, w0, p, affine, out, v_last, w_last, stored, steps, n, inner, p.shape[1], affine.shape[1],
-        KIND=KINDS[dynamics.kind], RESET=RESETS[dynamics.reset], NORM=len(affine) > 0, RESTS=v0.numel() == 0,
-        KEEP=stored.numel() > 0, SEG=segment, WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, BLOCK=BLOCK,
-        enable_fp_fusion=False,
+        x, x if shortcut is None else shortcut, v0, w0, p, affine, out, v_last, w_last, stored, steps, n, inner,
+        p.shape[1], affine.shape[1], KIND=KINDS[dynamics.kind], RESET=RESETS[dynamics.reset], NORM=len(affine) > 0,
+        JOINED=shortcut is not None, RESTS=v0.numel() == 0, KEEP=stored.numel() > 0, SEG=segment,
+        WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, BLOCK=BLOCK, enable_fp_fusion=False,
     )  # fmt: skip
 
 
 def backward(
-    gs: Tensor, gv_last: Tensor, gw_last: Tensor, x: Tensor, v0: Tensor, w0: Tensor, p: Tensor, affine: Tensor,
-    inner: int, dynamics: Dynamics, learn: bool, part: float, stored: Tensor, gx: Tensor, gv0: Tensor, gw0: Tensor,
+    gs: Tensor, gv_last: Tensor, gw_last: Tensor, x: Tensor, shortcut: Tensor | None, v0: Tensor, w0: Tensor, p: Tensor,
+    affine: Tensor, inner: int, dynamics: Dynamics, learn: bool, part: float, stored: Tensor, gx: Tensor,
+    g_shortcut: Tensor | None, gv0: Tensor, gw0: Tensor,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """As `fused_numba.backward`."""
     steps, normalise = len(x), len(affine) > 0
@@ -368,11 +377,12 @@ def backward(
     programs = -(-n // BLOCK)
     of_p, of_affine = Sums(p, programs, inner, learn), Sums(affine[:2], programs, inner, normalise)
     _backward[(programs,)](
-        gs, gv_last, gw_last, x, v0, w0, p, affine, stored, gx, gv0, gw0, of_p.parts, of_affine.parts, dynamics.slope,
-        steps, n, inner, p.shape[1], affine.shape[1], of_p.length, of_affine.length, KIND=KINDS[dynamics.kind],
+        gs, gv_last, gw_last, x, x if shortcut is None else shortcut, v0, w0, p, affine, stored, gx,
+        gx if g_shortcut is None else g_shortcut, gv0, gw0, of_p.parts, of_affine.parts, dynamics.slope, steps, n, inner,
+        p.shape[1], affine.shape[1], of_p.length, of_affine.length, KIND=KINDS[dynamics.kind],
         RESET=RESETS[dynamics.reset], DETACH=dynamics.detach, SURROGATE=dynamics.surrogate, LEARN=learn, NORM=normalise,
-        RESTS=v0.numel() == 0, LAST_V=gv_last.numel() > 0, LAST_W=gw_last.numel() > 0, SEG=segment,
-        SEGMENTS=-(-steps // segment), P_GROUP=of_p.group, P_APART=of_p.apart, N_GROUP=of_affine.group,
+        JOINED=shortcut is not None, RESTS=v0.numel() == 0, LAST_V=gv_last.numel() > 0, LAST_W=gw_last.numel() > 0,
+        SEG=segment, SEGMENTS=-(-steps // segment), P_GROUP=of_p.group, P_APART=of_p.apart, N_GROUP=of_affine.group,
         N_APART=of_affine.apart, WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, ASM=x.is_cuda and PTX, BLOCK=BLOCK,
         enable_fp_fusion=False,
     )  # fmt: skip

@@ -1,10 +1,12 @@
 """The spiking family: what the names promise, readouts, norms, firing at the start, arguments checked without torch."""
 
+import copy
 import subprocess
 import sys
 
 import pytest
 import torch
+from torch import nn
 
 from spikeva.errors import UserError
 from spikeva.models import create_model, list_models, parameters, problems
@@ -27,6 +29,24 @@ def events(steps: int = 8, size: int = 32) -> torch.Tensor:
 def test_the_fusion_net_has_the_parameters_of_its_baseline(options: dict[str, str]) -> None:
     ann, snn = (create_model(f"{k}_resnet18_fusion", in_channels=2, width=8, **options) for k in ("ann", "snn"))
     assert sorted(p.shape for p in ann.parameters()) == sorted(p.shape for p in snn.parameters())
+
+
+def test_a_block_that_adds_in_its_last_pass_is_the_block_that_adds_before_it() -> None:
+    fused = create_model("snn_resnet18_fusion", in_channels=2, width=8, frames=2, stem="small").train()
+    apart = copy.deepcopy(fused)
+    for module in apart.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_hook(lambda *_: None)  # who watches a norm sees it called by itself
+    x, gradients, rates = events(size=16), [], []
+    for model in (fused, apart):
+        spikes, _ = model.body(x.transpose(0, 1))
+        rates.append(spikes)
+        (spikes * torch.arange(spikes.numel()).view(spikes.shape).cos()).sum().backward()
+        gradients.append([p.grad for p in model.body.parameters()])
+    assert rates[0].any()
+    assert torch.equal(*rates)
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4 * float(b.abs().max()))
 
 
 def test_the_fusion_net_fuses_rates_of_frames() -> None:

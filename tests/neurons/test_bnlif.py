@@ -11,7 +11,7 @@ from spikeva.neurons import make_neuron
 from spikeva.neurons.bnlif import BNLIF
 
 
-def reference(norm: nn.Module, neuron: nn.Module, x: Tensor) -> Tensor:
+def reference(norm: nn.Module, neuron: nn.Module, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
     """Spikes with the normalised input written out in float32 and its statistics summed in float64."""
     axes = [0, 1, *range(3, x.ndim)]
     shape = [1, 1, -1, *[1] * (x.ndim - 3)]
@@ -23,7 +23,7 @@ def reference(norm: nn.Module, neuron: nn.Module, x: Tensor) -> Tensor:
     invstd = (var + norm.eps).rsqrt()
     scale = norm.weight * (invstd if x.requires_grad else invstd.detach()).float()
     shift = norm.bias - mean.float() * scale
-    return neuron(x * scale.view(shape) + shift.view(shape))[0]
+    return neuron(x * scale.view(shape) + shift.view(shape), shortcut=shortcut)[0]
 
 
 def layer(neuron: str = "lif", channels: int = 6, **options: Any) -> BNLIF:
@@ -39,26 +39,55 @@ PLANES = [(9, 11), (17, 16), (50, 90)]  # below PLANE, above it, and more than o
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("plane", PLANES)
 @pytest.mark.parametrize("channels_last", [True, False])
-@pytest.mark.parametrize("neuron", ["plif", "cuba"])
+@pytest.mark.parametrize(("neuron", "steps", "joined"), [("plif", 7, False), ("cuba", 7, True), ("lif", 8, True)])
 def test_equals_one_after_the_other(
-    device: str, training: bool, plane: tuple[int, int], channels_last: bool, neuron: str
+    device: str, training: bool, plane: tuple[int, int], channels_last: bool, neuron: str, steps: int, joined: bool
 ) -> None:
     torch.manual_seed(0)
     fused = layer(neuron, detach_reset=False).train(training).to(device)
     apart = copy.deepcopy(fused)
-    x = (3 * torch.randn(7, 4, 6, *plane) + 1).to(device)
+    x = (3 * torch.randn(steps, 4, 6, *plane) + 1).to(device)
     if channels_last:
         x = x.movedim(2, -1).contiguous().movedim(-1, 2)
-    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
-    spikes, wanted = fused(ours)[0], reference(apart.norm, apart.neuron, theirs)
+    shortcut = torch.randn(x.shape).to(device)  # contiguous, whatever x is
+    ours, theirs = ([t.clone().requires_grad_() for t in ((x, shortcut) if joined else (x,))] for _ in range(2))
+    spikes = fused(ours[0], shortcut=ours[1] if joined else None)[0]
+    wanted = reference(apart.norm, apart.neuron, *theirs)
     assert torch.equal(spikes, wanted)
     assert 0.01 < spikes.mean() < 0.99
     weights = torch.randn_like(x)
     (spikes * weights).sum().backward()
     (wanted * weights).sum().backward()
-    torch.testing.assert_close(ours.grad, theirs.grad, rtol=2e-5, atol=2e-5 * float(theirs.grad.abs().max()))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=2e-5, atol=2e-5 * float(b.grad.abs().max()))
     for a, b in zip(fused.parameters(), apart.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=2e-4, atol=1e-4 * float(b.grad.abs().max()))
+
+
+@pytest.mark.parametrize("shape", [(7, 4, 6, 5, 5), (1, 6, 1, 5), (7, 4, 1, 5, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_shortcut_of_any_shape_and_dtype_is_added(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    fused = layer().eval()
+    x, shortcut = torch.randn(7, 4, 6, 5, 5), torch.randn(shape).to(dtype).requires_grad_()
+    spikes = fused(x, shortcut=shortcut)[0]
+    assert torch.equal(spikes, reference(fused.norm, fused.neuron, x, shortcut))
+    spikes.sum().backward()
+    assert shortcut.grad.shape == shape
+    assert shortcut.grad.dtype == dtype
+    assert shortcut.grad.any()
+
+
+def test_half_precision_with_a_shortcut() -> None:
+    fused = layer().eval()
+    x, shortcut = (torch.randn(8, 2, 6, 5, 5).bfloat16().requires_grad_() for _ in range(2))
+    wide, beside = (t.detach().float().requires_grad_() for t in (x, shortcut))
+    spikes, wanted = fused(x, shortcut=shortcut)[0], fused(wide, shortcut=beside)[0]
+    assert spikes.dtype == torch.bfloat16
+    assert torch.equal(spikes.float(), wanted)
+    spikes.sum().backward()
+    wanted.sum().backward()
+    for a, b in ((x, wide), (shortcut, beside)):
+        assert torch.equal(a.grad, b.grad.bfloat16())
 
 
 @pytest.mark.parametrize("plane", PLANES)
@@ -71,7 +100,7 @@ def test_threads_do_not_change_a_bit(plane: tuple[int, int]) -> None:
             torch.set_num_threads(threads)
             torch.manual_seed(3)
             net, leaf = layer("plif"), x.clone().requires_grad_()
-            spikes = net(leaf)[0]
+            spikes = net(leaf, shortcut=weights)[0]
             (spikes * weights).sum().backward()
             results.append([spikes, leaf.grad, *(p.grad for p in net.parameters())])
     finally:

@@ -125,8 +125,8 @@ def test_half_precision_keeps_a_float32_state(device: str, dtype: torch.dtype) -
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # opcheck looks at non-leaf tensors itself
-@pytest.mark.parametrize(("norm", "rests"), [(False, False), (True, False), (True, True)])
-def test_operator_is_registered_as_pytorch_asks(device: str, norm: bool, rests: bool) -> None:
+@pytest.mark.parametrize(("norm", "rests", "joined"), [(False, False, False), (True, False, True), (True, True, False)])
+def test_operator_is_registered_as_pytorch_asks(device: str, norm: bool, rests: bool, joined: bool) -> None:
     c = 4
     table = torch.tensor([[0.9], [1.0], [0.5]], device=device).expand(3, c if norm else 1).contiguous().requires_grad_()
     ones = torch.ones(c, device=device, requires_grad=True) if norm else None
@@ -134,8 +134,9 @@ def test_operator_is_registered_as_pytorch_asks(device: str, norm: bool, rests: 
     state = torch.zeros((0,) if rests else (2, c, 5), device=device)
     x = torch.randn(3, 2, c, 5, device=device, requires_grad=True)
     affine = fused_ops.statistics(x, ones, zeros, 1e-5) if norm else torch.zeros(0, 1, device=device)
+    shortcut = torch.randn(3, 2, c, 5, device=device, requires_grad=True) if joined else None
     found = torch.library.opcheck(
-        fused_ops.scan_op, (x, state, state, table, ones, zeros, affine, norm, 2, 0, False, 0, 25.0, True)
+        fused_ops.scan_op, (x, state, state, table, ones, zeros, shortcut, affine, norm, 2, 0, False, 0, 25.0, True)
     )
     assert set(found.values()) == {"SUCCESS"}
     if norm:

@@ -67,15 +67,17 @@ def test_normalisation_equals_that_of_the_cpu(
 ) -> None:
     torch.manual_seed(0)
     x = 2 * torch.randn(5, 4, 3, *plane) + 1
+    beside = torch.randn(x.shape) if plane[0] > 6 else None
     if channels_last:
         x = x.movedim(2, -1).contiguous().movedim(-1, 2)
     results = []
     for _ in range(2):
         layer = BNLIF(nn.BatchNorm2d(3), make_neuron("lif", surrogate="atan"))
-        leaf = x.clone().requires_grad_()
-        spikes, _state = layer(leaf)
+        leaf, shortcut = x.clone().requires_grad_(), None if beside is None else beside.clone().requires_grad_()
+        spikes, _state = layer(leaf, shortcut=shortcut)
         (spikes * torch.arange(spikes.numel()).view(spikes.shape).sin()).sum().backward()
-        results.append((spikes, leaf.grad, layer.norm.weight.grad, layer.norm.bias.grad))
+        leaves = [leaf, layer.norm.weight, layer.norm.bias, *([] if shortcut is None else [shortcut])]
+        results.append([spikes, *(t.grad for t in leaves)])
         monkeypatch.delitem(fused_ops._modules, "cpu")
         fused_ops.provider("cpu")
     assert torch.equal(results[0][0], results[1][0])
@@ -101,12 +103,12 @@ def test_compiles_for_a_gpu_without_fused_multiply_add(pointer: str, monkeypatch
 
     kernel = load(monkeypatch)._backward
     constants = {
-        "KIND": "alif", "RESET": "zero", "DETACH": False, "SURROGATE": 0, "LEARN": True, "NORM": True, "RESTS": False,
+        "KIND": "alif", "RESET": "zero", "DETACH": False, "SURROGATE": 0, "LEARN": True, "NORM": True, "JOINED": True, "RESTS": False,
         "LAST_V": True, "LAST_W": True, "SEG": 4, "SEGMENTS": 1, "P_GROUP": 256, "P_APART": 1, "N_GROUP": 32,
         "N_APART": 8, "WHOLE": False, "WIDE": False, "ASM": True, "BLOCK": 256,
     }  # fmt: skip
     scalars = dict.fromkeys(("T", "N", "inner", "C", "CN", "GP", "GN"), "i32") | {"slope": "fp32"}
-    stored_as = dict.fromkeys(("gs", "x", "gx"), pointer)
+    stored_as = dict.fromkeys(("gs", "x", "shortcut", "gx", "g_shortcut"), pointer)
     types = scalars | stored_as | dict.fromkeys(constants, "constexpr")
     source = ASTSource(
         kernel,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from spikeva.errors import UserError
 from spikeva.models.snn.options import Norm, Pool
+from spikeva.models.snn.pool import MaxPool2d
 from spikeva.models.snn.sparse.conv import SparseConv2d
 from spikeva.neurons import NEURONS, make_neuron
 from spikeva.neurons.base import Neuron
@@ -41,19 +42,21 @@ class Chain(nn.Sequential):
 
 
 class NormNeuron(nn.Module):
-    """A norm, then a neuron."""
+    """A norm, then a neuron, which takes in the sum with a `shortcut` [T, B, ...] where one is given."""
 
     def __init__(self, norm: nn.Module, neuron: Neuron) -> None:
         super().__init__()
         self.norm, self.neuron = norm, neuron
 
-    def forward(self, x: Tensor, state: tuple[Any, Any] | None = None) -> tuple[Tensor, tuple[Any, Any]]:
+    def forward(
+        self, x: Tensor, state: tuple[Any, Any] | None = None, shortcut: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Any, Any]]:
         of_norm, of_neuron = state or (None, None)
         if isinstance(self.norm, Folded) and fuses(self.norm.module, self.neuron):
-            x, of_neuron = self.neuron(x, of_neuron, norm=self.norm.module)
+            x, of_neuron = self.neuron(x, of_neuron, norm=self.norm.module, shortcut=shortcut)
             return x, (None, of_neuron)
         x, of_norm = self.norm(x, of_norm)
-        x, of_neuron = self.neuron(x, of_neuron)
+        x, of_neuron = self.neuron(x if shortcut is None else x + shortcut, of_neuron)
         return x, (of_norm, of_neuron)
 
 
@@ -162,7 +165,7 @@ class Convolution(nn.Module):
         super().__init__()
         self.conv = spikes.convolution(in_channels, channels, stride=2 if pool == "stride" else 1)
         self.spikes = spikes(channels)
-        self.pool = None if pool == "stride" else Folded(nn.AvgPool2d(2) if pool == "avg" else nn.MaxPool2d(2))
+        self.pool = None if pool == "stride" else Folded(nn.AvgPool2d(2) if pool == "avg" else MaxPool2d(2))
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         x, state = self.spikes(self.conv(x)[0], state)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from spikeva.errors import UserError
 from spikeva.models import register_model
 from spikeva.models.ann.fusion import Fusion
-from spikeva.models.snn.layers import Chain, Folded, Spikes, SpikingModel, check_input
+from spikeva.models.snn.layers import Chain, Folded, NormNeuron, Spikes, SpikingModel, check_input
 from spikeva.models.snn.options import Connect, FusionKind, Norm, Readout, Stem
+from spikeva.models.snn.pool import MaxPool2d
 from spikeva.models.snn.readout import LinearReadout
-from spikeva.neurons.base import Neuron
 
 CONNECT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "add": lambda main, skip: main + skip,
@@ -23,24 +23,36 @@ CONNECT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-class Residual(nn.Module):
-    """Two ways from input to output, brought together by `connect`, and a neuron behind that where one is given."""
+class TwinBlock(nn.Module):
+    """Two ways from input to output, and norm and neuron at the end of the main one, which fires on the sum of both."""
 
-    def __init__(self, main: Chain, skip: Chain, connect: Connect = "add", after: Neuron | None = None) -> None:
+    def __init__(self, main: Chain, skip: Chain, end: NormNeuron) -> None:
         super().__init__()
-        self.main, self.skip, self.connect, self.after = main, skip, connect, after
+        self.main, self.skip, self.end = main, skip, end
 
     def forward(self, x: Tensor, state: tuple[Any, Any, Any] | None = None) -> tuple[Tensor, tuple[Any, Any, Any]]:
-        of_main, of_skip, of_after = state or (None, None, None)
+        of_main, of_skip, of_end = state or (None, None, None)
         y, of_main = self.main(x, of_main)
         x, of_skip = self.skip(x, of_skip)
-        y = CONNECT[self.connect](y, x)
-        if self.after is not None:
-            y, of_after = self.after(y, of_after)
-        return y, (of_main, of_skip, of_after)
+        y, of_end = self.end(y, of_end, shortcut=x)
+        return y, (of_main, of_skip, of_end)
 
 
-def twin_block(in_channels: int, channels: int, stride: int, spikes: Spikes) -> Residual:
+class SEWBlock(nn.Module):
+    """Two ways from input to output that both end in spikes, brought together by `connect`."""
+
+    def __init__(self, main: Chain, skip: Chain, connect: Connect) -> None:
+        super().__init__()
+        self.main, self.skip, self.connect = main, skip, connect
+
+    def forward(self, x: Tensor, state: tuple[Any, Any] | None = None) -> tuple[Tensor, tuple[Any, Any]]:
+        of_main, of_skip = state or (None, None)
+        y, of_main = self.main(x, of_main)
+        x, of_skip = self.skip(x, of_skip)
+        return CONNECT[self.connect](y, x), (of_main, of_skip)
+
+
+def twin_block(in_channels: int, channels: int, stride: int, spikes: Spikes) -> TwinBlock:
     """The basic block with neurons for its ReLUs: the second fires on the sum."""
     skip = Chain()
     if stride != 1 or in_channels != channels:
@@ -49,13 +61,12 @@ def twin_block(in_channels: int, channels: int, stride: int, spikes: Spikes) -> 
         spikes.convolution(in_channels, channels, 3, stride),
         spikes(channels),
         spikes.convolution(channels, channels),
-        spikes.norm_layer(channels),
     )
-    return Residual(main, skip, after=spikes.neuron_layer(channels))
+    return TwinBlock(main, skip, spikes(channels))
 
 
-def sew_block(in_channels: int, channels: int, stride: int, spikes: Spikes, connect: Connect) -> Residual:
-    """The SEW block: both ways end in spikes, which `connect` brings together."""
+def sew_block(in_channels: int, channels: int, stride: int, spikes: Spikes, connect: Connect) -> SEWBlock:
+    """The SEW block: both ways have norm and neuron of their own."""
     skip = Chain()
     if stride != 1 or in_channels != channels:
         skip = Chain(spikes.convolution(in_channels, channels, 1, stride), spikes(channels))
@@ -65,7 +76,7 @@ def sew_block(in_channels: int, channels: int, stride: int, spikes: Spikes, conn
         spikes.convolution(channels, channels),
         spikes(channels),
     )
-    return Residual(main, skip, connect)
+    return SEWBlock(main, skip, connect)
 
 
 class GlobalMean(nn.Module):
@@ -76,7 +87,7 @@ class GlobalMean(nn.Module):
 
 
 def resnet18_body(
-    in_channels: int, width: int, stem: Stem, spikes: Spikes, block: Callable[[int, int, int, Spikes], Residual]
+    in_channels: int, width: int, stem: Stem, spikes: Spikes, block: Callable[[int, int, int, Spikes], nn.Module]
 ) -> Chain:
     """[T, B, C, H, W] -> [T, B, 8 width]: ResNet-18 up to its global average, eight of `block` behind the stem."""
     if in_channels < 1 or width < 1:
@@ -86,7 +97,7 @@ def resnet18_body(
     )
     layers: list[nn.Module] = [first, spikes(width)]
     if stem == "imagenet":
-        layers.append(Folded(nn.MaxPool2d(3, 2, 1)))
+        layers.append(Folded(MaxPool2d(3, 2, 1)))
     before = width
     for i, channels in enumerate((width, 2 * width, 4 * width, 8 * width)):
         layers += [block(before, channels, 1 if i == 0 else 2, spikes), block(channels, channels, 1, spikes)]
