@@ -41,7 +41,7 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
     """The cell's entry of results.json. `place` ("2/4") stands in front of the names of its stages."""
     folder = cell.folder(out)
     if (folder / "done.json").exists():
-        return dict(read_json(folder / "metrics.json"))
+        return {**read_json(folder / "metrics.json"), **_names(cell)}
     folder.mkdir(parents=True, exist_ok=True)
     write_yaml(folder / "config.yaml", cell.determinants())
     began = time.perf_counter()
@@ -115,9 +115,7 @@ def _evaluate(
     rows = score_rows(cell, model, clips, PREDICTIONS, folder / "predictions.csv", name)
     result: dict[str, Any] = {
         "hash": cell.key,
-        "model": model_label(cell),
-        "kind": cell.kind,
-        "encoding": encoding_label(cell),
+        **_names(cell),
         "dataset": cell.study.regression.dataset,
         "synthetic": material.synthetic,
         "fold": cell.fold,
@@ -134,6 +132,11 @@ def _evaluate(
         warn_unhealthy(health(model.to("cpu"), batch))
     measured = cost.measure(model.to("cpu"), batch, cell.kind)
     return {**result, "parameters": measured["parameters"], "cost": measured}
+
+
+def _names(cell: Cell) -> dict[str, str]:
+    """What the tables call the cell. It depends on the others of its grid, so that a finished cell is named anew in each study."""
+    return {"model": model_label(cell), "kind": cell.kind, "encoding": encoding_label(cell)}
 
 
 def spikes(cell: Cell, material: Material, out: Path) -> dict[str, NDArray[Any]]:

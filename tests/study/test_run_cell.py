@@ -7,7 +7,8 @@ from spikeva.datasets import ClipSet
 from spikeva.events import EventStream, write_clip
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
-from spikeva.study.run_cell import windows
+from spikeva.study.files import write_json
+from spikeva.study.run_cell import Material, run_cell, windows
 
 STUDY = {
     "study": "s",
@@ -38,3 +39,17 @@ def test_events_are_changed_in_training_alone(clips):
     whole = scored.encoded(drawn).sum()
     assert 0.3 * whole < training.encoded(drawn).sum() < 0.7 * whole
     np.testing.assert_array_equal(training.encoded(training.samples[0]), scored.encoded(scored.samples[0]))
+
+
+def test_a_finished_cell_is_named_as_the_grid_that_asks_for_it_needs(tmp_path):
+    """Two networks that were each run alone are two rows of a grid that holds both."""
+    grid = STUDY["grid"]
+    widths = [{"model": "ann_convnet", "width": width} for width in (4, 8)]
+    for model in widths:
+        (cell,) = cells(parse(STUDY | {"grid": grid | {"models": [model]}}))
+        write_json(cell.folder(tmp_path) / "metrics.json", {"model": cell.label, "encoding": "counts", "parameters": 1})
+        write_json(cell.folder(tmp_path) / "done.json", {})
+    both = cells(parse(STUDY | {"grid": grid | {"models": widths}}))
+    found = [run_cell(cell, Material([], None, True), tmp_path) for cell in both]
+    assert [entry["model"] for entry in found] == ["ann_convnet(width=4)", "ann_convnet(width=8)"]
+    assert all(entry["parameters"] == 1 for entry in found)
