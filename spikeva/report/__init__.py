@@ -25,4 +25,5 @@ def terminal_table(results: Mapping[str, Any], run_dir: str | Path = ".") -> "Ta
 
 def table_text(*run_dirs: str | Path, form: str = "md") -> str:
     """The tables of one or several run directories as text: `form` is "md", "csv" or "latex"."""
-    return tables.export([row for directory in run_dirs for row in Run.open(Path(directory)).rows()], form)
+    runs = Run.open_all([Path(directory) for directory in run_dirs])
+    return tables.export([row for run in runs for row in run.rows()], form)

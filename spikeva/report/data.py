@@ -182,6 +182,16 @@ class Run:
             raise UserError(f"{path} is not JSON ({error}); run the study again") from error
         return cls(results, directory)
 
+    @classmethod
+    def open_all(cls, directories: Sequence[Path]) -> list["Run"]:
+        """The runs in `directories`; those of one name bear their directory too, so that they are told apart."""
+        runs = [cls.open(directory) for directory in directories]
+        names = [run.name for run in runs]
+        for run in runs:
+            if names.count(run.name) > 1:
+                run.name = f"{run.name} ({run.directory})"
+        return runs
+
     def _read(self, cell_hash: str) -> Predictions | None:
         path = self.directory / "cells" / cell_hash / "predictions.csv"
         return Predictions.read(path) if path.is_file() else None

@@ -27,7 +27,7 @@ def write_report(*run_dirs: str | os.PathLike[str], out: str | os.PathLike[str] 
     """
     if not run_dirs:
         raise UserError("a report needs at least one run directory")
-    runs = [Run.open(Path(directory)) for directory in run_dirs]
+    runs = Run.open_all([Path(directory) for directory in run_dirs])
     path = Path(out) if out is not None else runs[0].directory / "report.html"
     write_text(path, render(runs, path.parent / "figures"))
     return path
@@ -37,12 +37,12 @@ def render(runs: Sequence[Run], folder: Path) -> str:
     """The page as HTML; its figures are written into `folder`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    rows = [row for run in runs for row in run.rows()]
+    by_run = [run.rows() for run in runs]
+    rows = [row for own in by_run for row in own]
     parts = []
     with context():
-        for index, run in enumerate(runs):
+        for index, (run, own) in enumerate(zip(runs, by_run, strict=True)):
             figures = Figures(folder, f"{index + 1}-" if len(runs) > 1 else "")
-            own = [row for row in rows if row.run == run.name] if len(runs) > 1 else rows
             parts.append(_part(run, own, figures))
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATE),
@@ -51,7 +51,6 @@ def render(runs: Sequence[Run], folder: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    main = tables.MAIN if len(runs) == 1 else (tables.RUN, *tables.MAIN)
     return environment.get_template("report.html.j2").render(
         css=(_TEMPLATE / "report.css").read_text(encoding="utf-8"),
         js=(_TEMPLATE / "report.js").read_text(encoding="utf-8"),
@@ -59,10 +58,10 @@ def render(runs: Sequence[Run], folder: Path) -> str:
         question=str(runs[0].study.get("question") or answer.QUESTION),
         synthetic=any(row.synthetic for row in rows),
         parts=parts,
-        main=tables.html(rows, main),
+        main=tables.html(rows, tables.MAIN),
         metrics=tables.html(rows, tables.METRICS),
         cost=tables.html([row for row in rows if row.kind != "baseline"], tables.COST),
-        cells=tables.html(_single(rows), (*main, tables.FOLD, tables.SEED)) if _several(rows) else None,
+        cells=tables.html(_single(rows), (*tables.MAIN, tables.FOLD, tables.SEED)) if _several(rows) else None,
     )
 
 

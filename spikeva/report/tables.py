@@ -98,6 +98,7 @@ COST = (
 
 def html(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, Any]:
     """Heads and body for the page's template: text, sort key and kind of each row."""
+    columns = told_apart(rows, columns)
 
     def key(value: float | str | None) -> str:
         return "" if value is None else str(value)
@@ -151,11 +152,15 @@ def export(rows: Sequence[Row], form: str) -> str:
     """The tables as text: `form` is md, latex (formatted numbers) or csv (one column a number, all digits)."""
     if form == "csv":
         return _csv(rows)
-    if form == "md":
-        return "\n".join(_markdown(rows, columns) for columns in (MAIN, METRICS, COST))
-    if form == "latex":
-        return "\n".join(_latex(rows, columns) for columns in (MAIN, METRICS, COST))
+    if form in ("md", "latex"):
+        write = _markdown if form == "md" else _latex
+        return "\n".join(write(_shown(rows, columns), told_apart(rows, columns)) for columns in (MAIN, METRICS, COST))
     raise UserError(f"unknown table format {form!r}: allowed are {', '.join(FORMATS)}")
+
+
+def told_apart(rows: Sequence[Row], columns: Sequence[Column]) -> Sequence[Column]:
+    """The columns, with the study before them where the rows are of several."""
+    return (RUN, *columns) if len({row.run for row in rows}) > 1 else columns
 
 
 def _shown(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
@@ -164,14 +169,14 @@ def _shown(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
 
 def _markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     lines = [[c.head for c in columns], ["---"] * len(columns)]
-    lines += [[c.text(row) for c in columns] for row in _shown(rows, columns)]
+    lines += [[c.text(row) for c in columns] for row in rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
 def _latex(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     escapes = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "−": "$-$", "–": "--", "µ": r"\textmu "}
     table = str.maketrans(escapes)
-    lines = [[c.head for c in columns], *([c.text(row) for c in columns] for row in _shown(rows, columns))]
+    lines = [[c.head for c in columns], *([c.text(row) for c in columns] for row in rows)]
     text = [" & ".join(cell.translate(table) for cell in line) + r" \\" for line in lines]
     head = [rf"\begin{{tabular}}{{{'l' * len(columns)}}}", r"\toprule", text[0], r"\midrule"]
     return "\n".join([*head, *text[1:], r"\bottomrule", r"\end{tabular}", ""])

@@ -118,6 +118,21 @@ def test_runs_are_joined(run_dir: Path, tmp_path: Path) -> None:
     assert (tmp_path / "figures" / "2-plane-ann.svg").is_file()
 
 
+def test_runs_of_one_name_are_kept_apart(run_dir: Path, tmp_path: Path) -> None:
+    """Two runs of one config, as with another seed: each answer is of its own run, and a row says which it is of."""
+    other = write_run(tmp_path / "other", snn_skill=0.9, gallery=0)
+    write_report(other)
+
+    def answers(page: Path) -> list[list[str]]:
+        found = re.findall(r'<section class="answer".*?</section>', page.read_text(), re.DOTALL)
+        return [re.sub(r"<h2>.*?</h2>", "", text).split() for text in found]
+
+    both = write_report(run_dir, other, out=tmp_path / "both.html")
+    assert answers(both) == [*answers(run_dir / "report.html"), *answers(other / "report.html")]
+    for directory in (run_dir, other):
+        assert both.read_text().count(f">invented ({directory})</td>") >= 14
+
+
 def test_hundred_cells_are_small_enough(tmp_path: Path) -> None:
     run = write_run(
         tmp_path, ("ann_resnet18_fusion", "snn_convnet"), ("tbr", "spikes", "counts", "voxel", "bitplanes"), folds=2,

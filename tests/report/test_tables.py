@@ -72,6 +72,15 @@ def test_markdown_and_latex(run_dir: Path) -> None:
         table_text(run_dir, form="docx")
 
 
+def test_tables_of_several_runs_name_the_study(run_dir: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "other", gallery=0)
+    heads = [line for line in table_text(run_dir, other, form="md").splitlines() if "| model |" in line]
+    assert len(heads) == 3
+    assert all(line.startswith("| study | model |") for line in heads)
+    assert f"| invented ({other}) | snn_convnet | tbr |" in table_text(run_dir, other, form="md")
+    assert r"study & model" in table_text(run_dir, other, form="latex")
+
+
 def test_terminal_table_shows_intervals_and_baselines(run_dir: Path) -> None:
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(terminal_table(json.loads((run_dir / "results.json").read_text()), run_dir))
