@@ -8,8 +8,8 @@ from typing import Any
 
 import spikeva
 from spikeva.encode import Kind, span_us
-from spikeva.study.config import Study
-from spikeva.study.files import digest
+from spikeva.study.config import Prepared, Study
+from spikeva.study.files import clips_digest, digest
 
 RESULTS_VERSION = 1  # goes up when the same config comes to mean other numbers
 
@@ -48,6 +48,10 @@ class Cell:
         study["training"].pop("workers")
         if study["training"]["augment_events"] is None:
             del study["training"]["augment_events"]  # came later: cells without it keep their names
+        sources = {"regression": self.study.regression, "transfer": self.study.transfer}
+        prepared = {name: clips_digest(s.root) for name, s in sources.items() if isinstance(s, Prepared)}
+        if prepared:
+            study["clips"] = prepared  # a stand-in's follow from its settings, those of a folder from its files alone
         return {
             "spikeva": spikeva.__version__,
             "results_version": RESULTS_VERSION,

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,16 @@ def digest(data: Mapping[str, Any]) -> str:
     """16 hexadecimal digits that stand for plain data, whatever the order of its keys."""
     text = json.dumps(data, sort_keys=True, default=str, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def clips_digest(folder: Path) -> str:
+    """16 hexadecimal digits that stand for the contents of a folder's clip files; for none of them where it does not exist."""
+    files = [(path, path.stat()) for path in sorted(folder.glob("*.h5"))]
+    return digest({path.name: _sha256(path, about.st_size, about.st_mtime_ns) for path, about in files})
+
+
+@cache
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """The digest of a file's contents, taken once as long as its size and time of change stay."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -108,6 +108,18 @@ def test_a_cells_folder_follows_from_what_determines_its_result():
         assert not set(keys) & {cell.key for cell in cells(parse(changed))}, key
 
 
+def test_clips_that_changed_make_other_cells(tmp_path):
+    raw = deepcopy(TINY) | {"regression": {"dataset": "prepared", "root": str(tmp_path / "clips")}}
+    found = [[cell.key for cell in cells(parse(raw))]]
+    (tmp_path / "clips").mkdir()
+    for name, content in [("a", b"1"), ("a", b"2"), ("b", b"2")]:
+        (tmp_path / "clips" / f"{name}.h5").write_bytes(content)
+        found.append([cell.key for cell in cells(parse(raw))])
+    assert len({key for keys in found for key in keys}) == 16
+    (tmp_path / "clips" / "account.json").write_text("{}")
+    assert [cell.key for cell in cells(parse(raw))] == found[-1]
+
+
 def test_entries_of_one_name_are_told_apart_by_what_differs():
     raw = deepcopy(TINY)
     raw["grid"]["encodings"] = [{"encoding": "tbr", "bits": bits, "dt": 5000} for bits in (4, 8)]
