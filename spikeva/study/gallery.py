@@ -16,15 +16,28 @@ from spikeva.study import panels
 from spikeva.study.cells import options_of
 from spikeva.study.config import Study
 
+MADE_FROM = "made_from"
 COUNT = 6  # clips of each set that are shown
 
 
-def write_gallery(path: Path, study: Study, *sets: ClipSet, raster: panels.Arrays | None = None) -> None:
+def gallery_made_from(path: Path) -> str | None:
+    """What the gallery at `path` says it was made from; None where there is none that says so."""
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        return str(arrays[MADE_FROM]) if MADE_FROM in arrays else None
+
+
+def write_gallery(
+    path: Path, study: Study, *sets: ClipSet, raster: panels.Arrays | None = None, made_from: str = ""
+) -> None:
     """`<i>/{frames, on, off, tbr, t_us, subject, clip, domain}` of a few clips of each set, of different people.
 
-    Also `<i>/enc/<encoding>` and `compression/...` of the first clip that has a video, and `raster/<layer>` as given.
+    Also `<i>/enc/<encoding>` and `compression/...` of the first clip that has a video, `raster/<layer>` and `made_from` as
+    given.
     """
     arrays: dict[str, NDArray[np.generic]] = {f"raster/{layer}": spikes for layer, spikes in (raster or {}).items()}
+    arrays[MADE_FROM] = np.array(made_from)
     chosen = [clip for clips in sets for clip in _spread(clips)]
     tbr = next((e for e in study.grid.encodings if e["encoding"] == "tbr"), {"encoding": "tbr"})
     options = options_of(tbr, "encoding")

@@ -14,8 +14,8 @@ from spikeva.study.comparisons import compare
 from spikeva.study.config import DataSource, StandIn, Study
 from spikeva.study.environment import environment
 from spikeva.study.estimate import estimate
-from spikeva.study.files import read_csv, write_json
-from spikeva.study.gallery import write_gallery
+from spikeva.study.files import digest, read_csv, write_json
+from spikeva.study.gallery import gallery_made_from, write_gallery
 from spikeva.study.run_cell import Material, run_cell, spikes
 
 
@@ -50,11 +50,12 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
             "baselines": baselines(study, material, todo),
             "comparisons": compare(entries, rows, study.seed),
         }
-    if not (out / "gallery.npz").exists():
+    made_from = digest({"cells": [cell.key for cell in todo]})
+    if gallery_made_from(out / "gallery.npz") != made_from:
         spiking = [cell for cell in todo if cell.kind == "snn"]
         raster = spikes(spiking[-1], material, out) if spiking else {}
         test = material.folds[study.grid.folds[0]].test
-        write_gallery(out / "gallery.npz", study, test, *_transfer(material), raster=raster)
+        write_gallery(out / "gallery.npz", study, test, *_transfer(material), raster=raster, made_from=made_from)
     write_json(out / "results.json", {**results, "environment": {**environment(), "seconds": seconds}})
     with _timed(seconds, "report"):
         write_report(out)

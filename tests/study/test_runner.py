@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spikeva.cli import main
@@ -23,9 +24,12 @@ def _hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def run_tiny(out: Path, stop_at: str | None = None, with_signal: int = signal.SIGKILL) -> tuple[int, str]:
+def run_tiny(
+    out: Path, *options: str, stop_at: str | None = None, with_signal: int = signal.SIGKILL
+) -> tuple[int, str]:
     """Run the tiny study through the command; signal it and its workers when `stop_at` shows. Exit code and output."""
-    command = [sys.executable, "-m", "spikeva", "compare", str(ROOT / "configs" / "tiny.yaml"), "--out", str(out)]
+    config = str(ROOT / "configs" / "tiny.yaml")
+    command = [sys.executable, "-m", "spikeva", "compare", config, "--out", str(out), *options]
     log = out.with_suffix(".log")
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -40,9 +44,9 @@ def run_tiny(out: Path, stop_at: str | None = None, with_signal: int = signal.SI
     return process.returncode, log.read_text()
 
 
-def compare(out: Path, kill_at: str | None = None) -> str:
+def compare(out: Path, *options: str, kill_at: str | None = None) -> str:
     """The output of the tiny study, run to its end or killed with -9 when `kill_at` shows."""
-    code, text = run_tiny(out, kill_at)
+    code, text = run_tiny(out, *options, stop_at=kill_at)
     assert code == (0 if kill_at is None else -signal.SIGKILL), text
     return text
 
@@ -133,6 +137,25 @@ def test_run_again_computes_nothing(undisturbed):
     again = compare(out)
     assert "train" not in again.split("report")[0].replace("trained", "")
     assert {path: path.stat().st_mtime_ns for path in (out / "cells").rglob("*")} == before
+
+
+def test_the_pictures_are_of_the_cells_that_were_run(undisturbed, tmp_path):
+    """The first of the cells has no spikes to show; once all are there, the page shows what it does without that stop."""
+
+    def gallery(out: Path) -> dict[str, np.ndarray]:
+        with np.load(out / "gallery.npz") as arrays:
+            return dict(arrays)
+
+    whole = gallery(undisturbed[0])
+    out = tmp_path / "in-two-goes"
+    shutil.copytree(undisturbed[0] / "data", out / "data")
+    compare(out, "--max-cells", "1")
+    assert not any(name.startswith("raster/") for name in gallery(out))
+    compare(out)
+    found = gallery(out)
+    assert found.keys() == whole.keys()
+    for name, array in whole.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
 def test_a_trained_cell_is_scored_on_other_clips(undisturbed, capsys):
