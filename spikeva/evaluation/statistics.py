@@ -8,7 +8,7 @@ Everywhere: y `[n]` labels, p `[n]` predictions or `[S, n]` for S training seeds
 spread over seeds is another quantity, see `seed_spread`), groups `[n]` each frame's subject.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -131,6 +131,19 @@ def holm(p_values: Sequence[float] | Mapping[str, float]) -> Any:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * (p.size - np.arange(p.size))))
     return adjusted.tolist()
+
+
+def crossed(runs: Iterable[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
+    """The seeds and the folds, of all (seed, fold) that were run, in which every seed stands on every fold.
+
+    Folds are put together before seeds are averaged, so that a seed counts where it has the same folds as the others: in
+    a study that is not finished, those with the most.
+    """
+    folds: dict[Any, set[Any]] = {}
+    for seed, fold in runs:
+        folds.setdefault(seed, set()).add(fold)
+    most = max(folds.values(), key=len)
+    return sorted(seed for seed, own in folds.items() if own == most), sorted(most)
 
 
 def seed_spread(values: Sequence[float]) -> dict[str, Any]:

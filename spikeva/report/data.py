@@ -202,14 +202,16 @@ class Run:
         return found[0] if found else None
 
     def seeds(self, cells: Sequence[Cell]) -> list[Predictions]:
-        """Predictions of each seed over all of its folds, sorted by person, clip and time; empty where files are missing."""
-        by_seed: dict[Any, list[Cell]] = {}
-        for cell in cells:
-            by_seed.setdefault(cell.get("seed"), []).append(cell)
+        """Predictions of each seed over all folds, sorted by person, clip and time; empty where files are missing.
+
+        Of a study that is not finished, the seeds that have the most folds.
+        """
+        of = {(cell.get("seed"), cell.get("fold")): cell for cell in cells}
+        seeds, folds = statistics.crossed(of)
         out = []
-        for part in by_seed.values():
-            found = [p for p in (self.read(str(cell.get("hash"))) for cell in part) if p is not None]
-            if len(found) < len(part):
+        for seed in seeds:
+            found = [p for fold in folds if (p := self.read(str(of[seed, fold].get("hash")))) is not None]
+            if len(found) < len(folds):
                 return []
             names = Predictions.__dataclass_fields__
             out.append(Predictions(*(np.concatenate([getattr(p, n) for p in found]) for n in names)).sorted())

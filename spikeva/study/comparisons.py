@@ -21,7 +21,8 @@ def compare(entries: list[Entry], rows: dict[str, list[dict[str, str]]], seed: i
         rows: predictions.csv of each cell, by its hash.
         seed: of the permutations.
 
-    All folds are taken together, and the metric is averaged over training seeds. `p` is of the paired permutation over
+    All folds are taken together, and the metric is averaged over training seeds; of a study that is not finished, those that
+    both sides have (see `statistics.crossed`). `p` is of the paired permutation over
     subjects, `p_holm` is corrected over the rows of its `family`: all differences between kinds of network, or all between
     encodings.
     """
@@ -35,7 +36,7 @@ def compare(entries: list[Entry], rows: dict[str, list[dict[str, str]]], seed: i
         across_encodings = a[0] == b[0]
         if across_kinds and groups[a][0]["kind"] == "ann":
             a, b = b, a  # the spiking net first: a positive difference speaks for it
-        if across_kinds or across_encodings:
+        if (across_kinds or across_encodings) and _runs(groups[a]) & _runs(groups[b]):
             family = "network" if across_kinds else "encoding"
             found += [_paired(groups[a], groups[b], rows, axis, seed) | {"family": family} for axis in AXES]
     for family in ("network", "encoding"):
@@ -46,8 +47,9 @@ def compare(entries: list[Entry], rows: dict[str, list[dict[str, str]]], seed: i
 
 
 def _paired(a: list[Entry], b: list[Entry], rows: dict[str, list[dict[str, str]]], axis: str, seed: int) -> Entry:
-    y, pa, subjects = _series(a, rows, axis)
-    _, pb, _ = _series(b, rows, axis)
+    seeds, folds = statistics.crossed(_runs(a) & _runs(b))
+    y, pa, subjects = _series(a, seeds, folds, rows, axis)
+    _, pb, _ = _series(b, seeds, folds, rows, axis)
     low, high = statistics.jackknife_difference(METRIC, y, pa, pb, subjects)
     return {
         "a": f"{a[0]['model']} · {a[0]['encoding']}",
@@ -62,19 +64,17 @@ def _paired(a: list[Entry], b: list[Entry], rows: dict[str, list[dict[str, str]]
     }
 
 
+def _runs(entries: list[Entry]) -> set[tuple[int, int]]:
+    """(seed, fold) of each cell."""
+    return {(entry["seed"], entry["fold"]) for entry in entries}
+
+
 def _series(
-    entries: list[Entry], rows: dict[str, list[dict[str, str]]], axis: str
+    entries: list[Entry], seeds: list[int], folds: list[int], rows: dict[str, list[dict[str, str]]], axis: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
     """Labels [n], predictions [seeds, n] and subjects [n], with the folds one after the other."""
-    seeds = sorted({e["seed"] for e in entries})
-    by_seed = [
-        [
-            row
-            for e in sorted((e for e in entries if e["seed"] == s), key=lambda e: e["fold"])
-            for row in rows[e["hash"]]
-        ]
-        for s in seeds
-    ]
+    of = {(entry["seed"], entry["fold"]): rows[entry["hash"]] for entry in entries}
+    by_seed = [[row for fold in folds for row in of[seed, fold]] for seed in seeds]
     y = np.array([float(row[axis]) for row in by_seed[0]])
     p = np.array([[float(row[f"{axis}_pred"]) for row in part] for part in by_seed])
     return y, p, [row["subject"] for row in by_seed[0]]

@@ -11,6 +11,7 @@ from scipy import stats
 from spikeva.errors import UserError
 from spikeva.evaluation.metrics import METRICS, regression
 from spikeva.evaluation.statistics import (
+    crossed,
     difference,
     holm,
     jackknife_difference,
@@ -186,3 +187,9 @@ def test_holm_keeps_order_and_stays_between_p_and_bonferroni(p):
 def test_spread_over_seeds():
     assert seed_spread([0.4, 0.6]) == pytest.approx({"mean": 0.5, "sd": 0.02**0.5, "low": 0.4, "high": 0.6, "n": 2})
     assert seed_spread([0.4])["sd"] is None
+
+
+def test_seeds_count_where_they_have_the_same_folds():
+    assert crossed([(0, 1), (0, 0), (1, 0), (1, 1)]) == ([0, 1], [0, 1])
+    assert crossed([(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]) == ([0, 1], [0, 1])
+    assert crossed([(0, 0), (1, 1)]) == ([0], [0])

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +32,19 @@ def test_folds_are_pooled_and_seeds_averaged(tmp_path: Path) -> None:
     assert score.seeds == pytest.approx((min(expected), max(expected)))
     assert score.interval
     assert score.interval[0] < score.value < score.interval[1]
+
+
+def test_a_study_that_is_not_finished_counts_the_seeds_with_all_folds(tmp_path: Path) -> None:
+    directory = write_run(tmp_path, encodings=("tbr",), folds=2, seeds=3, gallery=0)
+    results = json.loads((directory / "results.json").read_text())
+
+    def score(**cut: int) -> Any:
+        cells = [c for c in results["cells"] if c["kind"] == "snn" and c["seed"] <= cut["seed"]]
+        kept = [c for c in cells if c["seed"] < cut["seed"] or c["fold"] <= cut["fold"]]
+        return Run({**results, "cells": kept}, directory).rows()[0].ccc["valence"]
+
+    assert score(seed=2, fold=0) == score(seed=1, fold=1)
+    assert score(seed=2, fold=1) != score(seed=1, fold=1)
 
 
 def test_transfer_keeps_an_interval_over_folds(tmp_path: Path) -> None:

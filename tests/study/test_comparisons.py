@@ -67,6 +67,25 @@ def test_the_worse_network_is_found_and_equals_are_not_told_apart(found):
         assert row["p"] <= row["p_holm"]
 
 
+def test_a_study_that_is_not_finished_is_compared_on_what_both_have():
+    entries, predictions = [], {}
+    for model, done in [("ann_a", [(0, 0), (0, 1), (1, 0)]), ("snn_a", [(0, 0), (0, 1)]), ("snn_b", [(1, 0)])]:
+        for seed, fold in done:
+            one = entry(model, "tbr", seed, fold)
+            entries.append(one)
+            predictions[one["hash"]] = rows(0.2 if model == "ann_a" else 2.0, seed + 10 * len(predictions), fold)
+
+    def pair(a, *runs):
+        """The comparison of `a` with the ANN when these are all that was run."""
+        kept = [e for e in entries if e["model"] in (a, "ann_a") and (e["seed"], e["fold"]) in runs]
+        return compare(kept, predictions, seed=0)
+
+    found = compare(entries, predictions, seed=0)
+    for some, alone in ((found[:2], pair("snn_a", (0, 0), (0, 1))), (found[2:], pair("snn_b", (1, 0)))):
+        assert [{**row, "p_holm": None} for row in some] == [{**row, "p_holm": None} for row in alone]
+    assert compare(entries[:1] + entries[-1:], predictions, seed=0) == []
+
+
 def test_the_targets_labels_change_no_prediction():
     config = Path(__file__).parents[2] / "configs" / "tiny.yaml"
     cell = next(cells(parse(yaml.safe_load(config.read_text()))))
