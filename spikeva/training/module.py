@@ -61,8 +61,9 @@ class Regression(lightning.LightningModule):
             [{"params": decayed, "weight_decay": self.weight_decay}, {"params": kept, "weight_decay": 0.0}],
             lr=self.learning_rate,
         )
+        rise = 0.25 if self.total_steps != 4 else 0.26  # a rise of one step exactly is a division by 0 in torch
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=self.learning_rate, total_steps=self.total_steps, pct_start=0.25
+            optimizer, max_lr=self.learning_rate, total_steps=self.total_steps, pct_start=rise
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -61,9 +61,10 @@ def test_another_seed_gives_another_run(data, tmp_path):
     assert runs[0] != runs[1]
 
 
-def test_steps_can_be_limited(data, tmp_path):
-    losses = fit(Net(), data, TRAINING | {"max_steps": 3}, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)
-    assert len(losses) == 3
+@pytest.mark.parametrize("steps", range(1, 6))
+def test_steps_can_be_limited(data, tmp_path, steps):
+    losses = fit(Net(), data, TRAINING | {"max_steps": steps}, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)
+    assert len(losses) == steps
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path):
