@@ -147,7 +147,8 @@ def transfer(
             f"true, predicted and subjects must be equally long and not empty, "
             f"not {true.shape}, {predicted.shape}, {subjects.shape}"
         )
-    true, predicted = (np.where(a == NONE, NONE, np.char.lower(a)) for a in (true, predicted))
+    true, predicted = (np.char.lower(a) for a in (true, predicted))
+    true, predicted = (np.where(a == NONE.lower(), NONE, a) for a in (true, predicted))  # NEFER writes "none"
     if unknown := sorted({*true.tolist(), *predicted.tolist()} - set(names)):
         raise UserError(f"emotions {unknown} are not among {names}")
     if NONE not in {*true.tolist(), *predicted.tolist()}:

@@ -62,6 +62,7 @@ def test_transfer_scores_by_hand():
 def test_none_is_a_label_where_it_occurs():
     scores = transfer(["None", "Fear"], ["None", "fear"], ["a", "b"])
     assert scores["labels"] == [*SEVEN, "None"]
+    assert transfer(["none", "Fear"], ["None", "fear"], ["a", "b"]) == scores
     assert scores["accuracy"] == scores["balanced_accuracy"] == 1
     assert scores["chance"] == 0.5
 
