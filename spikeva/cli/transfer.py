@@ -26,6 +26,7 @@ def run(args: Namespace) -> int:
     from dataclasses import replace
 
     from spikeva.datasets import ClipSet
+    from spikeva.study.checks import check_emotions
     from spikeva.study.run_cell import TRANSFER, score_rows, zero_shot
     from spikeva.study.trained import load_cell
 
@@ -34,6 +35,7 @@ def run(args: Namespace) -> int:
     settings = cell.study.evaluation.model_copy(update=changes)
     cell = replace(cell, study=cell.study.model_copy(update={"evaluation": settings}))
     clips = ClipSet.read(args.clips)
+    check_emotions(clips, settings.anchors)
     found = zero_shot(cell, score_rows(cell, model, clips, TRANSFER, args.out))
     synthetic = " (synthetic)" if clips.synthetic else ""
     print(f"{cell.label} on {len(clips)} recordings of {len(clips.subjects)} people{synthetic}")

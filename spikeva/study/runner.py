@@ -10,6 +10,7 @@ from spikeva.datasets import ClipSet, standin
 from spikeva.progress import console
 from spikeva.study.baselines import baselines
 from spikeva.study.cells import Cell, cells
+from spikeva.study.checks import check_emotions, check_labels, check_people
 from spikeva.study.comparisons import compare
 from spikeva.study.config import DataSource, StandIn, Study
 from spikeva.study.environment import environment
@@ -63,11 +64,19 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
 
 
 def prepare(study: Study, out: Path, workers: int | None = None) -> Material:
-    """The clips of a study, rendered and simulated where they are stand-ins, and their folds by subject."""
+    """The clips of a study, rendered and simulated where they are stand-ins, and their folds by subject.
+
+    Raises UserError where the clips do not tell what the study needs.
+    """
     regression = _clips(study.regression, out / "data", workers)
     transfer = _clips(study.transfer, out / "data", workers) if study.transfer else None
     synthetic = regression.synthetic or (transfer is not None and transfer.synthetic)
-    return Material(regression.folds(study.folds, study.seed), transfer, synthetic)
+    folds = regression.folds(study.folds, study.seed)
+    check_labels(regression)
+    check_people(folds, study.grid.folds)
+    if transfer is not None:
+        check_emotions(transfer, study.evaluation.anchors)
+    return Material(folds, transfer, synthetic)
 
 
 def _clips(source: DataSource, out: Path, workers: int | None) -> ClipSet:

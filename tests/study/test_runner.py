@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from spikeva.cli import main
+from spikeva.events import EventStream, write_clip
 from spikeva.study.files import read_csv
 
 ROOT = Path(__file__).parents[2]
@@ -174,6 +175,12 @@ def test_a_trained_cell_is_scored_on_other_clips(undisturbed, capsys):
     assert {k: float(again[k]) for k in before} == pytest.approx({k: float(v) for k, v in before.items()}, abs=1e-6)
     assert main(["transfer", folder, "--clips", str(recordings), "--method", "point"]) == 0
     assert "4 recordings of 2 people (synthetic)" in capsys.readouterr().out
+    unnamed = out / "unnamed"
+    unnamed.mkdir()
+    stream, labels = EventStream.empty((32, 32)), {"t_us": np.array([200_000])}
+    write_clip(unnamed / "a.h5", stream, labels=labels, attributes={"subject": "a", "clip": "a", "domain": "mine"})
+    assert main(["transfer", folder, "--clips", str(unnamed)]) == 2
+    assert "no attribute 'emotion'" in capsys.readouterr().err
     assert main(["evaluate", folder, "--clips", str(recordings)]) == 2
     assert "spikeva transfer" in capsys.readouterr().err
     assert main(["evaluate", str(out), "--clips", str(films)]) == 2

@@ -1,0 +1,40 @@
+"""What the clips of a study must tell, looked at before anything is trained on them."""
+
+import numpy as np
+
+from spikeva.datasets import ClipSet, Split
+from spikeva.errors import UserError
+from spikeva.evaluation.emotion import NONE, anchor_points
+from spikeva.events import EventClip
+from spikeva.study.comparisons import AXES
+
+
+def check_labels(clips: ClipSet) -> None:
+    """Raises UserError where a clip does not tell valence and arousal at each of its label times."""
+    for one in clips:
+        with EventClip(one.path) as clip:
+            labels = clip.labels
+        if lacking := [axis for axis in AXES if axis not in labels or not np.isfinite(labels[axis]).all()]:
+            raise UserError(
+                f"{one.path}: no {' and '.join(lacking)} at some or all of its label times; a study trains and is scored on "
+                "clips that tell both. Clips that tell an emotion alone stand under `transfer`"
+            )
+
+
+def check_emotions(clips: ClipSet, anchors: str) -> None:
+    """Raises UserError where a clip tells no emotion, or one that the anchors do not know."""
+    known = {*anchor_points(anchors)[0], NONE.lower()}
+    for clip in clips:
+        if (clip.emotion or "").lower() not in known:
+            found = f"the emotion {clip.emotion!r}" if clip.emotion else "no attribute 'emotion'"
+            raise UserError(f"{clip.path}: {found}; a transfer is scored by one of {', '.join(sorted(known))}")
+
+
+def check_people(folds: list[Split], used: list[int]) -> None:
+    """Raises UserError where a fold of those `used` tests fewer than two people."""
+    for fold in used:
+        if len(people := folds[fold].test.subjects) < 2:
+            raise UserError(
+                f"folds: fold {fold} of {len(folds)} tests {people[0]} alone, and an interval needs two people; "
+                "use fewer folds, or clips of more people"
+            )

@@ -1,0 +1,56 @@
+"""Clips that a study cannot be made of are named before anything is trained."""
+
+import numpy as np
+import pytest
+
+from spikeva.datasets import ClipSet
+from spikeva.errors import UserError
+from spikeva.events import EventStream, write_clip
+from spikeva.study.checks import check_emotions
+from spikeva.study.config import parse
+from spikeva.study.runner import prepare
+
+TIMES = np.array([20_000, 40_000])
+VALENCE = np.float32([0.5, 0.1])
+BOTH = {"valence": VALENCE, "arousal": VALENCE}
+
+
+def folder(path, people=4, labels=BOTH, **attributes):
+    path.mkdir()
+    for person in range(people):
+        who = {"subject": f"p{person}", "clip": "c", "domain": "mine", **attributes}
+        write_clip(path / f"{person}.h5", EventStream.empty((8, 8)), labels={"t_us": TIMES, **labels}, attributes=who)
+    return path
+
+
+def study(regression, transfer=None, folds=2):
+    sources = {"regression": {"dataset": "prepared", "root": str(regression)}}
+    if transfer is not None:
+        sources["transfer"] = {"dataset": "prepared", "root": str(transfer)}
+    grid = {"models": [{"model": "ann_convnet"}], "encodings": [{"encoding": "tbr"}], "folds": [folds - 1]}
+    return parse({"study": "s", **sources, "folds": folds, "grid": grid})
+
+
+@pytest.mark.parametrize(
+    "labels", [{}, {"valence": VALENCE}, {"valence": VALENCE, "arousal": np.float32([0.5, np.nan])}]
+)
+def test_every_label_time_needs_valence_and_arousal(labels, tmp_path):
+    with pytest.raises(UserError, match=r"0\.h5: no .*arousal at some or all"):
+        prepare(study(folder(tmp_path / "films", labels=labels)), tmp_path)
+
+
+def test_a_transfer_needs_known_emotions(tmp_path):
+    films = folder(tmp_path / "films")
+    with pytest.raises(UserError, match=r"0\.h5: no attribute 'emotion'"):
+        prepare(study(films, films), tmp_path)
+    with pytest.raises(UserError, match="the emotion 'boredom'"):
+        prepare(study(films, folder(tmp_path / "bored", emotion="boredom")), tmp_path)
+    for emotion in ("Fear", "none"):
+        check_emotions(ClipSet.read(folder(tmp_path / emotion, emotion=emotion)), "face-like")
+
+
+def test_a_fold_tests_two_people(tmp_path):
+    films = folder(tmp_path / "films", people=5)
+    assert prepare(study(films), tmp_path).transfer is None
+    with pytest.raises(UserError, match=r"fold 2 of 3 tests p\d alone"):
+        prepare(study(films, folds=3), tmp_path)
