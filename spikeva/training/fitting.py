@@ -86,7 +86,7 @@ def fit(
         name: of the progress bar.
 
     Raises:
-        FloatingPointError: the loss is not finite.
+        Diverged: the loss is not finite.
     """
     keep_freed()
     loader = batches(data, training, seed)

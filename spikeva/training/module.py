@@ -7,7 +7,12 @@ import lightning
 import torch
 from torch import nn
 
+from spikeva.errors import UserError
 from spikeva.training.loss import Loss, create_loss
+
+
+class Diverged(UserError, FloatingPointError):
+    """A training whose loss is not finite: its settings must change."""
 
 
 class Regression(lightning.LightningModule):
@@ -48,9 +53,7 @@ class Regression(lightning.LightningModule):
         inputs, targets = batch
         loss = self.loss(self.model(inputs), targets)
         if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss is {loss.item()} at step {self.global_step}; lower training.learning_rate"
-            )
+            raise Diverged(f"the loss is {loss.item()} at step {self.global_step}; lower training.learning_rate")
         self.history.append(float(loss.detach()))
         return loss
 
