@@ -204,7 +204,8 @@ def _cost(models: Sequence[Row], figures: Figures) -> list[Section]:
         figure[axis].legend(loc="outside lower left", ncols=2, fontsize=7.5, markerscale=0.8, handletextpad=0.3)
     caption = (
         "Energy of one prediction under a model of 45 nm arithmetic (4.6 pJ a multiply-accumulate, 0.9 pJ an accumulate; memory "
-        "not counted) against CCC with its 95 % interval. Up and left is better. Energy is never one number: see the table."
+        "not counted) against CCC with its 95 % interval. Up and left is better. Points of nearly one energy stand side by side. "
+        "Energy is never one number: see the table."
     )
     return [figures.add("cost", figure, caption)]
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from spikeva.evaluation import emotion
 from spikeva.report import figures
+from spikeva.report.figures import style
 
 
 @pytest.fixture
@@ -71,6 +72,18 @@ def test_drawn_on_the_axes_given(name: str, ax: Axes) -> None:
     kw = {"ax": ax}
     assert getattr(figures, name)(*arguments[name], **kw) is ax
     assert ax.has_data()
+
+
+@pytest.mark.parametrize("n", [2, 9, 16])
+def test_every_model_of_one_energy_lies_inside_the_axes(n: int) -> None:
+    figure, (ax,) = style.panels(1, 4.8, 4.0)
+    rows = [{"label": str(i), "kind": "ann", "energy_pj": 1e8, "value": 0.5, "low": 0.4, "high": 0.6} for i in range(n)]
+    figures.cost([*rows, rows[0] | {"kind": "snn", "energy_pj": 1e6}], "CCC", ax)
+    figure.canvas.draw()
+    frame = ax.get_window_extent()
+    places = [line.get_transform().transform(line.get_xydata())[0, 0] for line in ax.lines if line.get_marker() == "s"]
+    assert len(set(np.round(places))) == n
+    assert frame.x0 + 5 < min(places) <= max(places) < frame.x1 - 5
 
 
 def test_encodings_and_strip(ax: Axes) -> None:

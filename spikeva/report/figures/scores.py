@@ -51,17 +51,16 @@ def confusion(matrix: npt.ArrayLike, classes: Sequence[str], ax: Axes | None = N
 def cost(rows: Sequence[Mapping[str, Any]], name: str = "CCC", ax: Axes | None = None) -> Axes:
     """Axes with one numbered point a model ("label", "kind", "energy_pj", "value", "low", "high"): energy against a score.
 
-    Points of (nearly) one energy stand a few points beside each other; the handles for a legend carry number and label.
+    Points of (nearly) one energy stand side by side; the handles for a legend carry number and label.
     """
     ax = axes(ax, 5.2, 3.6)
     figure = ax.get_figure(root=True)
     assert figure is not None  # axes that are drawn on always have one
-    taken: list[float] = []
-    for i, row in enumerate(rows, 1):
-        x = float(row["energy_pj"]) / 1e6
-        beside = sum(abs(np.log(x / other)) < 0.1 for other in taken)
-        taken.append(x)
-        place = ax.transData + ScaledTranslation(beside * 11 / 72, 0, figure.dpi_scale_trans)
+    energies = np.array([float(row["energy_pj"]) / 1e6 for row in rows])
+    alike = np.abs(np.log(energies[:, None] / energies)) < 0.1
+    aside = 11 / 72 * (np.tril(alike, -1).sum(1) - (alike.sum(1) - 1) / 2)  # inches
+    for i, (row, x) in enumerate(zip(rows, energies.tolist(), strict=True), 1):
+        place = ax.transData + ScaledTranslation(float(aside[i - 1]), 0, figure.dpi_scale_trans)
         colour = COLOURS[row["kind"]]
         ax.plot([x, x], [row["low"], row["high"]], color=colour, linewidth=1.4, transform=place)
         ax.plot(
@@ -83,7 +82,8 @@ def cost(rows: Sequence[Mapping[str, Any]], name: str = "CCC", ax: Axes | None =
     ax.set_xscale("log")
     ax.axhline(0, color=INK, linewidth=0.5)
     ax.set(xlabel="energy of one prediction (µJ, 45 nm model)", ylabel=name)
-    ax.margins(x=0.3)
+    room = min(0.45, (np.abs(aside).max() + 0.1) / (0.8 * figure.get_figwidth()))  # share of the width, on either side
+    ax.margins(x=max(0.3, room / (1 - 2 * room)))
     ax.autoscale_view()
     ax.grid(visible=True, color=GRID)
     return ax
