@@ -177,9 +177,11 @@ def _confusion(best: Mapping[str, Row], figures: Figures) -> list[Section]:
         to = str(best[kind].cells[0]["transfer"]["dataset"])
         word = " (synthetic)" if to.endswith("-like") else ""
         ax.set_title(f"{kind.upper()}: {best[kind].name}\n{to}{word}")
+    several = len(next(iter(best.values())).cells)
+    together = f", summed over the {several} cells (folds and seeds)" if several > 1 else ""
     caption = (
-        "Zero-shot emotion on the second domain, read from the direction of the predicted point in the plane. Counts of "
-        "recordings; the darker, the larger the share of the row. The diagonal is right."
+        "Zero-shot emotion on the second domain, read from the predicted point in the plane. Counts of "
+        f"recordings{together}; the darker, the larger the share of the row. The diagonal is right."
     )
     return [figures.add("confusion", figure, caption)]
 

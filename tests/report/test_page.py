@@ -106,6 +106,12 @@ def test_same_run_gives_the_same_bytes(run_dir: Path, tmp_path: Path) -> None:
     assert hashes(tmp_path / "again") == hashes(run_dir)
 
 
+def test_recordings_that_several_cells_were_shown_are_called_so(run_dir: Path, tmp_path: Path) -> None:
+    several = write_report(write_run(tmp_path, encodings=("tbr",), folds=2, seeds=2, gallery=0)).read_text()
+    assert "Counts of recordings, summed over the 4 cells (folds and seeds);" in several
+    assert "Counts of recordings;" in (run_dir / "report.html").read_text()
+
+
 def test_runs_are_joined(run_dir: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", encodings=("voxel",), gallery=0)
     results = json.loads((other / "results.json").read_text())
