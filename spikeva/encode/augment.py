@@ -11,6 +11,8 @@ from spikeva.errors import UserError
 from spikeva.events import EventStream
 
 _GLOBAL_RANDOM = Lock()
+# While tonic works on them: added to whole numbers its jitter is cut towards 0, half a pixel to the upper left on average.
+_EXACT = np.dtype([("x", np.float64), ("y", np.float64), ("t", np.float64), ("p", np.bool_)])
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class Augment:
 
     `flip` and `reverse` are the probabilities of a mirror image and of time reversal (within the time from the first
     event to the last, swapping ON and OFF), `drop` is the share of events left out, `jitter_px` and `jitter_us` are the
-    standard deviations of each event's place and time. Events that jitter off the sensor are dropped. Needs tonic.
+    standard deviations of each event's place and time. Events that jitter off the sensor are dropped; one may come to lie
+    before the first or after the last. Needs tonic.
     """
 
     flip: float = 0.5
@@ -44,6 +47,7 @@ class Augment:
             return events
         first = int(array["t"][0])
         array["t"] -= first  # tonic's time reversal ends at 0
+        array = array.astype(_EXACT)
         with _GLOBAL_RANDOM:  # tonic draws from numpy's global generator: give it our seed, then what was there
             state = np.random.get_state()  # noqa: NPY002  (tonic's generator)
             np.random.seed(np.random.SeedSequence(seed).generate_state(4))  # noqa: NPY002  (tonic's generator)
@@ -52,9 +56,10 @@ class Augment:
                     array = transform(array)
             finally:
                 np.random.set_state(state)  # noqa: NPY002  (tonic's generator)
-        array["t"] += first
-        array = array[np.argsort(array["t"], kind="stable")]
-        return EventStream.from_structured(array, events.size)
+        t, x, y = (np.rint(array[name]).astype(np.int64) for name in ("t", "x", "y"))
+        inside = np.flatnonzero((x >= 0) & (x < width) & (y >= 0) & (y < height))
+        kept = inside[np.argsort(t[inside], kind="stable")]
+        return EventStream(t[kept] + first, x[kept], y[kept], array["p"][kept], events.size)
 
     def _transforms(self, sensor: tuple[int, int, int]) -> list[Any]:
         try:
@@ -66,7 +71,7 @@ class Augment:
             (self.flip, tt.RandomFlipLR, {"sensor_size": sensor, "p": self.flip}),
             (self.reverse, tt.RandomTimeReversal, {"p": self.reverse}),
             (self.drop, tt.DropEvent, {"p": self.drop}),
-            (var, tt.SpatialJitter, {"sensor_size": sensor, "var_x": var, "var_y": var, "clip_outliers": True}),
-            (self.jitter_us, tt.TimeJitter, {"std": self.jitter_us}),
+            (var, tt.SpatialJitter, {"sensor_size": sensor, "var_x": var, "var_y": var}),
+            (self.jitter_us, tt.TimeJitter, {"std": self.jitter_us, "clip_negative": False}),
         ]
         return [transform(**kw) for amount, transform, kw in steps if amount]

@@ -43,6 +43,23 @@ def test_drop_leaves_out_the_share(events: EventStream) -> None:
     assert len(Augment(flip=0.0, drop=0.25)(events, 0)) == 300
 
 
+def test_jitter_has_no_direction_and_the_deviation_asked_for() -> None:
+    middle = EventStream([1000] * 20_000, [50] * 20_000, [50] * 20_000, [1] * 20_000, (101, 101))
+    moved = Augment(flip=0.0, jitter_px=2.0, jitter_us=500.0)(middle, 0)
+    assert len(moved) == len(middle)
+    for column, mean, deviation in ((moved.x, 50, 2.0), (moved.y, 50, 2.0), (moved.t, 1000, 500.0)):
+        assert column.mean() == pytest.approx(mean, abs=0.03 * deviation)
+        assert column.std() == pytest.approx(deviation, rel=0.05)
+    assert Augment(flip=0.0, jitter_px=0.05)(middle, 0) == middle  # ten deviations short of another pixel
+
+
+def test_only_events_that_jitter_off_the_sensor_are_dropped() -> None:
+    edge = EventStream([0] * 1000, [0] * 1000, [0] * 1000, [1] * 1000, (1, 1000))
+    moved = Augment(flip=0.0, jitter_px=0.5)(edge, 0)
+    stay = 0.683 * (1 + 0.683) / 2  # |x| and y > -half a pixel, both one deviation away
+    assert len(moved) == pytest.approx(1000 * stay, abs=60)
+
+
 def test_nothing_to_do_changes_nothing(events: EventStream) -> None:
     assert Augment(flip=0.0)(events, 0) is events
     assert len(Augment()(EventStream.empty((4, 4)), 0)) == 0
