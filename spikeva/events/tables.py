@@ -57,7 +57,9 @@ class Hdf5Reader(EventReader):
                 rows = slice(first, first + _ROWS)
                 columns = events[rows].T if self.format == "v2e" else [events[name][rows] for name in COLUMNS]
                 t, x, y, p = columns
-                block = self.sound((t.astype(np.int64) + shift, x, y, p), last, None, f"after row {first}")
+                if t.dtype.kind in "iu":  # seconds in floating point are refused below, not cut to whole ones
+                    t = t.astype(np.int64) + shift
+                block = self.sound((t, x, y, p), last, None, f"after row {first}")
                 last = int(block.t[-1]) if len(block) else last
                 yield block
 

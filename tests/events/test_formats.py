@@ -330,6 +330,11 @@ def test_dsec_hdf5(tmp_path: Path) -> None:
         file["ms_to_idx"] = np.array([0], np.uint64)
         file["t_offset"] = np.int64(10**12)
     assert rows(read_events(tmp_path / "a.h5", SIZE)) == [(10**12 + 1, 3, 5, 0), (10**12 + 2, 4, 6, 1)]
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file["events/t"]
+        file["events/t"] = np.array([0.25, 1.75])  # seconds
+    with pytest.raises(EventFileError, match="column t is float64"):
+        read_events(tmp_path / "a.h5", SIZE)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["frames"] = np.zeros(3)
     with pytest.raises(EventFileError, match=r"HDF5 with \['frames'\]"):
