@@ -31,14 +31,13 @@ class TextReader(EventReader):
 
     def __init__(self, path: Any, size: tuple[int, int] | None, strict: bool) -> None:
         super().__init__(path, size, strict)
-        with open(self.path, "rb") as file:
-            start = file.read(4096)
+        start = self._start()
         if not start.strip():
             raise EventFileError(path, "the file is empty", "Copy it again.", 0)
         self._offset, stated = 0, None
         if first := _TWO_NUMBERS.match(start):
             self._offset, stated = first.end(), (int(first[1]), int(first[2]))
-        for key, values in re.findall(rb"^# (size|event_count) ([\d ]{1,30})$", start, re.MULTILINE):
+        for key, values in re.findall(rb"^# (size|event_count) ([\d ]{1,30})\r?$", start, re.MULTILINE):
             self.header[key.decode()] = values.decode().strip()
         if re.fullmatch(r"\d+ \d+", self.header.get("size", "")):
             width, _, height = self.header["size"].partition(" ")
@@ -51,6 +50,17 @@ class TextReader(EventReader):
         if lines and not _MICROSECONDS.match(lines[0]):
             self._unit, self._pattern = ("s", _SECONDS)
         self.size = self._decide_size(stated)
+
+    def _start(self) -> bytes:
+        """The file up to its first event: the sensor's size and comments of any length, and that event's whole line."""
+        lines: list[bytes] = []
+        with open(self.path, "rb") as file:
+            while line := file.readline(_READ_BYTES):
+                lines.append(line)
+                text, is_size = line.strip(), len(lines) == 1 and _TWO_NUMBERS.fullmatch(line)
+                if text and not text.startswith(b"#") and not is_size:
+                    break
+        return b"".join(lines)
 
     def blocks(self) -> Iterator[EventStream]:
         self._begin()

@@ -360,6 +360,8 @@ def test_npz_of_others(tmp_path: Path) -> None:
         ("# comment\n\n12,3,4,-1\r\n13,3,4,1\r\n", [(12, 3, 4, 0), (13, 3, 4, 1)]),
         ("640 480\n1 2 3 1", [(1, 2, 3, 1)]),
         ("1e-3 2 3 1\n2 5 6 1\n", [(1000, 2, 3, 1), (2_000_000, 5, 6, 1)]),
+        ("640 480\n" + "# a long story\n" * 400 + "0.5 2 3 1\n", [(500_000, 2, 3, 1)]),
+        (f"# {'-' * 4085}\n1000000 2 3 1\n", [(1_000_000, 2, 3, 1)]),
     ],
 )
 def test_text_dialects(tmp_path: Path, text: str, expected: list[tuple[int, ...]]) -> None:
@@ -384,6 +386,15 @@ def test_text_faults(tmp_path: Path, text: str, offset: int, message: str) -> No
     reader = open_events(path, SIZE, strict=False)
     assert rows(reader.read()) == [(1, 2, 3, 1), (3, 4, 5, 0)]
     assert list(reader.report.faults.values()) == [1]
+
+
+def test_text_with_the_line_ends_of_windows(tmp_path: Path) -> None:
+    s = random_stream(50)
+    write_events(tmp_path / "a.txt", s)
+    text = (tmp_path / "a.txt").read_bytes().replace(b"\n", b"\r\n")
+    assert read_events(write(tmp_path / "b.txt", text)) == s
+    with pytest.raises(EventFileError, match="states 50 events, 49 were found"):
+        read_events(write(tmp_path / "c.txt", text[: text.rindex(b"\r\n", 0, -2) + 2]))
 
 
 def test_text_that_is_none(tmp_path: Path) -> None:
