@@ -79,3 +79,10 @@ def test_what_is_exported_is_there():
 def test_unknown_command_is_the_users_mistake(capsys):
     assert spikeva.cli.main(["compair"]) == 2
     assert "did you mean 'compare'?" in capsys.readouterr().err
+
+
+def test_what_the_system_refuses_is_said_in_a_line(tmp_path, capsys):
+    (tmp_path / "sheet.png").mkdir()
+    arguments = ["faces", "--sheet", str(tmp_path / "sheet.png"), "--identities", "1", "--side", "32"]
+    assert spikeva.cli.main(arguments) == 1
+    assert capsys.readouterr().err == f"spikeva faces: [Errno 21] Is a directory: '{tmp_path / 'sheet.png'}'\n"

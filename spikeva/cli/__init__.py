@@ -88,3 +88,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+    except OSError as error:  # a folder that may not be written to, a full disk: the system's own words name the file
+        print(f"spikeva {name}: {error}", file=sys.stderr)
+        return 1
