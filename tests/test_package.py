@@ -1,6 +1,7 @@
 """The shape of the package: what imports what, and what a light command may cost."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +87,11 @@ def test_what_the_system_refuses_is_said_in_a_line(tmp_path, capsys):
     arguments = ["faces", "--sheet", str(tmp_path / "sheet.png"), "--identities", "1", "--side", "32"]
     assert spikeva.cli.main(arguments) == 1
     assert capsys.readouterr().err == f"spikeva faces: [Errno 21] Is a directory: '{tmp_path / 'sheet.png'}'\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault():
+    buffered = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "spikeva", "cite"]
+    with subprocess.Popen(command, env=buffered, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 0)

@@ -1,6 +1,7 @@
 """The command line: one file a command, found by name and imported only when it is called."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -78,7 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
-        return int(module.run(args))
+        code = int(module.run(args))
+        sys.stdout.flush()
+        return code
     except UserError as error:
         text = str(error)
         print(text if "\n" in text else f"spikeva {name}: {text}", file=sys.stderr)
@@ -86,7 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\nspikeva {name}: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader has seen enough (`| head`); Python would try again when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a folder that may not be written to, a full disk: the system's own words name the file
         print(f"spikeva {name}: {error}", file=sys.stderr)
