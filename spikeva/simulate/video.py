@@ -90,9 +90,9 @@ def _npz(
     path: Path, fps: float | None, size: tuple[int, int] | None
 ) -> tuple[Iterator[tuple[NDArray[Any], float]], int]:
     try:
-        with np.load(path) as file:
+        with open(path, "rb") as stream, np.load(stream) as file:
             arrays = {name: file[name] for name in file.files if name in ("frames", *TIMES)}
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged archive fails in whatever layer meets the damage first
         raise UserError(f"{path}: not a readable .npz ({error})") from error
     if "frames" not in arrays:
         raise UserError(f"{path}: no array 'frames' [T, H, W] inside (found: {', '.join(arrays) or 'none'})")

@@ -69,6 +69,8 @@ def test_video_file_brings_its_times(tmp_path: Path, frames: np.ndarray) -> None
         (["nothing.mp4"], "no such file or folder"),
         (["text.mp4"], "not a readable video"),
         (["empty"], "no images"),
+        (["half.npz"], "not a readable .npz"),
+        (["nil.npz"], "not a readable .npz"),
         (["one.npz"], "need at least 2"),
         (["notime.npz"], "give the frame rate"),
         (["one.npz", "--set", "cutof_hz=3"], "did you mean 'cutoff_hz'"),
@@ -86,6 +88,8 @@ def test_mistakes_end_with_2(
     (tmp_path / "empty").mkdir()
     np.savez(tmp_path / "one.npz", frames=np.zeros((1, 4, 5), np.uint8), t=[0.0])
     np.savez(tmp_path / "notime.npz", frames=np.zeros((3, 4, 5), np.uint8))
+    (tmp_path / "half.npz").write_bytes((tmp_path / "one.npz").read_bytes()[:300])
+    (tmp_path / "nil.npz").write_bytes(b"")
     out = tmp_path / "out.h5"
     assert main(["simulate", str(tmp_path / arguments[0]), *arguments[1:], "-o", str(out)]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
