@@ -95,8 +95,6 @@ def _pixel(preset: str, changes: list[str]) -> "DVSPixel":
     """The preset with `NAME=VALUE` changes."""
     from dataclasses import fields, replace
 
-    import yaml
-
     from spikeva.errors import UserError
     from spikeva.registry import did_you_mean
     from spikeva.simulate import DVSPixel
@@ -109,8 +107,19 @@ def _pixel(preset: str, changes: list[str]) -> "DVSPixel":
             raise UserError(
                 f"--set takes NAME=VALUE, got {change!r}{did_you_mean(name, names)} (there are: {', '.join(names)})"
             )
-        values[name] = yaml.safe_load(value)
+        values[name] = _value(value)
     return replace(DVSPixel.preset(preset), **values)
+
+
+def _value(text: str) -> Any:
+    """A number, true, false or none; anything else as it is, for the pixel to refuse by name."""
+    words = {"true": True, "false": False, "none": None, "null": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -47,6 +47,23 @@ def test_folder_npz_and_array_give_the_same_events(
     assert f"{len(wanted):,} events in 0.200 s of 48 x 32" in " ".join(capsys.readouterr().err.split())
 
 
+def test_parameters_of_the_pixel_are_spelt_as_numbers_are(tmp_path: Path, frames: np.ndarray) -> None:
+    np.savez(tmp_path / "clip.npz", frames=frames, timestamps=np.arange(6) / 25)
+    changes = [
+        "--set",
+        "pos_thres=3e-1",
+        "--set",
+        "cutoff_hz=1e2",
+        "--set",
+        "scidvs=False",
+        "--set",
+        "cs_tau_p_ms=none",
+    ]
+    assert main(["simulate", str(tmp_path / "clip.npz"), "-o", str(tmp_path / "a.npz"), *changes]) == 0
+    pixel = DVSPixel(pos_thres=0.3, sigma_thres=0.02, cutoff_hz=100.0)
+    assert read_events(tmp_path / "a.npz") == simulate(frames, np.arange(6) / 25, pixel)
+
+
 def test_video_file_brings_its_times(tmp_path: Path, frames: np.ndarray) -> None:
     av = pytest.importorskip("av")
     path = tmp_path / "clip.mkv"
@@ -75,6 +92,8 @@ def test_video_file_brings_its_times(tmp_path: Path, frames: np.ndarray) -> None
         (["notime.npz"], "give the frame rate"),
         (["one.npz", "--set", "cutof_hz=3"], "did you mean 'cutoff_hz'"),
         (["one.npz", "--set", "cutoff_hz=fast"], "cutoff_hz must be a finite number"),
+        (["one.npz", "--set", "cutoff_hz=["], "cutoff_hz must be a finite number"),
+        (["one.npz", "--set", "scidvs=2"], "scidvs must be True or False"),
         (["one.npz", "--size", "12"], "WIDTHxHEIGHT"),
         (["one.npz", "--interpolate", "v2e-slomo"], "needs v2e"),
         (["notime.npz", "--fps", "25", "--engine", "v2e"], "pip install git+https://github.com/SensorsINI/v2e"),
