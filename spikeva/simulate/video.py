@@ -123,10 +123,20 @@ def _video(
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            for i, frame in enumerate(container.decode(stream)):
+            for i, frame in enumerate(_decoded(path, container.decode(stream))):
                 time = frame.time if fps is None else i / fps
                 if time is None:
                     raise UserError(f"{path}: frame {i} has no time; give the frame rate (--fps)")
                 yield _luma(frame.to_ndarray(format="rgb24"), size), float(time)
 
     return frames(), count
+
+
+def _decoded(path: Path, frames: Iterator[Any]) -> Iterator[Any]:
+    """The same frames. Raises UserError where they cannot be decoded further."""
+    import av
+
+    try:
+        yield from frames
+    except av.FFmpegError as error:
+        raise UserError(f"{path}: the video is damaged or cut short ({error}); copy it again") from error

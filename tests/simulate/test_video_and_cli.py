@@ -1,6 +1,7 @@
 """From a video, a folder or an .npz to an event file; interpolation; compression artefacts."""
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,24 @@ def test_video_file_brings_its_times(tmp_path: Path, frames: np.ndarray) -> None
     assert np.abs(np.stack([f for f, _ in read]).astype(int) - frames).max() <= 1
     assert main(["simulate", str(path), "-o", str(tmp_path / "a.raw"), "--size", "24x16", "--interpolate", "flow"]) == 0
     assert read_events(tmp_path / "a.raw").size == (24, 16)
+
+
+def test_a_damaged_video_is_named(tmp_path: Path, frames: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=50)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuvj420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode())
+    video = bytearray(path.read_bytes())
+    third = [m.start() for m in re.finditer(b"\xff\xd8\xff", video)][2]
+    video[third : third + 400] = bytes(400)
+    path.write_bytes(video)
+    assert main(["simulate", str(path), "-o", str(tmp_path / "a.raw")]) == 2
+    assert f"{path}: the video is damaged or cut short" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "a.raw").exists()
 
 
 @pytest.mark.parametrize(
