@@ -84,6 +84,10 @@ def run(args: Namespace) -> int:
         moving = interpolate(prepared(), args.interpolate, args.subframes, args.threads)
         write_events(args.out, summary.watch(simulator.stream(moving)))
     console.print(f"{args.out}: {summary.text(times[-1] - times[0])}", highlight=False)
+    if count is not None and len(times) < count:
+        console.print(
+            f"{args.input}: {len(times)} frames of the {count} that it announces; is it whole?", highlight=False
+        )
     if args.view is not None:
         from spikeva.datasets.view import show
 

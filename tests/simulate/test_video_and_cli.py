@@ -99,6 +99,24 @@ def test_a_damaged_video_is_named(tmp_path: Path, frames: np.ndarray, capsys: py
     assert not (tmp_path / "a.raw").exists()
 
 
+def test_a_video_that_ends_early_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:  # the table of frames comes first
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for i in range(40):
+            frame = av.VideoFrame.from_ndarray(disc(14 + i / 2, size=(64, 48)).astype(np.uint8), format="gray")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with av.open(str(path)) as container:
+        middle = [packet.pos for packet in container.demux(video=0) if packet.size][20]
+    for end, noticed in ((None, False), (middle, True)):
+        (tmp_path / "part.mp4").write_bytes(path.read_bytes()[:end])
+        assert main(["simulate", str(tmp_path / "part.mp4"), "-o", str(tmp_path / "a.raw")]) == 0
+        assert ("20 frames of the 40 that it announces" in " ".join(capsys.readouterr().err.split())) == noticed
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
