@@ -62,6 +62,8 @@ def run(args: Namespace) -> int:
     from spikeva.simulate.summary import Summary
     from spikeva.simulate.video import read_frames
 
+    if args.input.is_file() and args.out.exists() and args.out.samefile(args.input):
+        raise UserError(f"{args.input}: this is the input; the events need another name")
     check_method(args.interpolate, args.subframes)
     if args.blur < 0:
         raise UserError(f"--blur is at least 0, got {args.blur}")

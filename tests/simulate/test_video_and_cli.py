@@ -65,6 +65,15 @@ def test_parameters_of_the_pixel_are_spelt_as_numbers_are(tmp_path: Path, frames
     assert read_events(tmp_path / "a.npz") == simulate(frames, np.arange(6) / 25, pixel)
 
 
+def test_the_input_is_never_overwritten(tmp_path: Path, frames: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "clip.npz"
+    np.savez(path, frames=frames, timestamps=np.arange(6) / 25)
+    before = path.read_bytes()
+    assert main(["simulate", str(path), "-o", str(tmp_path / "." / "clip.npz")]) == 2
+    assert "this is the input" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
 def test_video_file_brings_its_times(tmp_path: Path, frames: np.ndarray) -> None:
     av = pytest.importorskip("av")
     path = tmp_path / "clip.mkv"
