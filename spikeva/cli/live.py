@@ -24,8 +24,9 @@ def run(args: Namespace) -> int:
     from spikeva.live import Follower
     from spikeva.study.trained import check_picture, load_cell
 
-    if args.chunk <= 0:
-        raise UserError(f"--chunk must be above 0 ms, found {args.chunk:g}")
+    for name, value in (("chunk", args.chunk), ("every", args.every)):
+        if value is not None and not 0.001 <= value < float("inf"):
+            raise UserError(f"--{name} must be at least 0.001 ms, found {value:g}")
     cell, model = load_cell(args.cell)
     events = read_events(args.recording)
     check_picture(cell, args.cell, events.size, args.recording)

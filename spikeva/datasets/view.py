@@ -1,5 +1,6 @@
 """Pictures of event files for people: an animation or a contact sheet, with labels and predictions below where there are."""
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -97,13 +98,13 @@ def show(
     if out.suffix.lower() not in FORMATS:
         raise UserError(f"{out}: the name of a picture ends in {', '.join(FORMATS)}")
     for name, value in (("seconds", seconds), ("speed", speed)):
-        if not value > 0:
-            raise UserError(f"{name} must be above 0, got {value:g}")
-    if start < 0:
-        raise UserError(f"start must not be negative, got {start:g}")
-    if not 0 < fps <= 50:
+        if not 0 < value < math.inf:
+            raise UserError(f"{name} must be above 0 and finite, got {value:g}")
+    if not 0 <= start < math.inf:
+        raise UserError(f"start must be 0 or more and finite, got {start:g}")
+    if not 0.01 <= fps <= 50:  # a GIF holds a picture for eleven minutes at most
         raise UserError(
-            f"fps must be above 0 and at most 50 (viewers show no more), got {fps:g}; lower speed to see more"
+            f"fps must be at least 0.01 and at most 50 (viewers show no more), got {fps:g}; lower speed to see more"
         )
     reader, labels = open_events(path, size), _labels(path)
     window = max(1, round(1e6 * speed / fps))

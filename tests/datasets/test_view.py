@@ -97,7 +97,11 @@ def test_labels_stand_below_a_clip(tmp_path):
         (["-o", "x.mp4"], "ends in .gif, .webp, .png"),
         (["--fps", "100"], "at most 50"),
         (["--start", "60"], "nothing to see"),
+        (["--fps", "0.001"], "at least 0.01"),
         (["--speed", "0"], "speed must be above 0"),
+        (["--speed", "inf"], "speed must be above 0"),
+        (["--seconds", "inf"], "seconds must be above 0 and finite"),
+        (["--start", "nan"], "start must be 0 or more"),
     ],
 )
 def test_mistakes_are_said(options, message, recording, tmp_path, capsys, monkeypatch):

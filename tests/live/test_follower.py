@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from spikeva import encode
+from spikeva.cli import main
 from spikeva.errors import UserError
 from spikeva.events import EventStream
 from spikeva.live import Follower
@@ -58,3 +59,9 @@ def test_the_first_prediction_may_be_given():
     found = [p for s in range(0, 300_000, 700) for p in follower.push(events.slice_time(s, s + 700))]
     assert [p.t_us for p in found] == list(range(100_000, int(events.t[-1]) + 1, 15_000))
     assert [p[1:] for p in found] == [pytest.approx(directly(events, p.t_us)) for p in found]
+
+
+@pytest.mark.parametrize("options", [["--chunk", "0.0001"], ["--chunk", "nan"], ["--every", "inf"], ["--every", "-1"]])
+def test_impossible_pieces_are_refused_before_anything_is_read(options, capsys):
+    assert main(["live", "no_cell", "no_recording.raw", *options]) == 2
+    assert f"{options[0]} must be at least 0.001 ms" in capsys.readouterr().err
