@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from spikeva.datasets.clips import Clip, ClipSet, Split
 from spikeva.datasets.crop import Square, square_of_landmarks
 from spikeva.datasets.findings import Finding, few, summary
+from spikeva.datasets.tree import walk
 from spikeva.errors import UserError
 from spikeva.progress import track
 
@@ -131,7 +132,7 @@ class AFEWVA(Sequence[Film]):
 
     def _walk(self) -> dict[str, _Place]:
         places: dict[str, _Place] = {}
-        for folder, folders, files in os.walk(self.root):
+        for folder, folders, files in walk(self.root):
             folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__MACOSX")
             here, files = Path(folder), [f for f in files if not f.startswith(".")]
             self.synthetic |= "SYNTHETIC.txt" in files

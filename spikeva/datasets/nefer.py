@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from spikeva.datasets.clips import Clip, ClipSet, Split
 from spikeva.datasets.findings import Finding, few, summary
+from spikeva.datasets.tree import walk
 from spikeva.errors import UserError
 
 EMOTIONS = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
@@ -162,7 +163,7 @@ class NEFER(Sequence[Recording]):
     def _places(self) -> dict[str, Path | None]:
         """The file (or folder of frames) of each video under `root`; None for an empty file."""
         places: dict[str, Path | None] = {}
-        for folder, folders, files in os.walk(self.root):
+        for folder, folders, files in walk(self.root):
             folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in {"__MACOSX", "annotations"})
             here = Path(folder)
             self.synthetic |= "SYNTHETIC.txt" in files
@@ -211,7 +212,8 @@ def read_annotations(root: str | os.PathLike[str]) -> tuple[dict[str, Annotation
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; give the folder that NEFER was extracted to")
     pattern = re.compile(r"^(train|validation)_event(_subjective)?\.csv(\.gz)?$")
-    tables = [(m, p) for p in sorted(root.rglob("*_event*.csv*")) if (m := pattern.match(p.name))]
+    paths = sorted(Path(folder, file) for folder, _, files in walk(root) for file in files)
+    tables = [(m, p) for p in paths if (m := pattern.match(p.name))]
     if not tables:
         raise UserError(
             f"{root}: no annotations here (train_event.csv, validation_event.csv and the same with _subjective, as in NEFER's "

@@ -10,7 +10,7 @@ from spikeva.errors import UserError
 
 LAYOUTS = (
     "official", "zips", "nested", "jpg", "cropped", "cropped beside", "original and cropped", "labels as floats",
-    "labels as text", "labels above", "no landmarks",
+    "labels as text", "labels above", "no landmarks", "linked",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from spikeva.datasets import NEFER
 from spikeva.datasets.nefer import EMOTIONS, TRAIN_USERS, VALIDATION_USERS, is_saturated, read_annotations
 from spikeva.errors import UserError
 
-LAYOUTS = ("official", "annotations gzipped", "deeper", "recordings in one folder", "dat")
+LAYOUTS = ("official", "annotations gzipped", "deeper", "recordings in one folder", "dat", "linked")
 
 
 def test_layouts_are_all_tested(nefer_data):

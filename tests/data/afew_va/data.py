@@ -73,6 +73,11 @@ def _both(root: Path, clip: int) -> None:
     _official(root, clip, images=f"{clip:03d}_cropped")
 
 
+def _linked(root: Path, clip: int) -> None:
+    write_clip(root / ".disk" / f"{clip:03d}", clip)
+    (root / f"{clip:03d}").symlink_to(root / ".disk" / f"{clip:03d}")
+
+
 LAYOUTS: dict[str, Callable[[Path, int], None]] = {
     "official": _official,
     "zips": lambda root, clip: write_clip(root / f"{1 + (clip - 1) // 4:02d}" / f"{clip:03d}", clip),
@@ -87,6 +92,7 @@ LAYOUTS: dict[str, Callable[[Path, int], None]] = {
     "labels as text": lambda root, clip: _official(root, clip, number=lambda v: f"{v:.1f}"),
     "labels above": lambda root, clip: _official(root, clip, json_at=root / f"{clip:03d}.json"),
     "no landmarks": lambda root, clip: _official(root, clip, landmarks=False),
+    "linked": _linked,
 }
 
 

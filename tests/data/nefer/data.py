@@ -103,12 +103,20 @@ def _dat(root: Path) -> None:
     write_raw(root, lambda user, video: f"{user}/{video}_cd.dat")
 
 
+def _linked(root: Path) -> None:
+    _official(root / ".disk")
+    for folder in ("annotations", "event_raw"):
+        (root / folder).symlink_to(root / ".disk" / folder)
+    (root / "event_raw" / "up").symlink_to(root)  # in circles
+
+
 LAYOUTS: dict[str, Callable[[Path], None]] = {
     "official": _official,
     "annotations gzipped": _gzipped,
     "deeper": _deeper,
     "recordings in one folder": _flat,
     "dat": _dat,
+    "linked": _linked,
 }
 
 
