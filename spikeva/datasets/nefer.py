@@ -11,6 +11,7 @@ import gzip
 import io
 import os
 import re
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -239,12 +240,13 @@ def _read_table(path: Path, root: Path, kind: str, findings: list[Finding]) -> d
     raw = path.read_bytes()
     try:
         text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        lines = list(csv.reader(io.StringIO(text, newline="")))
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         findings.append(Finding("unreadable annotations", where, str(error), "its videos are left out"))
         return {}
     rows: dict[str, list[tuple[str, str]]] = {}
     bad = []
-    for number, row in enumerate(csv.reader(io.StringIO(text)), 1):
+    for number, row in enumerate(lines, 1):
         cells = [cell.strip() for cell in row]
         if len(cells) == 4 and all(cells):
             rows.setdefault(_video(cells[1]), []).append((cells[0], cells[3].casefold()))

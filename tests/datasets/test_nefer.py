@@ -43,6 +43,33 @@ def test_every_planted_fault_is_one_named_finding(nefer_data, tmp_path):
     )
 
 
+@pytest.mark.parametrize("damage", [lambda b: b[:40] + b"\xff" * 8 + b[48:], lambda b: b[:-30], lambda b: b[9:]])
+def test_damaged_annotations_are_a_finding(damage, nefer_data, tmp_path):
+    nefer_data.LAYOUTS["annotations gzipped"](tmp_path)
+    path = tmp_path / "train_event.csv.gz"
+    path.write_bytes(damage(path.read_bytes()))
+    found = NEFER(tmp_path)
+    assert [(f.kind, f.where) for f in found.findings if f.kind.startswith("unr")] == [
+        ("unreadable annotations", path.name)
+    ]
+    assert {r.split for r in found} == {"validation"}
+
+
+@pytest.mark.parametrize("change", [lambda t: t.replace("\n", "\r"), lambda t: t.replace("\n", "\r\n")])
+def test_line_ends_of_other_systems(change, nefer_data, tmp_path):
+    nefer_data.LAYOUTS["official"](tmp_path)
+    for path in tmp_path.rglob("*.csv"):
+        path.write_bytes(change(path.read_text()).encode())
+    assert NEFER(tmp_path).findings == []
+
+
+def test_a_stray_quote_is_a_finding(nefer_data, tmp_path):
+    nefer_data.LAYOUTS["official"](tmp_path)
+    path = tmp_path / "annotations" / "expected_emotions" / "train_event.csv"
+    path.write_text('"' + path.read_text() + " " * 140_000)
+    assert [f.kind for f in NEFER(tmp_path).findings if f.kind.startswith("unr")] == ["unreadable annotations"]
+
+
 @pytest.mark.recordings
 def test_real_annotations(shared):
     annotations, findings = read_annotations(shared / "nefer_annotations")
