@@ -8,6 +8,7 @@ labels are -10 .. 10.
 import json
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -300,16 +301,21 @@ class AFEWVA(Sequence[Film]):
         return landmarks
 
     def _same_spelling(self, films: list[Film]) -> list[Film]:
-        """Actors spelled with other spaces or capitals are one person: a split must not part them."""
+        """Actors spelled with other spaces, capitals or code points of an accent are one person: a split must not part them."""
         spellings: dict[str, Counter[str]] = {}
         for film in films:
-            spellings.setdefault(" ".join(film.actor.split()).casefold(), Counter())[film.actor] += 1
+            spellings.setdefault(_person(film.actor), Counter())[film.actor] += 1
         names = {key: found.most_common(1)[0][0] for key, found in spellings.items()}
         for key, found in spellings.items():
             if len(found) > 1:
                 detail = " / ".join(repr(s) for s in found)
                 self._find("actor spelled twice", names[key], detail, "taken for one person", len(found) - 1)
-        return [replace(f, actor=" ".join(names[" ".join(f.actor.split()).casefold()].split())) for f in films]
+        return [replace(f, actor=" ".join(names[_person(f.actor)].split())) for f in films]
+
+
+def _person(actor: str) -> str:
+    """The same text for every spelling of an actor."""
+    return " ".join(unicodedata.normalize("NFKC", actor).split()).casefold()
 
 
 def _size_of(path: Path) -> tuple[int, int] | str:

@@ -1,5 +1,7 @@
 """AFEW-VA in every layout it is met in, and what is said of a damaged tree."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -70,6 +72,15 @@ def test_two_spellings_of_an_actor_are_one_person(afew_va_data, tmp_path):
     afew_va_data.FAULTS["actor spelled twice"](tmp_path / "006")
     films = AFEWVA(tmp_path)
     assert films[0].actor == films[5].actor
+
+
+def test_an_accent_is_no_other_person(afew_va_data, tmp_path):
+    for clip, actor in ((1, "Pen\u00e9lope Example"), (2, "Pene\u0301lope  example"), (3, "Penelope Example")):
+        content = afew_va_data.write_clip(tmp_path / f"{clip:03d}", clip)
+        (tmp_path / f"{clip:03d}" / f"{clip:03d}.json").write_text(json.dumps({**content, "actor": actor}))
+    films = AFEWVA(tmp_path)
+    assert films[0].actor == films[1].actor != films[2].actor
+    assert [f.kind for f in films.findings] == ["actor spelled twice"]
 
 
 def test_face_box_holds_the_face_in_every_frame_and_stands_still(afew_va_data, tmp_path):
