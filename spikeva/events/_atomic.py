@@ -21,8 +21,12 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield part
-        _sync(part)
-        os.replace(part, path)
+        try:
+            _sync(part)
+            os.replace(part, path)
+        except FileNotFoundError:
+            if not path.exists():  # else another process was first with the same file and took this one for a remnant
+                raise
         _sync(path.parent)
     finally:
         part.unlink(missing_ok=True)

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from spikeva.datasets import WorkerDied, WorkerPool, map_clips
+from spikeva.datasets.mapping import remove_parts
 from spikeva.errors import UserError
+from spikeva.events import EventStream, read_events, write_clip
 
 
 def square(n: int) -> int:
@@ -110,3 +112,16 @@ def test_script_without_main_guard_is_told_so(tmp_path):
 def test_negative_workers_are_refused():
     with pytest.raises(UserError, match="workers must be 0"):
         map_clips(square, [1], -1)
+
+
+def test_a_process_that_tidies_up_does_not_fail_another_that_writes_the_same_clip(tmp_path):
+    path, clip = tmp_path / "001.h5", EventStream.empty((4, 4))
+
+    def blocks():
+        yield clip
+        write_clip(path, clip)  # the other process is faster,
+        remove_parts(tmp_path)  # and at its end
+
+    write_clip(path, blocks())
+    assert read_events(path) == clip
+    assert [p.name for p in tmp_path.iterdir()] == ["001.h5"]
