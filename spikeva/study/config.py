@@ -287,7 +287,7 @@ def _option_problems(kind: str, entry: Mapping[str, Any], names: list[str]) -> I
         if key == kind:
             continue
         if key not in allowed:
-            yield key, f"unknown key {key!r}{did_you_mean(key, list(allowed))} (allowed: {', '.join(allowed)})"
+            yield key, f"unknown key {key!r}{did_you_mean(str(key), list(allowed))} (allowed: {', '.join(allowed)})"
         elif problem := _unfit(key, value, allowed[key]):
             yield key, problem
 

@@ -63,6 +63,7 @@ def test_all_mistakes_at_once_each_with_its_remedy(tmp_path, capsys):
         ("grid.models", [{"neuron": "lif"}], "grid.models[0].model: this key is missing"),
         ("grid.models", [{"model": "snn_convnet", "neuron": "lff"}], "grid.models[0].neuron: unknown neuron 'lff'"),
         ("grid.models", [{"model": "snn_convnet", "beta": "high"}], "grid.models[0].beta: must be float"),
+        ("grid.models", [{"model": "snn_convnet", 1: 2}], "grid.models[0].1: unknown key 1 (allowed: "),
         ("grid.models", ["snn_convnet"], "grid.models[0]: found 'snn_convnet', allowed: "),
     ],
 )
