@@ -142,8 +142,8 @@ class EventStream:
             raise UserError(f"downsample takes a whole factor of at least 1, found {factor!r}")
         factor = int(factor)
         size = (-(-self.size[0] // factor), -(-self.size[1] // factor))
-        factor = min(factor, 2**16 - 1)
-        return self._trusted(self.t, self.x // np.uint16(factor), self.y // np.uint16(factor), self.p, size)
+        x, y = ((c // np.uint32(min(factor, 2**16))).astype(np.uint16) for c in (self.x, self.y))
+        return self._trusted(self.t, x, y, self.p, size)
 
     def flip_x(self) -> "EventStream":
         """The events mirrored left to right."""

@@ -79,6 +79,8 @@ def test_crop_moves_the_origin_and_must_lie_inside() -> None:
 def test_downsample_keeps_every_event() -> None:
     assert stream((0, 6, 4, 0), (1, 1, 1, 1)).downsample(2) == stream((0, 3, 2, 0), (1, 0, 0, 1), size=(4, 3))
     assert stream((0, 6, 4, 0)).downsample(100_000) == stream((0, 0, 0, 0), size=(1, 1))
+    widest = EventStream([0], [2**16 - 1], [0], [1], (2**16, 1))
+    assert widest.downsample(2**16) == EventStream([0], [0], [0], [1], (1, 1))
     with pytest.raises(UserError, match="whole factor"):
         stream().downsample(0)
 
