@@ -284,5 +284,6 @@ def _labels(path: Path) -> Labels | None:
     parts = [str(attributes[k]) for k in ("domain", "subject", "emotion") if attributes.get(k)]
     if attributes.get("synthetic"):
         parts.append("synthetic")
-    curves = {name: stored[name] for name in LINES if name in stored}
-    return Labels(", ".join(parts), np.asarray(stored.get("t_us", ()), np.float64) / 1e6, curves)
+    times = np.asarray(stored.get("t_us", ()), np.float64) / 1e6
+    curves = {name: stored[name] for name in LINES if name in stored and 0 < len(times) == len(stored[name])}
+    return Labels(", ".join(parts), times, curves)

@@ -91,6 +91,15 @@ def test_labels_stand_below_a_clip(tmp_path):
     assert heights["labelled"] > heights["plain"] > 320
 
 
+@pytest.mark.parametrize("times", [None, 0, 2])
+def test_labels_without_a_time_each_are_not_drawn(times, recording, tmp_path):
+    labels = {"valence": np.zeros(0 if times == 0 else 1, np.float32)}
+    if times is not None:
+        labels["t_us"] = np.arange(times)
+    write_clip(tmp_path / "odd.h5", read_events(recording), labels=labels)
+    assert show(tmp_path / "odd.h5", tmp_path / "odd.gif").events == 201
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
