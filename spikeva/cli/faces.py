@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ def run(args: Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < least:
             raise UserError(f"--{name} is at least {least}, got {value}")
-    if not (args.seconds > 0 and (args.fps is None or args.fps * args.seconds >= 2)):
+    if not (0 < args.seconds < inf and (args.fps is None or 2 <= args.fps * args.seconds < inf)):
         raise UserError(f"--seconds and --fps give at least two frames, got {args.seconds} s at {args.fps}")
     return _sheet(args) if args.sheet is not None else _dataset(args)
 

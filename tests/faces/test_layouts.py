@@ -110,6 +110,7 @@ def test_nefer_like_recording_is_an_evt3_file(tmp_path: Path) -> None:
         (["--identities", "0", "--out", "x"], "at least 1"),
         (["--seed", "-1", "--out", "x"], "at least 0"),
         (["--fps", "1", "--seconds", "0.5", "--out", "x"], "at least two frames"),
+        (["--seconds", "inf", "--workers", "0", "--out", "x"], "at least two frames"),
     ],
 )
 def test_mistakes_on_the_command_line(
