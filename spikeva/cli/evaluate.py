@@ -19,7 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from spikeva.datasets import ClipSet
     from spikeva.errors import UserError
-    from spikeva.study.run_cell import PREDICTIONS, regression, score_rows
+    from spikeva.study.files import read_json
+    from spikeva.study.run_cell import PREDICTIONS, people, regression, score_rows
     from spikeva.study.trained import load_cell
 
     cell, model = load_cell(args.cell)
@@ -35,4 +36,8 @@ def run(args: Namespace) -> int:
             f"  {axis:<8} CCC {found['ccc']:.3f} [{low:.3f}, {high:.3f}]  PCC {found['pcc']:.3f}  "
             f"RMSE {found['rmse']:.3f}  SAGR {found['sagr']:.3f} ({found['zero_share']:.0%} of labels are 0)"
         )
+    done = args.cell / "done.json"
+    known = set(people(clips)).intersection(read_json(done).get("trained_on", ()) if done.is_file() else ())
+    if known:
+        print(f"  {len(known)} of these people are among those it was trained on: no score for people it does not know")
     return 0

@@ -18,18 +18,27 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     if not path.parent.is_dir():
         raise EventFileError(path, "its folder does not exist", "Create the folder first.")
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part, before = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part"), _identity(path)
     try:
         yield part
         try:
             _sync(part)
             os.replace(part, path)
         except FileNotFoundError:
-            if not path.exists():  # else another process was first with the same file and took this one for a remnant
+            if _identity(path) in (None, before):  # else another process was first and took this part for a remnant
                 raise
         _sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another of its name; None where there is none."""
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        return None
+    return about.st_ino, about.st_mtime_ns
 
 
 def _sync(path: Path) -> None:

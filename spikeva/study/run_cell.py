@@ -52,9 +52,17 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
     result = _evaluate(cell, model, split.test, material, folder, f"{place} evaluate {cell.label}".strip())
     write_json(folder / "metrics.json", result)
     seconds = {"train": trained - began, "evaluate": time.perf_counter() - trained}
-    write_json(folder / "done.json", {"seconds": {k: round(v, 2) for k, v in seconds.items()}})
+    write_json(
+        folder / "done.json",
+        {"seconds": {k: round(v, 2) for k, v in seconds.items()}, "trained_on": people(split.train)},
+    )
     (folder / "training.ckpt").unlink(missing_ok=True)
     return result
+
+
+def people(clips: ClipSet) -> list[str]:
+    """Who is in some clips, as domain/subject."""
+    return sorted({f"{clip.domain}/{clip.subject}" for clip in clips})
 
 
 def windows(cell: Cell, clips: ClipSet, *, training: bool = False) -> Windows:

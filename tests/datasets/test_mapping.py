@@ -125,3 +125,16 @@ def test_a_process_that_tidies_up_does_not_fail_another_that_writes_the_same_cli
     write_clip(path, blocks())
     assert read_events(path) == clip
     assert [p.name for p in tmp_path.iterdir()] == ["001.h5"]
+
+
+def test_a_part_that_vanishes_while_the_old_file_stays_is_an_error(tmp_path):
+    path, clip = tmp_path / "001.h5", EventStream.empty((4, 4))
+    write_clip(path, clip)
+
+    def blocks():
+        yield clip
+        remove_parts(tmp_path)
+
+    with pytest.raises(FileNotFoundError):
+        write_clip(path, blocks())
+    assert read_events(path) == clip

@@ -166,7 +166,9 @@ def test_a_trained_cell_is_scored_on_other_clips(undisturbed, capsys):
     films, recordings = (next((out / "data" / "events").glob(f"{d}-*")) for d in ("afew-va-like", "nefer-like"))
     folder = str(out / "cells" / cell["hash"])
     assert main(["evaluate", folder, "--clips", str(films), "--out", str(out / "again.csv")]) == 0
-    assert "4 clips of 4 people (synthetic)" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "4 clips of 4 people (synthetic)" in told
+    assert "2 of these people are among those it was trained on" in told
     before = {
         (r["clip"], r["frame"]): r["valence_pred"] for r in read_csv(out / "cells" / cell["hash"] / "predictions.csv")
     }
