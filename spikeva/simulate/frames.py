@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from spikeva.errors import UserError
 
 BT601 = (0.299, 0.587, 0.114)
+BT601_OF_BYTES = (9798, 19235, 3735)  # of 2**15: OpenCV's
 
 
 def check_frames(frames: Any, name: str = "frames") -> NDArray[Any]:
     """Luma [T, H, W] as uint8, float32 or float64, from luma or RGB frames. No copy where none is needed.
 
-    RGB [T, H, W, 3] becomes luma by ITU-R BT.601: a pixel of an event camera sees no colour. A tensor on a GPU must be luma, and
-    stays where it is. Raises UserError for another shape or type, for values outside 0..255 and for NaN.
+    RGB [T, H, W, 3] becomes luma by ITU-R BT.601: a pixel of an event camera sees no colour. A tensor on a GPU stays where it is.
+    Raises UserError for another shape or type, for values outside 0..255 and for NaN.
     """
     if on_gpu(frames):
         return _check_tensor(frames, name)
@@ -53,21 +54,35 @@ def on_gpu(frames: Any) -> bool:
 def _check_tensor(frames: Any, name: str) -> Any:
     import torch
 
-    if frames.ndim != 3 or 0 in frames.shape[1:]:
-        raise UserError(f"{name} on a GPU must be [T, H, W] luma, got shape {tuple(frames.shape)}")
+    if frames.ndim not in (3, 4) or (frames.ndim == 4 and frames.shape[-1] != 3) or 0 in frames.shape[1:3]:
+        raise UserError(f"{name} must be [T, H, W] luma or [T, H, W, 3] RGB, got shape {tuple(frames.shape)}")
     if frames.dtype not in (torch.uint8, torch.float32, torch.float64):
-        raise UserError(f"{name} on a GPU must be uint8, float32 or float64 luma in 0..255, got {frames.dtype}")
+        raise UserError(f"{name} on a GPU must be uint8, float32 or float64 in 0..255, got {frames.dtype}")
     if frames.dtype != torch.uint8 and len(frames):
         low, high = frames.aminmax()
         if not (low >= 0 and high <= 255):  # false for NaN, too
             raise UserError(f"{name} must be luma in 0..255, found {float(low)} to {float(high)}; scale or clip first")
-    return frames
+    return frames if frames.ndim == 3 else to_luma_of_tensor(frames)
+
+
+def to_luma_of_tensor(rgb: Any) -> Any:
+    """`to_luma` of a tensor, the same bits on any device."""
+    import torch
+
+    if rgb.dtype != torch.uint8:
+        return _weighted(*rgb.unbind(-1))
+    red, green, blue = (part.int() * w for part, w in zip(rgb.unbind(-1), BT601_OF_BYTES, strict=True))
+    return (red + green + blue + (1 << 14) >> 15).to(torch.uint8)
+
+
+def _weighted(red: Any, green: Any, blue: Any) -> Any:
+    return red * BT601[0] + green * BT601[1] + blue * BT601[2]
 
 
 def to_luma(rgb: NDArray[Any]) -> NDArray[Any]:
     """BT.601 luma [...] of RGB [..., 3]; 8-bit stays 8-bit, rounded as OpenCV and v2e do."""
     if rgb.dtype != np.uint8:
-        luma: NDArray[Any] = rgb @ np.array(BT601, rgb.dtype)
+        luma: NDArray[Any] = _weighted(*np.moveaxis(rgb, -1, 0))
         return luma
     import cv2
 

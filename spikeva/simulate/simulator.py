@@ -84,7 +84,7 @@ class Simulator:
     def feed(self, frames: Any, timestamps: Any) -> EventStream:
         """Events of the next frames [T, H, W] (uint8 or float luma 0..255) or [T, H, W, 3] (RGB) at `timestamps` [T] (s).
 
-        The very first frame sets the pixels at rest and makes no events. Raises UserError for bad frames or times. Luma may be a
+        The very first frame sets the pixels at rest and makes no events. Raises UserError for bad frames or times. Frames may be a
         tensor on a GPU where the engine is "torch".
         """
         if on_gpu(frames) and self.engine != "torch":
@@ -124,7 +124,12 @@ class Simulator:
         shapes = {np.shape(frame) for frame, _ in held}
         if len(shapes) > 1:
             raise UserError(f"frames changed size within a clip: {sorted(shapes)} (H, W)")
-        return self.feed(np.stack([frame for frame, _ in held]), [time for _, time in held])
+        frames, times = zip(*held, strict=True)
+        if not on_gpu(frames[0]):
+            return self.feed(np.stack(frames), times)
+        import torch
+
+        return self.feed(torch.stack(frames), times)
 
 
 def simulate(

@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from spikeva import DVSPixel
 from spikeva.errors import UserError
+from spikeva.events import EventStream
 from spikeva.simulate import Simulator, simulate
 from spikeva.simulate.engines import device as torch_engine
 from spikeva.simulate.engines.device import TorchEngine, simulate_batch, simulate_on_device
@@ -217,13 +218,28 @@ def test_what_a_user_may_give_on_a_gpu() -> None:
         simulate(frames, [0.0, 0.1], engine="torch", interpolation="linear")
     camera = Simulator(engine="torch")
     for bad, message in (
-        (frames[0], r"\[T, H, W\] luma"),
+        (frames[0], r"\[T, H, W\] luma or \[T, H, W, 3\] RGB"),
+        (frames[..., None], r"\[T, H, W\] luma or \[T, H, W, 3\] RGB"),
         (frames.half(), "got torch.float16"),
         (frames * 4, "found 320.0"),
         (frames * torch.nan, "found nan"),
     ):
         with pytest.raises(UserError, match=message):
             camera.feed(bad, [0.0, 0.1])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_colour_and_frames_one_by_one_on_a_gpu(dtype: torch.dtype) -> None:
+    frames, times = clip()
+    colour = np.stack([frames, 255 - frames, frames // 2], axis=-1)
+    given = torch.from_numpy(colour).to("cuda", dtype)
+    wanted = simulate(given.cpu().numpy(), times, "noisy")
+    blocks = list(Simulator("noisy", engine="torch").stream(zip(given, times.tolist(), strict=True), pixels=2000))
+    assert len(wanted) > 1000
+    assert len(blocks) > 1
+    for found in (simulate(given, times, "noisy", engine="torch"), EventStream.merge(*blocks)):
+        assert_same([getattr(found, n) for n in "txyp"], [getattr(wanted, n) for n in "txyp"])
 
 
 TYPES = {

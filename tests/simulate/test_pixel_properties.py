@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -13,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from spikeva import DVSPixel
 from spikeva.errors import UserError
 from spikeva.simulate import Simulator, simulate
+from spikeva.simulate.frames import to_luma, to_luma_of_tensor
 
 CLIPS = arrays(np.uint8, (5, 7, 9))
 TIMES = np.arange(5) * 0.01
@@ -125,6 +127,15 @@ def test_times_start_where_the_clip_starts() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (3, 4, 5)).astype(np.uint8)
     a, b = simulate(frames, [0, 0.1, 0.2], "ideal"), simulate(frames, [100, 100.1, 100.2], "ideal")
     assert np.abs(a.t + 100_000_000 - b.t).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_luma_of_a_tensor_is_that_of_an_array(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (500, 800, 3)).astype(dtype) * (dtype(0.7) if dtype is not np.uint8 else dtype(1))
+    found = to_luma_of_tensor(torch.from_numpy(rgb))
+    np.testing.assert_array_equal(found.numpy(), to_luma(rgb))
+    assert found.numpy().dtype == to_luma(rgb).dtype == dtype
 
 
 def test_rgb_is_bt601_luma() -> None:
