@@ -63,8 +63,7 @@ def _follow(norm: _BatchNorm, running: tuple[Tensor, Tensor], affine: Tensor) ->
             norm.num_batches_tracked.add_(1)
             share = 1 / float(norm.num_batches_tracked) if share is None else share
         assert share is not None
-        torch._foreach_mul_(running, 1 - share)
-        torch._foreach_add_(running, (affine[2], affine[4]), alpha=share)
+        torch._foreach_lerp_(running, (affine[2], affine[4]), share)
 
 
 class BNLIF(nn.Module):
