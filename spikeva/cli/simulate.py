@@ -64,6 +64,10 @@ def run(args: Namespace) -> int:
 
     if args.input.is_file() and args.out.exists() and args.out.samefile(args.input):
         raise UserError(f"{args.input}: this is the input; the events need another name")
+    if args.view is not None:
+        from spikeva.datasets.view import check_name, show
+
+        check_name(args.view)
     check_method(args.interpolate, args.subframes)
     if args.blur < 0:
         raise UserError(f"--blur is at least 0, got {args.blur}")
@@ -91,8 +95,6 @@ def run(args: Namespace) -> int:
             f"{args.input}: {len(times)} frames of the {count} that it announces; is it whole?", highlight=False
         )
     if args.view is not None:
-        from spikeva.datasets.view import show
-
         show(args.out, args.view)
     return 0
 

@@ -95,8 +95,7 @@ def show(
     most. Raises UserError or EventFileError.
     """
     path, out = Path(path), Path(out)
-    if out.suffix.lower() not in FORMATS:
-        raise UserError(f"{out}: the name of a picture ends in {', '.join(FORMATS)}")
+    check_name(out)
     for name, value in (("seconds", seconds), ("speed", speed)):
         if not 0 < value < math.inf:
             raise UserError(f"{name} must be above 0 and finite, got {value:g}")
@@ -130,6 +129,14 @@ def show(
         else:
             _save(part, out.suffix[1:].upper(), track(pictures, "draw", len(wanted)), fps)
     return View(len(wanted), events, count * window / 1e6, cut, len(predicted.times) if predicted else 0)
+
+
+def check_name(out: Path) -> None:
+    """Raises UserError where no picture can be written to `out`."""
+    if out.suffix.lower() not in FORMATS:
+        raise UserError(f"{out}: the name of a picture ends in {', '.join(FORMATS)}")
+    if not out.parent.is_dir():
+        raise UserError(f"{out}: its folder does not exist; create it first")
 
 
 def _predict(predictor: Predictor, origin: int, start: float, window: int, count: int) -> Predictions:
