@@ -69,8 +69,8 @@ def run(args: Namespace) -> int:
 
         check_name(args.view)
     check_method(args.interpolate, args.subframes)
-    if args.blur < 0:
-        raise UserError(f"--blur is at least 0, got {args.blur}")
+    if not 0 <= args.blur <= 100:  # OpenCV's kernel grows with it, however small the picture
+        raise UserError(f"--blur is 0 to 100 pixels, got {args.blur:g}")
     simulator = Simulator(
         _pixel(args.preset, args.set), seed=args.seed, engine=args.engine, timing=args.timing, threads=args.threads
     )

@@ -142,6 +142,8 @@ def test_a_video_that_ends_early_is_noticed(tmp_path: Path, capsys: pytest.Captu
         (["one.npz", "--set", "scidvs=2"], "scidvs must be True or False"),
         (["one.npz", "--size", "12"], "WIDTHxHEIGHT"),
         (["one.npz", "--interpolate", "v2e-slomo"], "needs v2e"),
+        (["notime.npz", "--fps", "25", "--blur", "inf"], "--blur is 0 to 100 pixels, got inf"),
+        (["notime.npz", "--fps", "25", "--blur", "nan"], "--blur is 0 to 100 pixels, got nan"),
         (["notime.npz", "--fps", "25", "--view", "a.jpg"], "the name of a picture ends in"),
         (["notime.npz", "--fps", "25", "--view", "none/a.png"], "its folder does not exist"),
         (["notime.npz", "--fps", "25", "--engine", "v2e"], "pip install git+https://github.com/SensorsINI/v2e"),
