@@ -25,7 +25,8 @@ def read_frames(
     """(luma [H, W], time in s) of each frame of `path`, and the number of frames where it is known.
 
     `fps` sets the times (a folder needs it; a video and an .npz bring their own). `size` (width, height) resizes by area averaging,
-    in colour where there is colour, before luma is taken (BT.601): the other order differs. Raises UserError for what cannot be read.
+    in colour where there is colour, before luma is taken (BT.601): the other order differs. Frames of a video stand as players show
+    them: phones write them as the sensor lies, and beside them how to turn them. Raises UserError for what cannot be read.
     """
     if fps is not None and not fps > 0:
         raise UserError(f"fps must be above 0, got {fps}")
@@ -127,9 +128,21 @@ def _video(
                 time = frame.time if fps is None else i / fps
                 if time is None:
                     raise UserError(f"{path}: frame {i} has no time; give the frame rate (--fps)")
-                yield _luma(frame.to_ndarray(format="rgb24"), size), float(time)
+                yield _luma(_upright(frame), size), float(time)
 
     return frames(), count
+
+
+def _upright(frame: Any) -> NDArray[Any]:
+    """RGB of a video's frame, turned and mirrored by quarters as its display matrix says (libavutil/display.h)."""
+    picture: NDArray[Any] = frame.to_ndarray(format="rgb24")
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return picture
+    (a, b), (c, d) = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2].tolist()  # x' = ax + cy, y' = bx + dy
+    if abs(b) > abs(a):
+        picture, a, d = picture.swapaxes(0, 1), c, b
+    return np.ascontiguousarray(picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 def _decoded(path: Path, frames: Iterator[Any]) -> Iterator[Any]:

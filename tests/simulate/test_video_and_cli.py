@@ -90,6 +90,39 @@ def test_video_file_brings_its_times(tmp_path: Path, frames: np.ndarray) -> None
     assert read_events(tmp_path / "a.raw").size == (24, 16)
 
 
+@pytest.mark.parametrize(
+    ("matrix", "turned"),
+    [
+        ((1, 0, 0, 1), lambda f: f),
+        ((0, 1, -1, 0), lambda f: np.rot90(f, -1)),  # as a phone held upright writes it
+        ((-1, 0, 0, -1), lambda f: np.rot90(f, 2)),
+        ((0, -1, 1, 0), lambda f: np.rot90(f, 1)),
+        ((-1, 0, 0, 1), np.fliplr),
+        ((0, 1, 1, 0), np.transpose),
+    ],
+)
+def test_a_video_stands_as_players_show_it(tmp_path: Path, matrix: tuple[int, ...], turned: Any) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / "clip.mp4"
+    picture = disc(14.0, size=(64, 48)).astype(np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 64, 48, "yuv420p", 10**6
+        for _ in range(2):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="gray")))
+        container.mux(stream.encode())
+    video = bytearray(path.read_bytes())
+    at = video.index(b"tkhd") + 44  # of the track header's matrix: a, b, u, c, d, v, x, y, w
+    a, b, c, d = (v << 16 for v in matrix)
+    video[at : at + 20] = np.array([a, b, 0, c, d], ">i4").tobytes()
+    path.write_bytes(video)
+    for frame, _ in read_frames(path)[0]:
+        assert frame.shape == turned(picture).shape
+        assert np.abs(frame.astype(int) - turned(picture)).mean() < 3
+    sized = next(read_frames(path, size=(16, 32))[0])[0]
+    assert sized.shape == (32, 16)
+
+
 def test_a_damaged_video_is_named(tmp_path: Path, frames: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
     av = pytest.importorskip("av")
     path = tmp_path / "clip.mkv"
