@@ -345,7 +345,8 @@ def frames_of(film: Film) -> Iterator[NDArray[np.uint8]]:
     import cv2
 
     for file in film.images:
-        image = cv2.imread(str(film.folder / file), cv2.IMREAD_ANYCOLOR)
+        # Landmarks count pixels as they are stored, so that a tag which turns the picture does not count.
+        image = cv2.imread(str(film.folder / file), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         if image is None or image.shape[1::-1] != film.image_size:
             raise UserError(f"{film.folder / file}: the image cannot be decoded; fetch it again or remove it")
         # Not IMREAD_GRAYSCALE: each format's own decoder would round luma in its own way.

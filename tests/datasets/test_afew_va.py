@@ -93,6 +93,25 @@ def test_face_box_holds_the_face_in_every_frame_and_stands_still(afew_va_data, t
     assert film.face.y + film.face.side >= high[1]
 
 
+@pytest.mark.parametrize("layout", ["official", "jpg"])
+def test_a_tag_that_turns_pictures_does_not_count(layout, afew_va_data, tmp_path):
+    """Landmarks are of the pixels as they are stored."""
+    from PIL import Image
+
+    afew_va_data.write_layout(tmp_path, layout)
+    film = AFEWVA(tmp_path)[0]
+    stored = []
+    for file in film.images:
+        with Image.open(film.folder / file) as image:
+            exif = image.getexif()
+            exif[0x0112] = 6  # a quarter turn
+            image.save(film.folder / file, exif=exif)
+        with Image.open(film.folder / file) as image:
+            stored.append(np.asarray(image.convert("L"), float))
+    for found, wanted in zip(frames_of(AFEWVA(tmp_path)[0]), stored, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=2)
+
+
 def test_crop_beyond_the_edge_repeats_the_border():
     image = np.arange(12, dtype=np.uint8).reshape(3, 4)
     np.testing.assert_array_equal(cut(image, Square(-1, 1, 3), 3), [[4, 4, 5], [8, 8, 9], [8, 8, 9]])
