@@ -227,3 +227,15 @@ def test_a_cell_of_prepared_clips_asks_them_for_their_size(clip, recording, tmp_
     assert main(["live", str(folder), str(recording)]) == 2
     assert "learned from pictures of 32 x 32 pixels" in capsys.readouterr().err
     assert not (tmp_path / "b.gif").exists()
+
+
+def test_live_is_told_the_size_of_a_sensor_that_the_file_does_not_know(clip, tmp_path, capsys):
+    folder, events = trained_cell(tmp_path / "cell"), read_events(clip)
+    np.savez(tmp_path / "bare.npz", t=events.t, x=events.x, y=events.y, p=events.p)
+    command = ["live", str(folder), str(tmp_path / "bare.npz")]
+    assert main(command) == 2
+    assert "Give size=(width, height) of the sensor" in " ".join(capsys.readouterr().err.split())
+    assert main([*command, "--size", "32", "32"]) == 0
+    told = capsys.readouterr().out
+    assert main(["live", str(folder), str(clip)]) == 0
+    assert told == capsys.readouterr().out
