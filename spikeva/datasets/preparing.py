@@ -105,7 +105,8 @@ def prepare(
     name, finished = f"prepare {dataset.domain}", lambda clip: _path(out, clip).exists()
     account = map_clips(work, clips, workers, name=name, finished=finished)
     remove_parts(out)
-    events = sum(entry["events"] for entry in write_manifest(out))
+    own = {_path(out, clip).name for clip in clips}  # beside them may lie those of another split
+    events = sum(entry["events"] for entry in write_manifest(out) if entry["file"] in own)
     done = Prepared(dataset, out, account, events, time.monotonic() - started)
     _write_json(out / ACCOUNT, {
         "recipe": recipe,

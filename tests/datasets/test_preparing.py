@@ -140,6 +140,17 @@ def test_recordings_become_face_clips(nefer_data, tmp_path):
         np.testing.assert_array_equal(events.t, inside.t - whole.t[0])
 
 
+def test_the_account_is_of_its_own_split(nefer_data, tmp_path):
+    nefer_data.LAYOUTS["official"](tmp_path / "root")
+    out = tmp_path / "both"
+    prepare(NEFER(tmp_path / "root", split="validation"), out, size=16, workers=0)
+    prepare(NEFER(tmp_path / "root", split="train"), out, size=16, workers=0)
+    alone = prepare(NEFER(tmp_path / "root", split="train"), tmp_path / "alone", size=16, workers=0)
+    account = json.loads((out / "account.json").read_text())
+    assert (account["clips"], account["events"]) == (6, alone.events)
+    assert len(ClipSet.read(out)) > 6
+
+
 def head(height: int, x: int, y: int, width: int, shoulders: bool) -> np.ndarray:
     """Counts of a drawn head: hair, outline, eyes, mouth; (x, y) is the middle of the crown."""
     counts = np.random.default_rng(0).poisson(0.05, (height, 2 * height)).astype(np.uint8)
