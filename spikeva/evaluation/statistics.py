@@ -33,7 +33,7 @@ def jackknife_interval(
 
     CCC and PCC are treated as atanh (Fisher), RMSE as log with the correction for skewness, SAGR as it is.
     """
-    parts, _ = subject_sums(metric, y, p, groups)
+    parts, _ = subject_sums(metric, y, _moved(metric, y, p), groups)
     forward, backward = _TRANSFORMS.get(metric, (_same, _same))
     low, high = jackknife_t(lambda sums: forward(metric_of_sums(metric, sums)), parts, level, skewed=metric == "rmse")
     return float(backward(low)), float(backward(high))
@@ -206,14 +206,23 @@ def _variance(n: Array, s: Array, ss: Array) -> Array:
 def _difference(
     metric: str, y: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, groups: ArrayLike
 ) -> tuple[Statistic, Array]:
-    a, _ = subject_sums(metric, y, p_a, groups)
-    b, _ = subject_sums(metric, y, p_b, groups)
+    a, _ = subject_sums(metric, y, _moved(metric, y, p_a), groups)
+    b, _ = subject_sums(metric, y, _moved(metric, y, p_b), groups)
     width = a.shape[-1]
 
     def statistic(sums: Array) -> Array:
         return metric_of_sums(metric, sums[..., :width]) - metric_of_sums(metric, sums[..., width:])
 
     return statistic, np.concatenate([a, b], -1)
+
+
+def _moved(metric: str, y: ArrayLike, p: ArrayLike) -> Array:
+    """Predictions of each seed about the labels' mean, where that leaves the metric as it is: small differences keep their digits.
+
+    Not for a permutation, whose swaps carry one model's mean into the other's predictions.
+    """
+    p = np.asarray(p, np.float64)
+    return p - p.mean(-1, keepdims=True) + np.asarray(y, np.float64).mean() if metric == "pcc" and p.size else p
 
 
 def _same(value: Array) -> Array:

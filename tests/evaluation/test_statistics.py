@@ -143,6 +143,15 @@ def test_random_permutation_is_seeded_and_near_the_exact_one(frames):
     assert paired_permutation("pcc", y, a, a, subjects, seed=1, n=999) == 1
 
 
+def test_a_small_spread_beside_a_large_mean_is_no_constant(frames):
+    y, a, b, subjects = frames
+    small = [0.5 + 1e-7 * p for p in (a, b)]  # PCC does not see it
+    assert jackknife_interval("pcc", y, small[0], subjects) == pytest.approx(
+        jackknife_interval("pcc", y, a, subjects), rel=1e-6
+    )
+    assert difference("pcc", y, *small, subjects) == pytest.approx(difference("pcc", y, a, b, subjects), rel=1e-6)
+
+
 def test_constant_predictions_have_no_ccc_and_no_width(frames):
     y, _, _, subjects = frames
     assert jackknife_interval("ccc", y, np.full(len(y), 0.3), subjects) == pytest.approx((0, 0), abs=1e-12)
