@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spikeva import models
 from spikeva.datasets import ClipSet, Split
+from spikeva.datasets.mapping import remove_parts
 from spikeva.encode import Augment
 from spikeva.encode import channels as channels_of
 from spikeva.evaluation import cost, emotion, metrics, statistics
@@ -41,6 +42,7 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
     """The cell's entry of results.json. `place` ("2/4") stands in front of the names of its stages."""
     folder = cell.folder(out)
     if (folder / "done.json").exists():
+        _tidy(folder)
         return {**read_json(folder / "metrics.json"), **_names(cell)}
     folder.mkdir(parents=True, exist_ok=True)
     write_yaml(folder / "config.yaml", cell.determinants())
@@ -56,8 +58,14 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
         folder / "done.json",
         {"seconds": {k: round(v, 2) for k, v in seconds.items()}, "trained_on": people(split.train)},
     )
-    (folder / "training.ckpt").unlink(missing_ok=True)
+    _tidy(folder)
     return result
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a finished cell needs no more, and what was half-written when it was killed."""
+    (folder / "training.ckpt").unlink(missing_ok=True)
+    remove_parts(folder)
 
 
 def people(clips: ClipSet) -> list[str]:

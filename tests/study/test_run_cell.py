@@ -53,3 +53,14 @@ def test_a_finished_cell_is_named_as_the_grid_that_asks_for_it_needs(tmp_path):
     found = [run_cell(cell, Material([], None, True), tmp_path) for cell in both]
     assert [entry["model"] for entry in found] == ["ann_convnet(width=4)", "ann_convnet(width=8)"]
     assert all(entry["parameters"] == 1 for entry in found)
+
+
+def test_a_finished_cell_keeps_nothing_of_a_kill(tmp_path):
+    cell = next(cells(parse(STUDY)))
+    folder = cell.folder(tmp_path)
+    for name in ("metrics.json", "done.json"):
+        write_json(folder / name, {})
+    for name in ("training.ckpt", ".metrics.json.0123abcd.part"):
+        (folder / name).write_bytes(b"half")
+    run_cell(cell, Material([], None, True), tmp_path)
+    assert {file.name for file in folder.iterdir()} == {"metrics.json", "done.json"}
