@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeva.datasets import ClipSet, standin
+from spikeva.errors import UserError
 from spikeva.progress import console
 from spikeva.study.baselines import baselines
 from spikeva.study.cells import Cell, cells
@@ -36,6 +37,8 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
     todo = list(cells(study))
     if max_cells is not None:
         todo = _first_unfinished(todo, out, max_cells)
+        if not todo:
+            raise UserError(f"no cell is finished yet in {out}: max_cells must be at least 1, got {max_cells}")
     entries = []
     if (expected := estimate(todo, material, out)) is not None:
         console.print(str(expected), highlight=False)
