@@ -150,4 +150,5 @@ def _filtered(frame: Any, deblocked: bool, blur: float) -> Any:
         import cv2
 
         frame = cv2.GaussianBlur(frame.astype("float32"), (0, 0), blur)
+        frame = frame.clip(0, 255)  # white is a little more by rounding
     return frame

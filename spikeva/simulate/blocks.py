@@ -47,4 +47,4 @@ def deblock(frame: NDArray[Any], strength: float = 12.0, block: int = BLOCK) -> 
         part = np.where(artefact, step / 8, 0)
         for offset, weight in ((-2, 1), (-1, 3), (0, -3), (1, -1)):
             view[:, edge + offset] += weight * part
-    return out
+    return np.clip(out, 0, 255, out=out)

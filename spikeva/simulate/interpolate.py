@@ -99,7 +99,8 @@ def _ahead(frames: Iterator[Moving], pool: Executor) -> Iterator[Moving]:
 
 
 def _blend(first: Picture, second: Picture, part: float) -> Picture:
-    return (1 - np.float32(part)) * first + np.float32(part) * second
+    blend: Picture = (1 - np.float32(part)) * first + np.float32(part) * second
+    return np.minimum(blend, np.float32(255))  # between white and white rounding makes more
 
 
 class _Flow:

@@ -45,6 +45,8 @@ def _luma(picture: NDArray[Any], size: tuple[int, int] | None) -> NDArray[Any]:
 
     if size is not None and picture.shape[1::-1] != size:
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        if picture.dtype.kind == "f":  # white is a little more by rounding
+            picture = np.minimum(picture, 255)
     luma: NDArray[Any] = check_frames(picture[None])[0]
     return luma
 

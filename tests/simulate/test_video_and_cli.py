@@ -163,6 +163,24 @@ def test_a_video_that_ends_early_is_noticed(tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("uint8", ["--blur", "1"]),
+        ("uint8", ["--interpolate", "linear", "--subframes", "7"]),
+        ("uint8", ["--interpolate", "flow", "--subframes", "7"]),
+        ("uint8", ["--deblock"]),
+        ("float64", ["--size", "10x8"]),
+    ],
+)
+def test_filters_keep_luma_in_its_range(tmp_path: Path, kind: str, options: list[str]) -> None:
+    """White where rounding would make more of it, and a dark edge of two blocks that a filter could carry below black."""
+    frames = np.full((4, 20, 30), 255, kind)
+    frames[2:, :10, 4:12] = np.array([1, 1, 1, 10, 0, 0, 0, 0])
+    np.savez(tmp_path / "clip.npz", frames=frames, t=np.arange(4) / 25)
+    assert main(["simulate", str(tmp_path / "clip.npz"), "-o", str(tmp_path / "a.npz"), *options]) == 0
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nothing.mp4"], "no such file or folder"),
