@@ -19,6 +19,12 @@ def check_frames(frames: Any, name: str = "frames") -> NDArray[Any]:
     """
     if on_gpu(frames):
         return _check_tensor(frames, name)
+    array = check_pictures(frames, name)
+    return to_luma(array) if array.ndim == 4 else array
+
+
+def check_pictures(frames: Any, name: str = "frames") -> NDArray[Any]:
+    """As `check_frames`, with RGB left as it is."""
     array = np.asarray(frames)
     if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[-1] != 3):
         raise UserError(
@@ -41,8 +47,6 @@ def check_frames(frames: Any, name: str = "frames") -> NDArray[Any]:
             array = array.astype(np.uint8)
         elif array.dtype not in (np.float32, np.float64):
             array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
-    if array.ndim == 4:
-        array = to_luma(array)
     return array
 
 

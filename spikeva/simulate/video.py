@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeva.errors import UserError
-from spikeva.simulate.frames import check_frames, check_times
+from spikeva.simulate.frames import check_frames, check_pictures, check_times
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 AHEAD = 4  # images decoded before they are asked for
@@ -99,7 +99,7 @@ def _npz(
         raise UserError(f"{path}: not a readable .npz ({error})") from error
     if "frames" not in arrays:
         raise UserError(f"{path}: no array 'frames' [T, H, W] inside (found: {', '.join(arrays) or 'none'})")
-    frames = arrays["frames"]
+    frames = check_pictures(arrays["frames"], f"{path}: frames")
     times = next((arrays[n] for n in TIMES if n in arrays), None)
     if fps is not None:
         times = np.arange(len(frames)) / fps

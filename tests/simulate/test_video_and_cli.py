@@ -48,6 +48,20 @@ def test_folder_npz_and_array_give_the_same_events(
     assert f"{len(wanted):,} events in 0.200 s of 48 x 32" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize("kind", ["int64", "uint16", "float16", ">f4"])
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_frames_of_any_type_are_resized(
+    tmp_path: Path, frames: np.ndarray, kind: str, colours: tuple[int, ...]
+) -> None:
+    pictures = np.broadcast_to(frames.reshape(*frames.shape, *(1 for _ in colours)), (*frames.shape, *colours))
+    np.savez(tmp_path / "clip.npz", frames=pictures.astype(kind), t=np.arange(6) / 25)
+    np.savez(tmp_path / "bytes.npz", frames=pictures, t=np.arange(6) / 25)
+    found, wanted = (list(read_frames(tmp_path / f"{n}.npz", size=(24, 16))[0]) for n in ("clip", "bytes"))
+    for (a, s), (b, t) in zip(found, wanted, strict=True):
+        assert s == t
+        np.testing.assert_allclose(a, b.astype(float), atol=0.6 if "f" in kind else 0)
+
+
 def test_parameters_of_the_pixel_are_spelt_as_numbers_are(tmp_path: Path, frames: np.ndarray) -> None:
     np.savez(tmp_path / "clip.npz", frames=frames, timestamps=np.arange(6) / 25)
     changes = [
@@ -187,6 +201,8 @@ def test_filters_keep_luma_in_its_range(tmp_path: Path, kind: str, options: list
         (["text.mp4"], "not a readable video"),
         (["empty"], "no images"),
         (["half.npz"], "not a readable .npz"),
+        (["number.npz", "--fps", "25"], "frames must be [T, H, W]"),
+        (["flat.npz", "--fps", "25", "--size", "4x4"], "frames must be [T, H, W]"),
         (["nil.npz"], "not a readable .npz"),
         (["one.npz"], "need at least 2"),
         (["notime.npz"], "give the frame rate"),
@@ -212,6 +228,8 @@ def test_mistakes_end_with_2(
     np.savez(tmp_path / "one.npz", frames=np.zeros((1, 4, 5), np.uint8), t=[0.0])
     np.savez(tmp_path / "notime.npz", frames=np.zeros((3, 4, 5), np.uint8))
     (tmp_path / "half.npz").write_bytes((tmp_path / "one.npz").read_bytes()[:300])
+    np.savez(tmp_path / "number.npz", frames=np.array(3))
+    np.savez(tmp_path / "flat.npz", frames=np.zeros(3, np.uint8))
     (tmp_path / "nil.npz").write_bytes(b"")
     out = tmp_path / "out.h5"
     assert main(["simulate", str(tmp_path / arguments[0]), *arguments[1:], "-o", str(out)]) == 2
