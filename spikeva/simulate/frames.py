@@ -9,6 +9,7 @@ from spikeva.errors import UserError
 
 BT601 = (0.299, 0.587, 0.114)
 BT601_OF_BYTES = (9798, 19235, 3735)  # of 2**15: OpenCV's
+LATEST = 1e12  # s: events count microseconds in 63 bits
 
 
 def check_frames(frames: Any, name: str = "frames") -> NDArray[Any]:
@@ -98,14 +99,22 @@ def to_luma(rgb: NDArray[Any]) -> NDArray[Any]:
 def check_times(timestamps: Any, count: int, after: float | None = None) -> NDArray[np.float64]:
     """Frame times [count] in seconds, float64.
 
-    Raises UserError for another length, for times that are not finite and for times that do not increase (from `after` on).
+    Raises UserError for what are no numbers, for another length, for times that are not finite or not in seconds, and for times that
+    do not increase (from `after` on).
     """
-    times = np.asarray(timestamps, dtype=np.float64)
+    try:
+        times = np.asarray(timestamps, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"timestamps must be seconds, as numbers ({error})") from error
     if times.shape != (count,):
         raise UserError(f"timestamps must be one time in seconds a frame: {count} frames, got shape {times.shape}")
     if not np.isfinite(times).all():
         at = int(np.argmin(np.isfinite(times)))
         raise UserError(f"timestamps must be finite seconds, found {times[at]} at frame {at}")
+    if (np.abs(times) > LATEST).any():
+        raise UserError(
+            f"timestamps must be seconds, found {times[np.abs(times).argmax()]:g}; are these micro- or nanoseconds?"
+        )
     steps = np.diff(times, prepend=times[:1] - 1 if after is None else after)
     if (steps <= 0).any():
         at = int(np.argmax(steps <= 0))
