@@ -79,11 +79,16 @@ def _interpolated(
 
 
 def _with_motion(frames: Iterable[Timed], flow: "_Flow | None") -> Iterator[Moving]:
-    """The `frames` as float32, their times and, where there is a `flow`, the motion from the frame before."""
+    """The `frames` as float32, their times and, where there is a `flow`, the motion from the frame before.
+
+    Raises UserError for a frame of another size.
+    """
     first: Picture | None = None
     pair: Pair | None = None
     for frame, time in frames:
         second = frame.astype(np.float32)
+        if first is not None and first.shape != second.shape:
+            raise UserError(f"frames changed size within a clip: {first.shape} before, now {second.shape} (H, W)")
         if flow is not None and first is not None:
             pair = Pair(first, second, flow, pair)
         yield second, time, pair

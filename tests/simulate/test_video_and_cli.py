@@ -381,6 +381,12 @@ def test_frames_are_read_one_ahead_and_fail_where_they_stand(threads: int) -> No
         next(pictures)
 
 
+@pytest.mark.parametrize("method", ["linear", "flow"])
+def test_frames_that_change_size_are_refused(method: str) -> None:
+    with pytest.raises(UserError, match=r"changed size within a clip: \(32, 48\) before, now \(20, 48\)"):
+        list(interpolate([(disc(16.0), 0.0), (disc(16.0, size=(48, 20)), 1.0)], method, 2))
+
+
 def test_one_frame_stays_alone() -> None:
     assert [t for _, t in interpolate([(disc(16.0), 3.0)], "flow")] == [3.0]
 
