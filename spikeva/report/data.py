@@ -234,6 +234,8 @@ class Run:
         """The CCC of a group of cells, over the people of all folds together, averaged over seeds."""
         if len(cells) == 1:
             return single_score(cells[0], axis)
+        if all("pooled" in cell for cell in cells):  # a baseline's, which has no predictions to read
+            return single_score({"regression": cells[0]["pooled"]}, axis)
         i = AXES.index(axis)
         if pooled := self.seeds(cells):
             first = pooled[0]

@@ -21,8 +21,12 @@ BINS = 4  # time bins of the counts, so that a rate that changes can be seen to 
 
 
 def baselines(study: Study, material: Material, cells: list[Cell]) -> list[Entry]:
-    """Entries like those of cells, one a baseline and fold that was run, fitted on the fold's training people alone."""
+    """Entries like those of cells, one a baseline and fold that was run, fitted on the fold's training people alone.
+
+    Of several folds, each entry holds under `pooled` the metrics over all folds' people together, as the models' are reported.
+    """
     found = []
+    pooled: dict[str, list[dict[str, str]]] = {}
     folds = {cell.fold: cell for cell in cells}
     for fold, cell in sorted(folds.items()):
         split = material.folds[fold]
@@ -34,11 +38,16 @@ def baselines(study: Study, material: Material, cells: list[Cell]) -> list[Entry
         }
         other = Counts(cell, material.transfer) if material.transfer is not None else None
         for name, predicted in predictions.items():
-            entry = _entry(study, name, fold, material) | {"regression": regression(test.rows(predicted))}
+            rows = test.rows(predicted)
+            pooled.setdefault(name, []).extend(rows)
+            entry = _entry(study, name, fold, material) | {"regression": regression(rows)}
             if other is not None and name == "event rate only":
                 shown = fitted.event_rate(train.counts, train.labels, other.counts)
                 entry["transfer"] = zero_shot(cell, other.rows(shown))
             found.append(entry)
+    if len(folds) > 1:
+        together = {name: regression(rows) for name, rows in pooled.items()}
+        found = [entry | {"pooled": together[entry["model"]]} for entry in found]
     return found + _transfer_baselines(study, material)
 
 

@@ -34,6 +34,16 @@ def test_folds_are_pooled_and_seeds_averaged(tmp_path: Path) -> None:
     assert score.interval[0] < score.value < score.interval[1]
 
 
+def test_baselines_are_pooled_as_models_are(tmp_path: Path) -> None:
+    directory = write_run(tmp_path, folds=2, gallery=0)
+    results = json.loads((directory / "results.json").read_text())
+    mean = next(b for b in results["baselines"] if b["model"] == "mean")
+    together = {axis: scores | {"ccc": -0.1, "ccc_ci95": [-0.2, 0.0]} for axis, scores in mean["regression"].items()}
+    folds = [mean | {"fold": fold, "pooled": together} for fold in (0, 1)]
+    row = next(r for r in Run({**results, "baselines": folds}, directory).rows() if r.kind == "baseline")
+    assert (row.ccc["valence"].value, row.ccc["valence"].interval) == (-0.1, (-0.2, 0.0))
+
+
 def test_a_study_that_is_not_finished_counts_the_seeds_with_all_folds(tmp_path: Path) -> None:
     directory = write_run(tmp_path, encodings=("tbr",), folds=2, seeds=3, gallery=0)
     results = json.loads((directory / "results.json").read_text())

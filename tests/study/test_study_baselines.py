@@ -5,7 +5,8 @@ import pytest
 
 from spikeva.datasets import ClipSet
 from spikeva.events import EventStream, write_clip
-from spikeva.study.baselines import _transfer_baselines, agreement
+from spikeva.study.baselines import _transfer_baselines, agreement, baselines
+from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.run_cell import Material
 
@@ -67,3 +68,23 @@ def test_other_anchors_than_the_faces_own_lower_the_ceiling(tmp_path):
         {e["model"]: e["transfer"]["accuracy"] for e in _transfer_baselines(parse(s), material)} for s in (study, STUDY)
     )
     assert foreign["ceiling (error 0.2)"] < own["ceiling (error 0.2)"]
+
+
+def test_baselines_of_several_folds_are_also_scored_together(tmp_path):
+    """The mean of the others is a constant in each fold, and over all folds it is wrong in order."""
+    t = np.arange(40, dtype=np.int64) * 500
+    zeros = np.zeros(40, np.uint16)
+    for i, valence in enumerate((-0.8, -0.4, 0.4, 0.8)):
+        labels = {"t_us": np.array([20_000]), "valence": np.float32([valence]), "arousal": np.float32([valence / 2])}
+        events = EventStream(t, zeros, zeros, np.zeros(40, np.uint8), (8, 8))
+        attributes = {"subject": f"p{i}", "clip": "c", "domain": "afew-va", "synthetic": 0}
+        write_clip(tmp_path / f"{i}.h5", events, labels=labels, attributes=attributes)
+    grid = {"encodings": [{"encoding": "counts", "dt": 10_000}], "models": [{"model": "ann_convnet"}], "folds": [0, 1]}
+    study = parse({**STUDY, "transfer": None, "window": {"frames": 1}, "grid": grid})
+    people = ClipSet.read(tmp_path)
+    material = Material([people.split({"p0", "p1"}), people.split({"p2", "p3"})], None, False)
+    found = [entry for entry in baselines(study, material, list(cells(study))) if entry["model"] == "mean"]
+    assert [entry["regression"]["valence"]["ccc"] for entry in found] == [0, 0]
+    y, p = np.array([-0.8, -0.4, 0.4, 0.8]), np.array([0.6, 0.6, -0.6, -0.6])
+    ccc = 2 * np.mean(y * p) / (y.var() + p.var())
+    assert [entry["pooled"]["valence"]["ccc"] for entry in found] == pytest.approx([ccc, ccc], abs=1e-6)
