@@ -249,7 +249,7 @@ def _read_table(path: Path, root: Path, kind: str, findings: list[Finding]) -> d
     for number, row in enumerate(lines, 1):
         cells = [cell.strip() for cell in row]
         if len(cells) == 4 and all(cells):
-            rows.setdefault(_video(cells[1]), []).append((cells[0], cells[3].casefold()))
+            rows.setdefault(_video(cells[1]), []).append((_user(cells[0]), cells[3].casefold()))
         elif any(cells):
             bad.append(number)
     if bad:
@@ -298,6 +298,12 @@ def is_saturated(histogram: NDArray[np.int64]) -> bool:
     inner = histogram[1:255].sum()
     on_lattice = (histogram[np.unique(lattice.astype(int))].sum() for lattice in (np.floor(codes), np.rint(codes)))
     return bool(inner > 0 and histogram[255] > 0 and max(on_lattice) > 0.999 * inner)
+
+
+def _user(name: str) -> str:
+    """The same text for every spelling of a user's number: a split must not part user_1 from user_01."""
+    match = re.fullmatch(r"user_?(\d+)", name.casefold())
+    return f"user_{int(match[1]):02d}" if match else name
 
 
 def _video(name: str) -> str:

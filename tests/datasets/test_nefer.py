@@ -70,6 +70,16 @@ def test_a_stray_quote_is_a_finding(nefer_data, tmp_path):
     assert [f.kind for f in NEFER(tmp_path).findings if f.kind.startswith("unr")] == ["unreadable annotations"]
 
 
+@pytest.mark.parametrize("spelling", ["user_1", "user01", "User_01"])
+def test_a_number_spelled_otherwise_is_no_other_person(spelling, nefer_data, tmp_path):
+    nefer_data.LAYOUTS["official"](tmp_path)
+    path = tmp_path / "annotations" / "expected_emotions" / "train_event.csv"
+    path.write_text(path.read_text().replace("user_01,", f"{spelling},"))
+    found = NEFER(tmp_path)
+    assert set(found.split.train.subjects) == {"user_01", "user_02"}
+    assert found.findings == []
+
+
 @pytest.mark.recordings
 def test_real_annotations(shared):
     annotations, findings = read_annotations(shared / "nefer_annotations")
