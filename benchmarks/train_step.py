@@ -11,7 +11,7 @@ little for its backward pass, as in all spiking models of spikeva on a CPU.
 The libraries' surrogates are atan, ours is its default, a sigmoid, which costs more.
 `--profile` says instead where a step's time goes, operation by operation, and where an epoch's does: reading, encoding,
 batching, transfer, model. Peak memory is what two steps add to a built net and its input, gradients included, in a process of its own where another
-such net has made a step before: the median of five processes.
+such net has made a step before: the median of three processes.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from spikeva.training import data
 
 BETA, WIDTHS = 0.9, (2, 32, 64, 128, 256)
 LOOPS = ("snntorch", "norse")
-PEAKS = 5  # processes whose peak memory is measured: a heap's holes differ from one to the next by several MB
+PEAKS = 3  # processes whose peak memory is measured: a heap's holes differ from one to the next by several MB
 STOCK: dict[type[nn.Module], type[nn.Module]] = {SparseConv2d: nn.Conv2d, MaxPool2d: nn.MaxPool2d}  # ours: PyTorch's
 
 
