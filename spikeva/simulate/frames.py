@@ -27,13 +27,7 @@ def check_frames(frames: Any, name: str = "frames") -> NDArray[Any]:
 def check_pictures(frames: Any, name: str = "frames") -> NDArray[Any]:
     """As `check_frames`, with RGB left as it is."""
     array = np.asarray(frames)
-    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[-1] != 3):
-        raise UserError(
-            f"{name} must be [T, H, W] luma or [T, H, W, 3] RGB, got shape {array.shape}"
-            + ("; a single picture needs a leading axis" if array.ndim == 2 else "")
-        )
-    if 0 in array.shape[1:3]:
-        raise UserError(f"{name} have no pixels: shape {array.shape}")
+    _check_shape(array.shape, name)
     if array.dtype == np.bool_ or not np.issubdtype(array.dtype, np.number) or array.dtype.kind == "c":
         raise UserError(f"{name} must be uint8 or float luma in 0..255, got {array.dtype}")
     if array.dtype != np.uint8:
@@ -51,6 +45,16 @@ def check_pictures(frames: Any, name: str = "frames") -> NDArray[Any]:
     return array
 
 
+def _check_shape(shape: tuple[int, ...], name: str) -> None:
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[-1] != 3):
+        raise UserError(
+            f"{name} must be [T, H, W] luma or [T, H, W, 3] RGB, got shape {shape}"
+            + ("; a single picture needs a leading axis" if len(shape) == 2 else "")
+        )
+    if 0 in shape[1:3]:
+        raise UserError(f"{name} have no pixels: shape {shape}")
+
+
 def on_gpu(frames: Any) -> bool:
     """Whether `frames` are a tensor on a GPU."""
     return bool(getattr(frames, "is_cuda", False))
@@ -59,8 +63,7 @@ def on_gpu(frames: Any) -> bool:
 def _check_tensor(frames: Any, name: str) -> Any:
     import torch
 
-    if frames.ndim not in (3, 4) or (frames.ndim == 4 and frames.shape[-1] != 3) or 0 in frames.shape[1:3]:
-        raise UserError(f"{name} must be [T, H, W] luma or [T, H, W, 3] RGB, got shape {tuple(frames.shape)}")
+    _check_shape(tuple(frames.shape), name)
     if frames.dtype not in (torch.uint8, torch.float32, torch.float64):
         raise UserError(f"{name} on a GPU must be uint8, float32 or float64 in 0..255, got {frames.dtype}")
     if frames.dtype != torch.uint8 and len(frames):
@@ -71,7 +74,7 @@ def _check_tensor(frames: Any, name: str) -> Any:
 
 
 def to_luma_of_tensor(rgb: Any) -> Any:
-    """`to_luma` of a tensor, the same bits on any device."""
+    """BT.601 luma [...] of a tensor RGB [..., 3] on any device: the same bits as `to_luma`."""
     import torch
 
     if rgb.dtype != torch.uint8:

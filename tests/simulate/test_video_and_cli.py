@@ -29,6 +29,19 @@ def frames() -> np.ndarray:
     return np.stack([disc(14 + 2 * i) for i in range(6)]).round().astype(np.uint8)
 
 
+def write_video(path: Path, frames: Any, codec: str, rate: int, pixels: str, **options: str) -> Any:
+    """Grey `frames` as a video file. Returns PyAV; skips the test where it is missing."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.height, stream.width = frames[0].shape
+        stream.pix_fmt, stream.bit_rate = pixels, 10**6
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.astype(np.uint8), format="gray")))
+        container.mux(stream.encode())
+    return av
+
+
 def test_folder_npz_and_array_give_the_same_events(
     tmp_path: Path, frames: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,14 +102,8 @@ def test_the_input_is_never_overwritten(tmp_path: Path, frames: np.ndarray, caps
 
 
 def test_video_file_brings_its_times(tmp_path: Path, frames: np.ndarray) -> None:
-    av = pytest.importorskip("av")
     path = tmp_path / "clip.mkv"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=50)
-        stream.width, stream.height, stream.pix_fmt = 48, 32, "gray"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
-        container.mux(stream.encode())
+    write_video(path, frames, "ffv1", 50, "gray")
     read = list(read_frames(path)[0])
     assert [t for _, t in read] == pytest.approx(np.arange(6) / 50, abs=1e-3)
     assert np.abs(np.stack([f for f, _ in read]).astype(int) - frames).max() <= 1
@@ -116,15 +123,9 @@ def test_video_file_brings_its_times(tmp_path: Path, frames: np.ndarray) -> None
     ],
 )
 def test_a_video_stands_as_players_show_it(tmp_path: Path, matrix: tuple[int, ...], turned: Any) -> None:
-    av = pytest.importorskip("av")
     path = tmp_path / "clip.mp4"
     picture = disc(14.0, size=(64, 48)).astype(np.uint8)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 64, 48, "yuv420p", 10**6
-        for _ in range(2):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="gray")))
-        container.mux(stream.encode())
+    write_video(path, [picture, picture], "mpeg4", 25, "yuv420p")
     video = bytearray(path.read_bytes())
     at = video.index(b"tkhd") + 44  # of the track header's matrix: a, b, u, c, d, v, x, y, w
     a, b, c, d = (v << 16 for v in matrix)
@@ -138,20 +139,12 @@ def test_a_video_stands_as_players_show_it(tmp_path: Path, matrix: tuple[int, ..
 
 
 def test_a_damaged_video_is_named(tmp_path: Path, frames: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
-    av = pytest.importorskip("av")
     path = tmp_path / "clip.mkv"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mjpeg", rate=50)
-        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuvj420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
-        container.mux(stream.encode())
+    write_video(path, frames, "mjpeg", 50, "yuvj420p")
     video = bytearray(path.read_bytes())
     third, fourth = [m.start() for m in re.finditer(b"\xff\xd8\xff", video)][2:4]
-    gone = slice(
-        third, fourth - 16
-    )  # all of the picture: with its scan left, some decoders take the tables of the one before
-    video[gone] = bytes(gone.stop - gone.start)
+    # all of the picture: with its scan left, some decoders take the tables of the one before
+    video[third : fourth - 16] = bytes(fourth - 16 - third)
     path.write_bytes(video)
     assert main(["simulate", str(path), "-o", str(tmp_path / "a.raw")]) == 2
     assert f"{path}: the video is damaged or cut short" in " ".join(capsys.readouterr().err.split())
@@ -159,15 +152,9 @@ def test_a_damaged_video_is_named(tmp_path: Path, frames: np.ndarray, capsys: py
 
 
 def test_a_video_that_ends_early_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    av = pytest.importorskip("av")
     path = tmp_path / "clip.mp4"
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:  # the table of frames comes first
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for i in range(40):
-            frame = av.VideoFrame.from_ndarray(disc(14 + i / 2, size=(64, 48)).astype(np.uint8), format="gray")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+    moving = [disc(14 + i / 2, size=(64, 48)) for i in range(40)]
+    av = write_video(path, moving, "mpeg4", 25, "yuv420p", movflags="faststart")  # the table of frames comes first
     with av.open(str(path)) as container:
         middle = [packet.pos for packet in container.demux(video=0) if packet.size][20]
     for end, noticed in ((None, False), (middle, True)):
