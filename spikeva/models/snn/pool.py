@@ -10,7 +10,7 @@ from spikeva.neurons.fused_ops import traced
 
 
 class MaxPool2d(nn.MaxPool2d):
-    """`nn.MaxPool2d`, bit for bit. On a CPU its backward pass keeps 2 bytes an output (4 for pictures of 2**15 pixels and more),
+    """`nn.MaxPool2d`, bit for bit. On a CPU its backward pass keeps 2 bytes an output (4 for pictures of more than 2**15 pixels),
     where PyTorch's keeps the input and 8 bytes an output.
     """
 
