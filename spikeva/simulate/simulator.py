@@ -1,5 +1,6 @@
 """`simulate` and `Simulator`: frames in, events out, all at once or as they come."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from spikeva.simulate.timing import Columns
 
 ENGINES = ("auto", "numba", "torch", "reference", "v2e")
 TIMINGS = ("v2e", "crossing")
+MOST_KEYS = 1 << 60  # microseconds x pixels: crossings are sorted by both and their sign, in 63 bits
 CHUNK = 1 << 22  # pixels x frames of a block of a stream
 
 
@@ -94,6 +96,12 @@ class Simulator:
         size = luma.shape[2], luma.shape[1]
         if not len(times):
             return EventStream.empty(size)
+        span = float(times[-1]) - float(times[0] if self._last is None else self._last)
+        if self.timing == "crossing" and span * 1e6 * math.prod(size) > MOST_KEYS:
+            raise UserError(
+                f"timestamps: frames that span {span:g} s at once are more than timing='crossing' can sort; are these micro- or "
+                "nanoseconds?"
+            )
         if self._running is None or self._size is None:
             self._size, self._start = size, float(times[0])
             build = partial(build_sensor, self.pixel, size, self.seed, self.timing, self.thresholds)

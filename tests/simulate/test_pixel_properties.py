@@ -163,6 +163,7 @@ NAN = np.full((3, 4, 5), np.nan)
         (GOOD, [0.0, 0.1, 0.1], {}, "must increase: frame 2 is at 0.1 s"),
         (GOOD, [0.0, np.nan, 1.0], {}, "finite seconds, found nan at frame 1"),
         (GOOD, [1.7e15, 1.7e15 + 4e4, 1.7e15 + 8e4], {}, r"must be seconds, found 1\.7e\+15; are these micro-"),
+        (GOOD, [0, 1e11, 2e11], {"timing": "crossing"}, r"span 2e\+11 s at once .* micro-"),
         (GOOD, ["a", "b", "c"], {}, "must be seconds, as numbers"),
         (GOOD, TIMES[:3], {"pixel": "cleen"}, "did you mean 'clean'"),
         (GOOD, TIMES[:3], {"engine": "nunba"}, "did you mean 'numba'"),
