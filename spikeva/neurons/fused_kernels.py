@@ -1,32 +1,26 @@
 """The loops of the fused CPU kernels: numba, in blocks of neurons that stay in the cache while time runs over them.
 
-A run is a matrix [T, N] in memory order, whatever the tensor's layout; neuron i belongs to channel (i // inner) % C, so
-contiguous (inner = height x width) and channels-last (inner = 1) are the same code. The backward pass computes a block's
-membranes again instead of reading saved ones.
+The backward pass computes a block's membranes again instead of reading saved ones: it keeps those before each group of steps, and
+goes through a group forward and back in registers.
 
-What is done in which order is a `Plan`: blocks in groups, a group's sums taken together and written to a place of their own,
-so that results do not depend on the number of threads. A block is a row (first neuron, how many). In a `uniform` plan all
+What is done in which order is a `Plan` (fused_plan.py): blocks in groups, a group's sums taken together and written to a place of
+their own, so that results do not depend on the number of threads. A block is a row (first neuron, how many). In a `uniform` plan all
 neurons of a block have the same constants; elsewhere these are rows beside the states. A kernel's last arguments are the
 rows [shares, rows, width] to work in, the shares' edges among the groups [shares + 1], and which share to do.
 """
 
 from collections.abc import Callable
-from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
-from numpy.typing import NDArray
 
 from spikeva._compiled import njit, variant
 from spikeva.neurons.fused_layout import ALIF, LIF
+from spikeva.neurons.fused_plan import STATE, STATES, SUMS, WAITING
 from spikeva.neurons.fused_step import COMPILED, NIL, current, inline, retreat, step, through_norm
-
-PLANE = 256  # neurons of one channel side by side from which blocks keep to a channel
-TASK = 1 << 14  # neurons of a group where groups are no channels
-BLOCK = 2048  # neurons of a block with constants of their own: a few rows of one time step fit the first-level cache
-CACHE = 1 << 17  # float32 numbers that a block's states may take: half of a second-level cache of 1 MB
-FORWARD_ROWS = 9  # rows that a forward loop works in
+from spikeva.neurons.fused_stream import CHUNK, fence, stream
 
 # The backward loops read and write up to twenty rows. LLVM proves that they do not overlap when a loop starts, but by
 # default gives up on vector instructions where that takes more than 128 comparisons. (Older ones do not know the option.)
@@ -37,54 +31,6 @@ if llvm.llvm_version_info >= (16,):
 # and copies number by number.
 jit = njit(**COMPILED, _nrt=False)
 jit_sum = njit(cache=True, nogil=True, fastmath={"reassoc"}, _nrt=False)  # float64 sums in vector lanes
-
-
-class Plan(NamedTuple):
-    """Which neurons are done together, and in which order."""
-
-    uniform: bool  # whether all neurons of a block have the same constants
-    planes: bool  # whether a group is a channel; else it is TASK neurons side by side
-    blocks: NDArray[np.int64]  # [blocks, 2]: first neuron and number of neurons
-    firsts: NDArray[np.int64]  # [groups + 1]: each group's first block
-    width: int  # numbers from one row to the next
-
-
-@lru_cache(maxsize=256)
-def plan(n: int, inner: int, channels: int, states: int, apart: bool = True) -> Plan:
-    """For `n` neurons with constants for each of `channels` (1: for all), and that many numbers of state for each neuron.
-
-    `apart`: channels may be done one after the other, where their planes are large enough; else what is read but once goes in the
-    order of memory.
-    """
-    planes = apart and channels > 1 and inner >= PLANE
-    uniform = planes or channels == 1
-    most = min(TASK, max(BLOCK, 1 << (CACHE // states).bit_length() - 1)) if uniform or not apart else BLOCK
-    if planes:
-        groups = [
-            [range(c * inner + i, c * inner + i + inner) for i in range(0, n, channels * inner)]
-            for c in range(channels)
-        ]
-    else:
-        groups = [[range(i, min(i + TASK, n))] for i in range(0, n, TASK)]
-    blocks = [
-        [(i, min(most, stretch.stop - i)) for stretch in group for i in range(stretch.start, stretch.stop, most)]
-        for group in groups
-    ]
-    firsts = np.cumsum([0, *map(len, blocks)])
-    table = np.array([block for group in blocks for block in group], np.int64).reshape(-1, 2)
-    width = int(table[:, 1].max(initial=1))
-    # one cache line more, so that equal places of two rows do not compete for one cache set
-    return Plan(uniform, planes, table, firsts.astype(np.int64), -(-width // 16) * 16 + 16)
-
-
-def together(steps: int) -> int:
-    """How many steps a loop makes in one pass over a row: states and constants then move through registers."""
-    return 4 if steps % 4 == 0 else 1
-
-
-def rows_of_backward(steps: int, kind: int) -> int:
-    """How many rows a backward loop over that many steps works in: the states before each step, and its own."""
-    return 16 + (steps if kind == LIF else 2 * steps)
 
 
 @inline
@@ -159,70 +105,98 @@ def _begin(row: Any, given: Any, start: int, m: int) -> None:
         row[:m] = NIL
 
 
+@inline
+def _rows_of(x: Any, t: int, group: int, a: int, b: int) -> Any:
+    """x[t, a:b] and so on for the steps of a `group` of four; of one step, four times the same."""
+    return x[t, a:b], x[t + group // 4, a:b], x[t + group // 2, a:b], x[t + group - 1, a:b]
+
+
+@inline
+def _waiting(rows: Any, n: int) -> Any:
+    return rows[WAITING, :n], rows[WAITING + 1, :n], rows[WAITING + 2, :n], rows[WAITING + 3, :n]
+
+
+@inline
+def _stream_rows(group: int, to: Any, of: Any) -> None:
+    stream(to[0], of[0])
+    if group == 4:
+        stream(to[1], of[1])
+        stream(to[2], of[2])
+        stream(to[3], of[3])
+
+
 @cache
-def forward_kernel(kind: int, reset: int, norm: bool, joined: bool, group: int, uniform: bool) -> Callable[..., None]:
-    """The forward loop over a share of a run's neurons, `group` steps (1 or 4) a pass; `shortcut` is read where one is `joined`."""
+def forward_kernel(
+    kind: int, reset: int, norm: bool, joined: bool, group: int, uniform: bool, past: bool
+) -> Callable[..., None]:
+    """The forward loop over a share of a run's neurons, `group` steps (1 or 4) a pass; `shortcut` is read where one is `joined`.
+
+    `past`: spikes go past the cache (fused_stream.py).
+    """
 
     def forward(
         x: Any, shortcut: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int, out: Any, v_last: Any, w_last: Any,
         blocks: Any, firsts: Any, room: Any, edges: Any, share: int,
     ) -> None:  # fmt: skip
         rows = room[share]
-        vs, ws = rows[7], rows[8]
         for q in range(firsts[edges[share]], firsts[edges[share + 1]]):
             start, m = blocks[q, 0], blocks[q, 1]
             _fill_constants(rows, p, affine, inner, start, 1 if uniform else m)
             same = _constants(rows, 0)
-            _begin(vs, v0, start, m)
+            _begin(rows[STATE], v0, start, m)
             if kind != LIF:
-                _begin(ws, w0, start, m)
+                _begin(rows[STATE + 1], w0, start, m)
             for t in range(0, len(x), group):
-                t1, t2, t3 = t + group // 4, t + group // 2, t + group - 1
-                xa, xb, xc, xd = (
-                    x[t, start : start + m], x[t1, start : start + m], x[t2, start : start + m], x[t3, start : start + m],
-                )  # fmt: skip
-                ra, rb, rc, rd = (
-                    shortcut[t, start : start + m], shortcut[t1, start : start + m], shortcut[t2, start : start + m],
-                    shortcut[t3, start : start + m],
-                )  # fmt: skip
-                oa, ob, oc, od = (
-                    out[t, start : start + m], out[t1, start : start + m], out[t2, start : start + m],
-                    out[t3, start : start + m],
-                )  # fmt: skip
-                for j in range(m):
-                    c = same if uniform else _constants(rows, j)
-                    v, w = vs[j], ws[j]
-                    _, _, _, s, v, w = step(kind, reset, c, current(norm, joined, c, xa[j], ra[j]), v, w)
-                    oa[j] = s
-                    if group == 4:
-                        _, _, _, s, v, w = step(kind, reset, c, current(norm, joined, c, xb[j], rb[j]), v, w)
-                        ob[j] = s
-                        _, _, _, s, v, w = step(kind, reset, c, current(norm, joined, c, xc[j], rc[j]), v, w)
-                        oc[j] = s
-                        _, _, _, s, v, w = step(kind, reset, c, current(norm, joined, c, xd[j], rd[j]), v, w)
-                        od[j] = s
-                    vs[j] = v
-                    if kind != LIF:
-                        ws[j] = w
-            _copy(v_last[start : start + m], vs[:m])
+                for at in range(0, m, CHUNK if past else m):
+                    n = min(CHUNK, m - at) if past else m
+                    a, b = start + at, start + at + n
+                    x0, x1, x2, x3 = _rows_of(x, t, group, a, b)
+                    r0, r1, r2, r3 = _rows_of(shortcut, t, group, a, b)
+                    target = _rows_of(out, t, group, a, b)
+                    made = _waiting(rows, n) if past else target
+                    s0, s1, s2, s3 = made
+                    vs, ws = rows[STATE, at:], rows[STATE + 1, at:]
+                    for j in range(n):
+                        c = same if uniform else _constants(rows, at + j)
+                        v, w = vs[j], ws[j]
+                        _, _, _, s, v, w = step(kind, reset, c, current(norm, joined, c, x0[j], r0[j]), v, w)
+                        s0[j] = s
+                        if group == 4:
+                            _, _, _, s, v, w = step(kind, reset, c, current(norm, joined, c, x1[j], r1[j]), v, w)
+                            s1[j] = s
+                            _, _, _, s, v, w = step(kind, reset, c, current(norm, joined, c, x2[j], r2[j]), v, w)
+                            s2[j] = s
+                            _, _, _, s, v, w = step(kind, reset, c, current(norm, joined, c, x3[j], r3[j]), v, w)
+                            s3[j] = s
+                        vs[j] = v
+                        if kind != LIF:
+                            ws[j] = w
+                    if past:
+                        _stream_rows(group, target, made)
+            _copy(v_last[start : start + m], rows[STATE, :m])
             if kind != LIF:
-                _copy(w_last[start : start + m], ws[:m])
+                _copy(w_last[start : start + m], rows[STATE + 1, :m])
+        if past:
+            fence()
 
-    return variant(jit, forward, kind, reset, norm, joined, group, uniform)
+    return variant(jit, forward, kind, reset, norm, joined, group, uniform, past)
 
 
 @cache
 def backward_kernel(
     kind: int, reset: int, surrogate: int, norm: bool, joined: bool, learn: bool, group: int, uniform: bool,
-    planes: bool,
+    planes: bool, past: bool,
 ) -> Callable[..., None]:  # fmt: skip
     """The backward loop over a share of a run's neurons: gradients of x, of the shortcut where one is `joined`, and of the
     first state, sums [groups, ...] for the rest.
 
-    Where groups are channels, the gradient goes on through the BatchNorm while the channel is still in the cache; elsewhere
-    that of what the BatchNorm makes of x is left, for `fused_norm_kernels.through_norm_kernel`. `part`: of a channel's mean
-    that is one value's, 1 / values; 0 where the mean is fixed.
+    Where groups are channels (`planes`, and a `norm`), the gradient goes on through the BatchNorm while the channel is still in
+    the cache; elsewhere that of what the BatchNorm makes of x is left, for `fused_norm_kernels.through_norm_kernel`. `part`: of a
+    channel's mean that is one value's, 1 / values; 0 where the mean is fixed. `past`: gradients that are not read again go past
+    the cache.
     """
+    again = norm and planes  # the gradient of x is read again
+    past_x, past_shortcut = past and not again, past and joined
 
     def backward(
         gs: Any, gv_last: Any, gw_last: Any, x: Any, shortcut: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int,
@@ -231,8 +205,7 @@ def backward_kernel(
     ) -> None:  # fmt: skip
         rows = room[share]
         steps = len(x)
-        sums, vs = rows[7:15], rows[16 : 16 + steps]  # vs and ws: the states before each step
-        ws = rows[16 + steps :] if kind != LIF else rows[15:16]
+        sums, vs, ws = rows[SUMS:], rows[STATES:], rows[STATES + steps // group :]
         for of in range(edges[share], edges[share + 1]):
             for q in range(firsts[of], firsts[of + 1]):
                 start, m = blocks[q, 0], blocks[q, 1]
@@ -247,87 +220,89 @@ def backward_kernel(
                     sums[2:6, :m] = NIL
                 if norm:
                     sums[6:8, :m] = NIL
-                for t in range(steps - 1):
-                    xt, rt, va, vb = x[t, start : start + m], shortcut[t, start : start + m], vs[t], vs[t + 1]
-                    wa, wb = ws[t % len(ws)], ws[(t + 1) % len(ws)]
+                for t in range(0, steps - group, group):
+                    x0, x1, x2, x3 = _rows_of(x, t, group, start, start + m)
+                    r0, r1, r2, r3 = _rows_of(shortcut, t, group, start, start + m)
+                    v_here, v_next = vs[t // group], vs[t // group + 1]
+                    w_here, w_next = (ws[t // group], ws[t // group + 1]) if kind != LIF else (v_here, v_next)
                     for j in range(m):
                         c = same if uniform else _constants(rows, j)
-                        _, _, _, _, v, w = step(kind, reset, c, current(norm, joined, c, xt[j], rt[j]), va[j], wa[j])
-                        vb[j] = v
-                        if kind != LIF:
-                            wb[j] = w
-                for last in range(steps - 1, -1, -group):
-                    t1, t2, t3 = last - group // 4, last - group // 2, last - group + 1
-                    xa, xb, xc, xd = (
-                        x[last, start : start + m], x[t1, start : start + m], x[t2, start : start + m],
-                        x[t3, start : start + m],
-                    )  # fmt: skip
-                    ra, rb, rc, rd = (
-                        shortcut[last, start : start + m], shortcut[t1, start : start + m],
-                        shortcut[t2, start : start + m], shortcut[t3, start : start + m],
-                    )  # fmt: skip
-                    ga, gb, gc, gd = (
-                        gs[last, start : start + m], gs[t1, start : start + m], gs[t2, start : start + m],
-                        gs[t3, start : start + m],
-                    )  # fmt: skip
-                    oa, ob, oc, od = (
-                        gx[last, start : start + m], gx[t1, start : start + m], gx[t2, start : start + m],
-                        gx[t3, start : start + m],
-                    )  # fmt: skip
-                    ha, hb, hc, hd = (
-                        g_shortcut[last, start : start + m], g_shortcut[t1, start : start + m],
-                        g_shortcut[t2, start : start + m], g_shortcut[t3, start : start + m],
-                    )  # fmt: skip
-                    va, vb, vc, vd = vs[last], vs[t1], vs[t2], vs[t3]
-                    n = len(ws)
-                    wa, wb, wc, wd = ws[last % n], ws[t1 % n], ws[t2 % n], ws[t3 % n]
-                    for j in range(m):
-                        c = same if uniform else _constants(rows, j)
-                        u = (
-                            sums[0, j], sums[1, j], sums[2, j], sums[3, j], sums[4, j], sums[5, j], sums[6, j], sums[7, j],
-                        )  # fmt: skip
-                        i = current(norm, joined, c, xa[j], ra[j])
-                        g, u = retreat(
-                            kind, reset, surrogate, norm, learn, detach, k, c, xa[j], i, va[j], wa[j], ga[j], u
-                        )
-                        oa[j] = g
-                        if joined:
-                            ha[j] = g
+                        v, w = v_here[j], w_here[j]
+                        _, _, _, _, v, w = step(kind, reset, c, current(norm, joined, c, x0[j], r0[j]), v, w)
                         if group == 4:
-                            i = current(norm, joined, c, xb[j], rb[j])
-                            g, u = retreat(
-                                kind, reset, surrogate, norm, learn, detach, k, c, xb[j], i, vb[j], wb[j], gb[j], u
-                            )
-                            ob[j] = g
-                            if joined:
-                                hb[j] = g
-                            i = current(norm, joined, c, xc[j], rc[j])
-                            g, u = retreat(
-                                kind, reset, surrogate, norm, learn, detach, k, c, xc[j], i, vc[j], wc[j], gc[j], u
-                            )
-                            oc[j] = g
-                            if joined:
-                                hc[j] = g
-                            i = current(norm, joined, c, xd[j], rd[j])
-                            g, u = retreat(
-                                kind, reset, surrogate, norm, learn, detach, k, c, xd[j], i, vd[j], wd[j], gd[j], u
-                            )
-                            od[j] = g
-                            if joined:
-                                hd[j] = g
-                        sums[0, j] = u[0]
+                            _, _, _, _, v, w = step(kind, reset, c, current(norm, joined, c, x1[j], r1[j]), v, w)
+                            _, _, _, _, v, w = step(kind, reset, c, current(norm, joined, c, x2[j], r2[j]), v, w)
+                            _, _, _, _, v, w = step(kind, reset, c, current(norm, joined, c, x3[j], r3[j]), v, w)
+                        v_next[j] = v
                         if kind != LIF:
-                            sums[1, j] = u[1]
-                        if learn:
-                            sums[2, j] = u[2]
-                            sums[3, j] = u[3]
+                            w_next[j] = w
+                for t in range(steps - group, -1, -group):
+                    for at in range(0, m, CHUNK if past else m):
+                        n = min(CHUNK, m - at) if past else m
+                        a, b = start + at, start + at + n
+                        x0, x1, x2, x3 = _rows_of(x, t, group, a, b)
+                        r0, r1, r2, r3 = _rows_of(shortcut, t, group, a, b)
+                        g0, g1, g2, g3 = _rows_of(gs, t, group, a, b)
+                        target, beside = _rows_of(gx, t, group, a, b), _rows_of(g_shortcut, t, group, a, b)
+                        made = _waiting(rows, n) if past_x else target
+                        o0, o1, o2, o3 = made
+                        h0, h1, h2, h3 = beside
+                        v_here = vs[t // group, at:]
+                        w_here = ws[t // group, at:] if kind != LIF else v_here
+                        s0, s1, s2, s3 = sums[0, at:], sums[1, at:], sums[2, at:], sums[3, at:]
+                        s4, s5, s6, s7 = sums[4, at:], sums[5, at:], sums[6, at:], sums[7, at:]
+                        for j in range(n):
+                            c = same if uniform else _constants(rows, at + j)
+                            u = s0[j], s1[j], s2[j], s3[j], s4[j], s5[j], s6[j], s7[j]
+                            va, wa, ia = v_here[j], w_here[j], current(norm, joined, c, x0[j], r0[j])
+                            if group == 4:
+                                _, _, _, _, vb, wb = step(kind, reset, c, ia, va, wa)
+                                ib = current(norm, joined, c, x1[j], r1[j])
+                                _, _, _, _, vc, wc = step(kind, reset, c, ib, vb, wb)
+                                ic = current(norm, joined, c, x2[j], r2[j])
+                                _, _, _, _, vd, wd = step(kind, reset, c, ic, vc, wc)
+                                i = current(norm, joined, c, x3[j], r3[j])
+                                g, u = retreat(
+                                    kind, reset, surrogate, norm, learn, detach, k, c, x3[j], i, vd, wd, g3[j], u
+                                )
+                                o3[j] = g
+                                if joined and not past:
+                                    h3[j] = g
+                                g, u = retreat(
+                                    kind, reset, surrogate, norm, learn, detach, k, c, x2[j], ic, vc, wc, g2[j], u
+                                )
+                                o2[j] = g
+                                if joined and not past:
+                                    h2[j] = g
+                                g, u = retreat(
+                                    kind, reset, surrogate, norm, learn, detach, k, c, x1[j], ib, vb, wb, g1[j], u
+                                )
+                                o1[j] = g
+                                if joined and not past:
+                                    h1[j] = g
+                            g, u = retreat(
+                                kind, reset, surrogate, norm, learn, detach, k, c, x0[j], ia, va, wa, g0[j], u
+                            )
+                            o0[j] = g
+                            if joined and not past:
+                                h0[j] = g
+                            s0[j] = u[0]
                             if kind != LIF:
-                                sums[4, j] = u[4]
-                            if kind == ALIF:
-                                sums[5, j] = u[5]
-                        if norm:
-                            sums[6, j] = u[6]
-                            sums[7, j] = u[7]
+                                s1[j] = u[1]
+                            if learn:
+                                s2[j] = u[2]
+                                s3[j] = u[3]
+                                if kind != LIF:
+                                    s4[j] = u[4]
+                                if kind == ALIF:
+                                    s5[j] = u[5]
+                            if norm:
+                                s6[j] = u[6]
+                                s7[j] = u[7]
+                        if past_x:
+                            _stream_rows(group, target, made)
+                        if past_shortcut:
+                            _stream_rows(group, beside, made)
                 if len(gv0):
                     _copy(gv0[start : start + m], sums[0, :m])
                     if kind != LIF:
@@ -348,5 +323,7 @@ def backward_kernel(
                         xt, gt = x[t, start : start + m], gx[t, start : start + m]
                         for j in range(m):
                             gt[j] = through_norm(a, b, mean, c, gt[j], xt[j])
+        if past:
+            fence()
 
-    return variant(jit, backward, kind, reset, surrogate, norm, joined, learn, group, uniform, planes)
+    return variant(jit, backward, kind, reset, surrogate, norm, joined, learn, group, uniform, planes, past)

@@ -8,20 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikeva.neurons.fused_kernels import (
-    FORWARD_ROWS,
-    Plan,
-    backward_kernel,
-    forward_kernel,
-    plan,
-    rows_of_backward,
-    together,
-)
+from spikeva.neurons.fused_kernels import backward_kernel, forward_kernel
 from spikeva.neurons.fused_layout import LIF, Dynamics, affine_of, line, matrix
 from spikeva.neurons.fused_norm_kernels import moments_kernel, through_norm_kernel
+from spikeva.neurons.fused_plan import FORWARD_ROWS, Plan, numbers_of_backward, plan, rows_of_backward, together
 from spikeva.neurons.fused_team import NOTHING, aligned, edges_of, room_of_thread, share_out
 
 HUGE = 1 << 22  # bytes from which numpy asks for huge pages
+PAST = 1 << 24  # bytes from which outputs go past the cache: half of a common third-level cache
 
 
 def _each(kernel: Any, how: Plan, rows: int, *args: Any) -> None:
@@ -70,7 +64,9 @@ def forward(
     xs, outs = matrix(x).numpy(), matrix(out).numpy()
     joined, rs = _beside(shortcut, xs)
     how = plan(xs.shape[1], inner, max(p.shape[1], affine.shape[1]), 1 if dynamics.kind == LIF else 2)
-    kernel = forward_kernel(dynamics.kind, dynamics.reset, len(affine) > 0, joined, together(len(x)), how.uniform)
+    kernel = forward_kernel(
+        dynamics.kind, dynamics.reset, len(affine) > 0, joined, together(len(x)), how.uniform, x.nbytes >= PAST
+    )
     v, w, v_end, w_end = (_line(s) for s in (v0, w0, v_last, w_last))
     _each(kernel, how, FORWARD_ROWS, xs, rs, v, w, p.numpy(), affine.numpy(), inner, outs, v_end, w_end)
 
@@ -106,16 +102,16 @@ def backward(
     (joined, rs), (_, grs) = _beside(shortcut, xs), _beside(g_shortcut, gxs)
     v, w, gv, gw, gv_0, gw_0 = (_line(s) for s in (v0, w0, gv_last, gw_last, gv0, gw0))
     table, ab = p.numpy(), affine[:4].numpy()
-    rows = rows_of_backward(len(xs), kind)
-    how = plan(xs.shape[1], inner, max(p.shape[1], affine.shape[1]), rows - 15)
+    how = plan(xs.shape[1], inner, max(p.shape[1], affine.shape[1]), numbers_of_backward(len(xs), kind))
     kernel = backward_kernel(
         kind, dynamics.reset, dynamics.surrogate, norm, joined, learn, together(len(x)), how.uniform, norm and how.planes,
+        x.nbytes >= PAST,
     )  # fmt: skip
     groups = len(how.firsts) - 1
     gp = np.zeros((groups if learn else 0, len(table), 1 if how.planes else table.shape[1]))
     sums = np.zeros((groups, 2, 1 if how.planes else ab.shape[1]))
     _each(
-        kernel, how, rows, g, gv, gw, xs, rs, v, w, table, ab, inner, dynamics.detach, np.float32(dynamics.slope), part,
+        kernel, how, rows_of_backward(len(xs), kind), g, gv, gw, xs, rs, v, w, table, ab, inner, dynamics.detach, np.float32(dynamics.slope), part,
         gxs, grs, gv_0, gw_0, gp, sums,
     )  # fmt: skip
     # over each channel: of g and of g (x - mean), g being the gradient of what the BatchNorm makes of x
