@@ -4,7 +4,7 @@
 of the eager reference, without fused multiply-add but in gradients, so that spikes are equal bit for bit.
 """
 
-from math import factorial, log
+from math import log
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from spikeva.neurons.fused_layout import ALIF, CUBA, DELAYED, SUBTRACT, ZERO
 
 ONE, NIL = np.float32(1), np.float32(0)
 LOG2_E = np.float32(1 / log(2))
-LN_2 = tuple(np.float32(log(2) ** i / factorial(i)) for i in range(7))  # coefficients of 2**f
+WHOLE = np.float32(1.5 * 2**23)  # float32 numbers this large are whole
+POWER = tuple(map(np.float32, (1, 0.69314697, 0.2402212, 0.05550713, 0.00967554, 0.00132765)))  # coefficients of 2**f
 
 # numpy's error model: a division does not branch on zero, so loops over it become vector instructions
 COMPILED = {"cache": True, "nogil": True, "error_model": "numpy"}
@@ -59,17 +60,18 @@ def step(kind: int, reset: int, c: Any, i: Any, v: Any, w: Any) -> tuple[Any, An
 
 
 @_inline_gradient
-def exp_minus(a: Any) -> Any:
-    """exp(-a) for a >= 0, to 4e-6 of itself, in arithmetic that becomes vector instructions.
+def power_of_two(z: Any) -> Any:
+    """2**z for -125 <= z <= 0, to 2e-7 of itself, in arithmetic that becomes vector instructions.
 
-    2**f by its Taylor series on [-1/2, 1/2], times a power of two written into the exponent's bits. Chosen here.
+    A polynomial of z's fraction in [-1/2, 1/2] (minimax, to 8e-8), to whose exponent's bits z's whole number is added. Chosen here.
     """
-    z = LOG2_E * -min(a, np.float32(87))
-    n = np.floor(z + np.float32(0.5))
-    f = z - n
-    p = ((LN_2[6] * f + LN_2[5]) * f + LN_2[4]) * f + LN_2[3]
-    p = ((p * f + LN_2[2]) * f + LN_2[1]) * f + ONE
-    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+    rounded = z + WHOLE  # the whole number is its lowest bits
+    f = z - (rounded - WHOLE)
+    square = f * f
+    p = (POWER[5] * f + POWER[4]) * square + (POWER[3] * f + POWER[2])
+    p = p * square + (POWER[1] * f + ONE)
+    whole = np.float32(rounded).view(np.int32) << np.int32(23)
+    return np.int32(np.float32(p).view(np.int32) + whole).view(np.float32)
 
 
 @_inline_gradient
@@ -82,7 +84,7 @@ def derivative(surrogate: int, k: Any, u: Any) -> Any:
         q = np.float32(np.pi / 2) * k * u
         d = np.float32(0.5) * k / (ONE + q * q)
     elif surrogate == 2:
-        e = exp_minus(abs(k * u))
+        e = power_of_two(-min(abs(k * LOG2_E * u), np.float32(125)))  # exp(-|k u|)
         d = k * e / ((ONE + e) * (ONE + e))
     elif surrogate == 3:
         d = max(ONE - k * abs(u), NIL)
@@ -103,20 +105,23 @@ def retreat(
     beta, extra, gamma = c[0], c[2], c[3]
     gh, gw, g_beta, g_theta, g_extra, g_gamma, sum_g, sum_gx = sums  # gh: of the membrane after the step
     th, r, h, s, _, _ = step(kind, reset, c, i, v, w)
-    g_th = NIL  # of this step's threshold
-    if reset == ZERO:
-        if not detach:
-            g -= h * gh
-        gh = gh * (ONE - s)
-    if reset == SUBTRACT:
-        g_th = -s * gh
-        if not detach:
-            g -= th * gh
     if kind == ALIF:
         g += gw
-    gu = g * derivative(surrogate, k, h - th)
-    gh += gu
-    g_th -= gu
+    # what comes back through the spike, but for what it gets from gh, is known before gh: as little as can be waits for gh
+    d = derivative(surrogate, k, h - th)
+    direct = d * g
+    keep, felt = ONE, NIL  # of the membrane after the step: what the reset keeps, and what it takes away for a spike
+    if reset == ZERO:
+        keep, felt = ONE - s, h
+    if reset == SUBTRACT:
+        felt = th
+    if detach:
+        felt = NIL
+    taken = d * felt
+    g_th = taken * gh - direct  # of this step's threshold
+    if reset == SUBTRACT:
+        g_th -= s * gh
+    gh = (keep - taken) * gh + direct
     gv = beta * gh
     if reset == DELAYED:
         g_th -= r * gh
