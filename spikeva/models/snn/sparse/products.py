@@ -16,7 +16,7 @@ from torch import Tensor
 from spikeva._compiled import variant
 from spikeva.models.snn.sparse.inputs import Inputs
 from spikeva.models.snn.sparse.tiles import Tiling, rows_of, share
-from spikeva.models.snn.sparse.vectors import EIGHT, add_row, compiled, turn, turn_back
+from spikeva.models.snn.sparse.vectors import EIGHT, add_row, add_rows, compiled, turn, turn_back
 
 PART = 1 << 22  # bytes of an input whose gradient is taken at a time: with more, memory is the bottleneck (measured)
 STRIP = 128  # taps of a block whose weights fit a first-level cache
@@ -119,6 +119,7 @@ def weight_kernel(kernel: int, stride: int, block: int, weighted: bool) -> Calla
 
     A block's gradient is collected as [c, kernel, kernel, block] behind the tile in `room`.
     """
+    graded = int(weighted)
 
     def backward(
         shape: Any, cut: Any, places: Any, values: Any, starts: Any, grad: Any, out: Any, room: Any, edges: Any, share: int,
@@ -152,13 +153,11 @@ def weight_kernel(kernel: int, stride: int, block: int, weighted: bool) -> Calla
                     for py in range(stride):
                         for px in range(stride):
                             q = py * stride + px
-                            for e in range(starts[at, c, q], starts[at, c, q + 1]):
-                                times = values[e] if weighted else np.float32(1)
-                                for ty in range((kernel - py + stride - 1) // stride):
-                                    for tx in range((kernel - px + stride - 1) // stride):
-                                        tap = ((c - c0) * kernel + py + ty * stride) * kernel + px + tx * stride
-                                        place = np.int64(places[e]) - ty * tiling.width - tx
-                                        add_row(weights, tap * block, tile, place * block, times, block)
+                            for ty in range((kernel - py + stride - 1) // stride):
+                                for tx in range((kernel - px + stride - 1) // stride):
+                                    tap = ((c - c0) * kernel + py + ty * stride) * kernel + px + tx * stride
+                                    e0, e1, before = starts[at, c, q], starts[at, c, q + 1], ty * tiling.width + tx
+                                    add_rows(weights, tap * block, tile, places, values, e0, e1, before, block, graded)
             for o in range(0, block, EIGHT):
                 target = (b * block + o) * taps + c0 * kernel**2
                 turn(out, target, weights, o, taps, block, (c1 - c0) * kernel**2)

@@ -7,6 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from spikeva._compiled import njit
@@ -78,6 +79,49 @@ def add_row(context: Any, to: Any, i: Any, of: Any, j: Any, times: Any, n: Any) 
         return context.get_dummy_value()
 
     return types.none(to, types.intp, of, types.intp, types.float32, n), build
+
+
+@intrinsic(prefer_literal=True)
+def add_rows(
+    context: Any,
+    to: Any,
+    i: Any,
+    of: Any,
+    places: Any,
+    values: Any,
+    first: Any,
+    last: Any,
+    before: Any,
+    n: Any,
+    weighted: Any,
+) -> Any:
+    """to[i : i + n] += the rows of[j : j + n] at j = n * (places[e] - before) for e from `first` to `last`, one after the other.
+
+    Each is taken times values[e] if `weighted`, 1 or 0. The sum stays in vector registers; n and `weighted` are constants.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        row, size = ir.VectorType(ir.FloatType(), n.literal_value), n.literal_value
+        target = _address(context, builder, signature, values, 0, row)
+        source, where, factors = (
+            context.make_array(signature.args[k])(context, builder, values[k]).data for k in (2, 3, 4)
+        )
+        total = cgutils.alloca_once(builder, row)
+        builder.store(builder.load(target, align=4), total)
+        with cgutils.for_range_slice(builder, values[5], values[6], ir.Constant(values[5].type, 1)) as (e, _):
+            place = builder.sub(builder.zext(builder.load(builder.gep(where, [e])), e.type), values[7])
+            start = builder.gep(source, [builder.mul(place, ir.Constant(e.type, size))])
+            numbers = builder.load(builder.bitcast(start, row.as_pointer()), align=4)
+            if weighted.literal_value:
+                numbers = builder.fmul(
+                    _splat(builder, builder.load(builder.gep(factors, [e])), size), numbers, flags=("contract",)
+                )
+            builder.store(builder.fadd(builder.load(total), numbers, flags=("contract",)), total)
+        builder.store(builder.load(total), target, align=4)
+        return context.get_dummy_value()
+
+    whole = types.intp
+    return types.none(to, whole, of, places, values, whole, whole, whole, n, weighted), build
 
 
 # the three steps that transpose eight rows of eight: which lanes of two rows make the two new ones, and which rows are paired;
