@@ -19,7 +19,7 @@ if TYPE_CHECKING or find_spec("numba"):
     from spikeva.models.snn.sparse import inputs, products
 
 AVAILABLE = find_spec("numba") is not None
-MOST = 1 / 3  # share of inputs that are not 0 above which the dense convolution is faster (measured)
+MOST = 0.4  # share of inputs that are not 0 above which the dense convolution is faster (measured)
 TAPS = (
     2  # of the kernel that an input meets: below that, looking for what is not 0 takes longer than is gained (measured)
 )
