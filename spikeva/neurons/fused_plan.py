@@ -17,8 +17,7 @@ TASK = 1 << 14  # neurons of a group where groups are no channels
 BLOCK = 2048  # neurons of a block with constants of their own: a few rows of one time step fit the first-level cache
 CACHE = 1 << 17  # float32 numbers that a block may take: half of a second-level cache of 1 MB
 
-# What stands in which row of working memory
-# 0 to 6: beta, theta, extra, gamma, scale, shift, mean
+# What stands in which row of working memory; in the rows 0 to 6: beta, theta, extra, gamma, scale, shift, mean
 STATE = 7  # forward: the membrane, and what else a neuron keeps
 SUMS = 7  # backward: gradients of the state, beta, theta, extra, gamma; those of the current summed, and so with x less its mean
 WAITING = 15  # results of up to four steps that wait for being stored
@@ -37,15 +36,15 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def plan(n: int, inner: int, channels: int, states: int, apart: bool = True) -> Plan:
-    """For `n` neurons with constants for each of `channels` (1: for all), and that many numbers of state for each neuron.
+def plan(n: int, inner: int, channels: int, numbers: int, apart: bool = True) -> Plan:
+    """For `n` neurons with constants for each of `channels` (1: for all), and that many numbers of each neuron in the cache.
 
     `apart`: channels may be done one after the other, where their planes are large enough; else what is read but once goes in the
     order of memory.
     """
     planes = apart and channels > 1 and inner >= PLANE
     uniform = planes or channels == 1
-    most = min(TASK, max(BLOCK, 1 << (CACHE // states).bit_length() - 1)) if uniform or not apart else BLOCK
+    most = min(TASK, max(BLOCK, 1 << (CACHE // numbers).bit_length() - 1)) if uniform or not apart else BLOCK
     if planes:
         groups = [
             [range(c * inner + i, c * inner + i + inner) for i in range(0, n, channels * inner)]

@@ -11,7 +11,7 @@ from spikeva.encode import Kind, span_us
 from spikeva.study.config import Prepared, Study
 from spikeva.study.files import clips_digest, digest
 
-RESULTS_VERSION = 2  # goes up when the same config comes to mean other numbers
+RESULTS_VERSION = 3  # goes up when the same config comes to mean other numbers
 
 
 @dataclass(frozen=True)
