@@ -117,6 +117,13 @@ def _waiting(rows: Any, n: int) -> Any:
 
 
 @inline
+def _put(to: Any, beside: Any, j: int, g: Any, both: bool) -> None:
+    to[j] = g
+    if both:
+        beside[j] = g
+
+
+@inline
 def _stream_rows(group: int, to: Any, of: Any) -> None:
     stream(to[0], of[0])
     if group == 4:
@@ -196,7 +203,7 @@ def backward_kernel(
     the cache.
     """
     again = norm and planes  # the gradient of x is read again
-    past_x, past_shortcut = past and not again, past and joined
+    past_x, past_shortcut, both = past and not again, past and joined, joined and not past
 
     def backward(
         gs: Any, gv_last: Any, gw_last: Any, x: Any, shortcut: Any, v0: Any, w0: Any, p: Any, affine: Any, inner: int,
@@ -265,27 +272,19 @@ def backward_kernel(
                                 g, u = retreat(
                                     kind, reset, surrogate, norm, learn, detach, k, c, x3[j], i, vd, wd, g3[j], u
                                 )
-                                o3[j] = g
-                                if joined and not past:
-                                    h3[j] = g
+                                _put(o3, h3, j, g, both)
                                 g, u = retreat(
                                     kind, reset, surrogate, norm, learn, detach, k, c, x2[j], ic, vc, wc, g2[j], u
                                 )
-                                o2[j] = g
-                                if joined and not past:
-                                    h2[j] = g
+                                _put(o2, h2, j, g, both)
                                 g, u = retreat(
                                     kind, reset, surrogate, norm, learn, detach, k, c, x1[j], ib, vb, wb, g1[j], u
                                 )
-                                o1[j] = g
-                                if joined and not past:
-                                    h1[j] = g
+                                _put(o1, h1, j, g, both)
                             g, u = retreat(
                                 kind, reset, surrogate, norm, learn, detach, k, c, x0[j], ia, va, wa, g0[j], u
                             )
-                            o0[j] = g
-                            if joined and not past:
-                                h0[j] = g
+                            _put(o0, h0, j, g, both)
                             s0[j] = u[0]
                             if kind != LIF:
                                 s1[j] = u[1]

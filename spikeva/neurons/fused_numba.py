@@ -111,8 +111,8 @@ def backward(
     gp = np.zeros((groups if learn else 0, len(table), 1 if how.planes else table.shape[1]))
     sums = np.zeros((groups, 2, 1 if how.planes else ab.shape[1]))
     _each(
-        kernel, how, rows_of_backward(len(xs), kind), g, gv, gw, xs, rs, v, w, table, ab, inner, dynamics.detach, np.float32(dynamics.slope), part,
-        gxs, grs, gv_0, gw_0, gp, sums,
+        kernel, how, rows_of_backward(len(xs), kind), g, gv, gw, xs, rs, v, w, table, ab, inner, dynamics.detach,
+        np.float32(dynamics.slope), part, gxs, grs, gv_0, gw_0, gp, sums,
     )  # fmt: skip
     # over each channel: of g and of g (x - mean), g being the gradient of what the BatchNorm makes of x
     of_affine = _total(sums, ab) if norm else np.empty((2, 0))

@@ -1,8 +1,8 @@
 """Rows stored past the cache, for tensors so large that whoever reads them next finds them in memory anyway.
 
 An ordinary store first reads the cache line that it goes to; one past the cache (non-temporal) does not, and drives nothing out of
-it. A neuron reads two rows and writes one, so a third to a quarter of what it moves is saved. Only whole lines go that way: a line
-written by both kinds of store would be read after all.
+it. Of what a neuron moves that saves a third on the way forward and a quarter on the way back. Only whole lines go that way: a line
+written by both kinds of store would be read after all. Chosen here.
 """
 
 import platform

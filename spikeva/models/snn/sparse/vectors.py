@@ -83,18 +83,9 @@ def add_row(context: Any, to: Any, i: Any, of: Any, j: Any, times: Any, n: Any) 
 
 @intrinsic(prefer_literal=True)
 def add_rows(
-    context: Any,
-    to: Any,
-    i: Any,
-    of: Any,
-    places: Any,
-    values: Any,
-    first: Any,
-    last: Any,
-    before: Any,
-    n: Any,
+    context: Any, to: Any, i: Any, of: Any, places: Any, values: Any, first: Any, last: Any, before: Any, n: Any,
     weighted: Any,
-) -> Any:
+) -> Any:  # fmt: skip
     """to[i : i + n] += the rows of[j : j + n] at j = n * (places[e] - before) for e from `first` to `last`, one after the other.
 
     Each is taken times values[e] if `weighted`, 1 or 0. The sum stays in vector registers; n and `weighted` are constants.
