@@ -119,22 +119,23 @@ def sweep(
         for point in points:
             ax.plot([point["x"]] * 2, [point["low"], point["high"]], linewidth=0.9, **style)
             ax.update_datalim([(point["x"], point["low"]), (point["x"], point["high"])])
-            told = [curve["name"]] * (len(points) == 1) + [str(point["size"])] * (base != 2)
-            side = 1 if kind == "snn" else -1
+            side, alone = 1 if kind == "snn" else -1, len(points) == 1
+            told = [curve["name"]] * alone + [str(point["size"])] * (base != 2)
+            # a name has room at the end of its interval, where nothing is on either side
             ax.annotate(
                 " ".join(told),
-                (point["x"], point["value"]),
-                (7 * side, 0),
+                (point["x"], point["low" if side > 0 else "high"] if alone else point["value"]),
+                (2 * side, -3 * side) if alone else (7 * side, 0),
                 textcoords="offset points",
                 fontsize=6,
                 color=COLOURS[kind],
-                ha="left" if side > 0 else "right",
-                va="center",
+                ha="center" if alone else "left" if side > 0 else "right",
+                va="center" if not alone else "top" if side > 0 else "bottom",
             )
     ax.set_xscale("log", base=base)
     if base == 2:
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ax.margins(x=0.2)
+    ax.margins(x=0.2, y=0.1)
     ax.autoscale_view()
     ax.grid(visible=True, axis="y", color=GRID)
     return ax
