@@ -62,14 +62,18 @@ class SnnTorch:
         fed = {"beta": "beta", "theta": "threshold"} | ({"alpha": "alpha"} if run.step is cuba_step else {})
         for ours, theirs in fed.items():
             setattr(library, theirs, run.p.get(ours, run.p["beta"]))  # an integrator has no threshold: any will do
+        places = ("syn", "mem") if run.step is cuba_step else ("mem",)
         outputs = []
         for x in run.x:
-            spikes, *new = library(x.to(wide), *state)
+            # where the library's own call would put it, after `state == None`, which torch before 2.13 does not compile
+            for place, value in zip(places, state, strict=True):
+                setattr(library, place, value)
+            spikes, *rest, v = library(x.to(wide))
             if run.step is li_step:
-                spikes = new[-1]
+                spikes = v
             else:
-                new[-1] = run.rule.discharge(new[-1], spikes, run.p["theta"])
-            state = tuple(new)
+                v = run.rule.discharge(v, spikes, run.p["theta"])
+            state = (*rest, v)
             outputs.append(spikes.to(run.x.dtype))
         self._forget(wide)
         return torch.stack(outputs), state

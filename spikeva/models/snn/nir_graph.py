@@ -51,7 +51,7 @@ def export_nir(model: nn.Module, path: Path | str, size: tuple[int, int], dt: fl
     metadata = {
         "dt": dt, "spikeva": __version__, "readout": model.readout.how, "readout_beta": model.readout.beta,
     }  # fmt: skip
-    graph = nir.NIRGraph(nodes, list(pairwise(names)), metadata)
+    graph = nir.NIRGraph(nodes, list(pairwise(names)), metadata=metadata)
     path = Path(path)
     part = path.with_name(f".{path.name}.part")
     nir.write(part, graph)
