@@ -145,7 +145,7 @@ def _forward(
         for k in tl.static_range(SEG):
             here = inside
             if not WHOLE:
-                here = inside & (start + k < T)
+                here = tl.where(start + k < T, inside, False)
             row = tl.cast(start + k, tl.int64) * N
             i = tl.load(x + row + n, here, 0.0).to(tl.float32)
             if NORM:
@@ -224,7 +224,7 @@ def _backward(
             t = segment * SEG + k
             here = inside
             if not WHOLE:
-                here = inside & (t < T)
+                here = tl.where(t < T, inside, False)
             row = tl.cast(t, tl.int64) * N
             i = tl.load(x + row + n, here, 0.0).to(tl.float32)
             if NORM:
@@ -239,7 +239,7 @@ def _backward(
             t = segment * SEG + SEG - 1 - q
             here = inside
             if not WHOLE:
-                here = inside & (t < T)
+                here = tl.where(t < T, inside, False)
             row = tl.cast(t, tl.int64) * N
             g = tl.load(gs + row + n, here, 0.0).to(tl.float32)
             h = hs[SEG - 1 - q]
