@@ -108,6 +108,14 @@ def _load_unless(zeros: tl.constexpr, at, like, inside):
 
 
 @triton.jit
+def _until(T, t, inside, WHOLE: tl.constexpr):
+    """`inside` at a step t before T, no neuron from there on. The interpreter of Triton 3.9 takes no `inside & (t < T)` for a mask."""
+    if WHOLE:
+        return inside
+    return tl.where(t < T, inside, False)
+
+
+@triton.jit
 def _unless_over(new, old, here, WHOLE: tl.constexpr):
     """`new`; `old` where the sequence is over before its last segment is."""
     if WHOLE:
@@ -143,9 +151,7 @@ def _forward(
                     tl.store(stored + 2 * at + n, v, inside)
                     tl.store(stored + 2 * at + N + n, w, inside)
         for k in tl.static_range(SEG):
-            here = inside
-            if not WHOLE:
-                here = tl.where(start + k < T, inside, False)
+            here = _until(T, start + k, inside, WHOLE)
             row = tl.cast(start + k, tl.int64) * N
             i = tl.load(x + row + n, here, 0.0).to(tl.float32)
             if NORM:
@@ -222,9 +228,7 @@ def _backward(
         v = first
         for k in tl.static_range(SEG):
             t = segment * SEG + k
-            here = inside
-            if not WHOLE:
-                here = tl.where(t < T, inside, False)
+            here = _until(T, t, inside, WHOLE)
             row = tl.cast(t, tl.int64) * N
             i = tl.load(x + row + n, here, 0.0).to(tl.float32)
             if NORM:
@@ -237,9 +241,7 @@ def _backward(
             hs = hs + (h,)  # type: ignore[assignment]  # a tuple that grows, unrolled by Triton
         for q in tl.static_range(SEG):
             t = segment * SEG + SEG - 1 - q
-            here = inside
-            if not WHOLE:
-                here = tl.where(t < T, inside, False)
+            here = _until(T, t, inside, WHOLE)
             row = tl.cast(t, tl.int64) * N
             g = tl.load(gs + row + n, here, 0.0).to(tl.float32)
             h = hs[SEG - 1 - q]

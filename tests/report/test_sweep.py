@@ -58,4 +58,5 @@ def test_curves_hold_their_points_and_intervals() -> None:
     assert [[10.0, 0.1], [100.0, 0.2]] in data
     assert [[100.0, 0.1], [100.0, pytest.approx(0.3)]] in data
     assert [t.get_text() for t in ax.texts] == ["2", "4", "voxel 2"]
+    assert [t.xy for t in ax.texts] == [(10, 0.1), (100, 0.2), (10, 0.2)]  # a lone point's name: at the interval's end
     assert ax.get_xscale() == "log"

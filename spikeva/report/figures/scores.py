@@ -89,6 +89,11 @@ def cost(rows: Sequence[Mapping[str, Any]], name: str = "CCC", ax: Axes | None =
     return ax
 
 
+# where a word stands in a sweep: at which height of a point, by how many points away from it, and how it is aligned
+BESIDE = {"ann": ("value", (-7, 0), "right", "center"), "snn": ("value", (7, 0), "left", "center")}
+AT_END = {"ann": ("high", (-2, 3), "center", "bottom"), "snn": ("low", (2, -3), "center", "top")}
+
+
 def sweep(
     curves: Sequence[Mapping[str, Any]], floor: float | None = None, base: int = 2, ax: Axes | None = None
 ) -> Axes:
@@ -119,19 +124,12 @@ def sweep(
         for point in points:
             ax.plot([point["x"]] * 2, [point["low"], point["high"]], linewidth=0.9, **style)
             ax.update_datalim([(point["x"], point["low"]), (point["x"], point["high"])])
-            side, alone = 1 if kind == "snn" else -1, len(points) == 1
-            told = [curve["name"]] * alone + [str(point["size"])] * (base != 2)
-            # a name has room at the end of its interval, where nothing is on either side
+            told = [curve["name"]] * (len(points) == 1) + [str(point["size"])] * (base != 2)
+            height, offset, ha, va = (AT_END if len(points) == 1 else BESIDE)[kind]
             ax.annotate(
-                " ".join(told),
-                (point["x"], point["low" if side > 0 else "high"] if alone else point["value"]),
-                (2 * side, -3 * side) if alone else (7 * side, 0),
-                textcoords="offset points",
-                fontsize=6,
-                color=COLOURS[kind],
-                ha="center" if alone else "left" if side > 0 else "right",
-                va="center" if not alone else "top" if side > 0 else "bottom",
-            )
+                " ".join(told), (point["x"], point[height]), offset, textcoords="offset points", fontsize=6,
+                color=COLOURS[kind], ha=ha, va=va,
+            )  # fmt: skip
     ax.set_xscale("log", base=base)
     if base == 2:
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
