@@ -4,7 +4,8 @@
         [--profile] [--memory default|kept]
 
 convnet: 2-32-64-128-256 3 x 3 stride-2 convolutions with BatchNorm, neurons and a linear readout, on [16, 4, 2, 96, 96].
-resnet18: snn_resnet18_fusion on [1, 8, 2, 96, 96] beside itself with ReLU for its neurons.
+resnet18: snn_resnet18_fusion on [1, 8, 2, 96, 96] beside itself with ReLU or a library's neurons for its own; "backend snntorch" is
+snntorch's neuron behind convolutions that see all time steps at once.
 On a GPU: bfloat16, [16, 64, 2, 96, 96] and [16, 16, 2, 128, 128]; `--batch` is another size of the batch.
 All convolutions and poolings are PyTorch's, but for "sparse": there the products with 0 are left out, and a pooling keeps
 little for its backward pass, as in all spiking models of spikeva on a CPU.
@@ -112,15 +113,8 @@ def convnets() -> dict[str, Callable[[], nn.Module]]:
         "spikeva BN + LIF, sparse": lambda: Folded(with_norm, SparseConv2d),
     }
     if side.found("snntorch"):
-        import snntorch
-
-        def snntorch_cell(delay: bool) -> Callable[[Tensor, Any], tuple[Tensor, Any]]:
-            kind = "subtract" if delay else "zero"
-            leaky = snntorch.Leaky(beta=BETA, reset_mechanism=kind, reset_delay=delay)
-            return lambda x, state: leaky(x, leaky.reset_mem() if state is None else state)
-
-        found["snntorch, hard reset"] = lambda: Loop(lambda: snntorch_cell(False))
-        found["snntorch, delayed reset"] = lambda: Loop(lambda: snntorch_cell(True))
+        found["snntorch, hard reset"] = lambda: Loop(lambda: leaky(False))
+        found["snntorch, delayed reset"] = lambda: Loop(lambda: leaky(True))
     if side.found("norse"):
         from norse.torch import LIFBoxCell, LIFBoxParameters
 
@@ -137,6 +131,14 @@ def convnets() -> dict[str, Callable[[], nn.Module]]:
 
         found["spikingjelly"] = lambda: Folded(node)
     return found
+
+
+def leaky(delay: bool) -> Callable[[Tensor, Any], tuple[Tensor, Any]]:
+    """snntorch's LIF: (input, membrane or None) -> (spikes, membrane)."""
+    import snntorch
+
+    cell = snntorch.Leaky(beta=BETA, reset_mechanism="subtract" if delay else "zero", reset_delay=delay)
+    return lambda x, state: cell(x, cell.reset_mem() if state is None else state)
 
 
 def jelly() -> "Jelly":
@@ -173,6 +175,33 @@ class Jelly(nn.Module):
         return self.node(x), None
 
 
+class Cell(nn.Module):
+    """A library's neuron for one time step in the place of one of ours: [1, B, ...] and its state."""
+
+    def __init__(self, cell: Callable[[Tensor, Any], tuple[Tensor, Any]]) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        spikes, state = self.cell(x[0], state)
+        return spikes[None], state
+
+
+class Stepped(nn.Module):
+    """Layers that see one time step after the other, as the libraries' examples go: [T, B, ...] -> [T, B, ...]."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Any]:
+        spikes, state = [], None
+        for step in x.split(1):
+            out, state = self.layers(step, state)
+            spikes.append(out)
+        return torch.cat(spikes), state
+
+
 class Apart(nn.Module):
     """A neuron that no norm is fused with."""
 
@@ -199,14 +228,22 @@ def resnets() -> dict[str, Callable[[], nn.Module]]:
                     setattr(module, name, replace(child))
         return model
 
+    def stepped(delay: bool) -> nn.Module:
+        model = build(lambda _: Cell(leaky(delay)))
+        model.body = Stepped(model.body)
+        return model
+
     found: dict[str, Callable[[], nn.Module]] = {
         "ReLU": lambda: build(lambda _: Relu()),
         "spikeva LIF": lambda: build(Apart),
         "spikeva BN + LIF": build,
         "spikeva LIF, sparse": lambda: build(Apart, sparse=True),
         "spikeva BN + LIF, sparse": lambda: build(sparse=True),
-        "snntorch backend": lambda: build(backend="snntorch"),
     }
+    if side.found("snntorch"):
+        found["snntorch, hard reset"] = lambda: stepped(False)
+        found["snntorch, delayed reset"] = lambda: stepped(True)
+        found["backend snntorch"] = lambda: build(backend="snntorch")
     if side.found("spikingjelly"):
         found["spikingjelly"] = lambda: build(lambda _: jelly())
     return found
