@@ -66,8 +66,12 @@ def run(args: Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value < least:
             raise UserError(f"--{name} is at least {least}, got {value}")
-    if not (0 < args.seconds < inf and (args.fps is None or 2 <= args.fps * args.seconds < inf)):
-        raise UserError(f"--seconds and --fps give at least two frames, got {args.seconds} s at {args.fps}")
+    film = args.domain == "afew-va-like"
+    fps = (25.0 if film else 200.0) if args.fps is None else args.fps
+    if not (0 < args.seconds < inf and 2 <= fps * args.seconds < inf):
+        raise UserError(f"--seconds and --fps give at least two frames, got {args.seconds} s at {fps:g}")
+    if not film and args.seconds < 0.04:
+        raise UserError(f"a nefer-like clip lasts at least 0.04 s, the time of one label, got --seconds {args.seconds}")
     return _sheet(args) if args.sheet is not None else _dataset(args)
 
 
@@ -92,15 +96,18 @@ def _sheet(args: Namespace) -> int:
 
 
 def _dataset(args: Namespace) -> int:
+    from spikeva import __version__
     from spikeva.datasets.mapping import map_clips
+    from spikeva.datasets.recipe import keep_recipe
     from spikeva.faces import layouts
     from spikeva.faces.clip import PRESETS
 
     film = args.domain == "afew-va-like"
     jobs = layouts.jobs(args.identities or 12, args.clips or (4 if film else 7))
     make: dict[str, Any] = {**PRESETS[args.preset], "seconds": args.seconds, "seed": args.seed}
-    make["fps"] = args.fps or (25.0 if film else 200.0)
-    _check_same(args.out, {"domain": args.domain, "clips": args.clips or (4 if film else 7), **make})
+    make["fps"] = (25.0 if film else 200.0) if args.fps is None else args.fps
+    settings = {"domain": args.domain, "clips": args.clips or (4 if film else 7), **make, "spikeva": __version__}
+    keep_recipe(args.out / "faces.json", settings)
     layouts.start_tree(args.out, args.domain)
     if film:
         write, done = partial(layouts.write_film, root=args.out, **make), partial(layouts.film_done, root=args.out)
@@ -109,30 +116,11 @@ def _dataset(args: Namespace) -> int:
     account = map_clips(write, jobs, args.workers, name=f"render {args.domain}", finished=done)
     account.check("render")
     if not film:
-        layouts.write_annotations(jobs, args.out, args.seed)
+        people = max(args.identities or 12, layouts.people(args.out))
+        videos = [job for job in layouts.jobs(people, settings["clips"]) if layouts.video_done(job, args.out)]
+        layouts.write_annotations(videos, args.out, args.seed)
     print(f"{args.out}: {len(jobs)} synthetic {args.domain} clips, {len(account.skipped)} of them were there already")
     return 0
-
-
-def _check_same(out: Path, settings: dict[str, Any]) -> None:
-    """Refuse to mix clips of different settings in one tree; remember the settings of a new one."""
-    import json
-
-    from spikeva.errors import UserError
-
-    file = out / "faces.json"
-    if file.exists():
-        found = json.loads(file.read_text())
-        other = [f"{k} {found.get(k)!r} (now {v!r})" for k, v in settings.items() if found.get(k) != v]
-        if other:
-            raise UserError(f"{out} holds clips made with other settings: {', '.join(other)}; choose another --out")
-        return
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} is not empty and was not made by this command; choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    part = out / ".faces.json.part"
-    part.write_text(json.dumps(settings, indent=1) + "\n")
-    part.replace(file)
 
 
 def _write_video(job: "Job", root: Path, make: dict[str, Any]) -> None:

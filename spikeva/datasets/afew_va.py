@@ -6,6 +6,7 @@ labels are -10 .. 10.
 """
 
 import json
+import math
 import os
 import re
 import unicodedata
@@ -26,7 +27,11 @@ from spikeva.errors import UserError
 from spikeva.progress import track
 
 IMAGES = (".png", ".jpg", ".jpeg")
-ENDS = {".png": b"IEND", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
+ENDS = {
+    "PNG": b"IEND",
+    "JPEG": b"\xff\xd9",
+    "MPO": b"\xff\xd9",
+}  # of a whole file, by what its head says; MPO: JPEGs of some cameras
 RANGE = 10.0  # labels are -10 .. 10
 
 
@@ -77,15 +82,15 @@ class AFEWVA(Sequence[Film]):
         root: the folder the zips were extracted to.
         fps: frames a second of the films. The json does not say; 25 is the usual assumption.
 
-    Raises UserError where `root` holds no clip.
+    Raises UserError where `root` holds no clip that can be used.
     """
 
     def __init__(self, root: str | os.PathLike[str], fps: float = 25.0) -> None:
         self.root, self.fps = Path(root), float(fps)
         if not self.root.is_dir():
             raise UserError(f"{self.root}: no such folder; give the folder that AFEW-VA's zips were extracted to")
-        if not self.fps > 0:
-            raise UserError(f"fps must be above 0, got {fps}")
+        if not 0 < self.fps < math.inf:
+            raise UserError(f"fps must be above 0 and finite, got {fps}")
         self.findings: list[Finding] = []
         self.synthetic = False  # a tree of rendered faces says so in SYNTHETIC.txt
         places = self._walk()
@@ -97,6 +102,8 @@ class AFEWVA(Sequence[Film]):
             raise UserError(f"{self.root}: no AFEW-VA clip here (a file <id>.json beside its images); {hint}")
         films = (self._film(name, place) for name, place in track(sorted(places.items()), "read AFEW-VA"))
         self._films = self._same_spelling([film for film in films if film is not None])
+        if not self._films:
+            raise UserError(f"{self.root}: none of the {len(places)} clips here can be used\n{summary(self.findings)}")
 
     def __len__(self) -> int:
         return len(self._films)
@@ -133,7 +140,7 @@ class AFEWVA(Sequence[Film]):
 
     def _walk(self) -> dict[str, _Place]:
         places: dict[str, _Place] = {}
-        for folder, folders, files in walk(self.root):
+        for folder, folders, files in walk(self.root, self.findings.append):
             folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__MACOSX")
             here, files = Path(folder), [f for f in files if not f.startswith(".")]
             self.synthetic |= "SYNTHETIC.txt" in files
@@ -165,7 +172,12 @@ class AFEWVA(Sequence[Film]):
             self._find("no images", name, f"{place.labels[0].name} without any image", gone)
             return None
         folders = place.folders or place.cropped
-        if len(folders) > 1 or len({path.read_bytes() for path in place.labels}) > 1:
+        try:
+            texts = [path.read_bytes() for path in place.labels]
+        except OSError as error:
+            self._find("unreadable labels", name, f"{error.filename}: {error.strerror}", gone)
+            return None
+        if len(folders) > 1 or len(set(texts)) > 1:
             paths = folders if len(folders) > 1 else place.labels
             shown = few([str(p.relative_to(self.root)) for p in paths])
             self._find("clip twice", name, f"found at {shown}", "the first is used", len(paths) - 1)
@@ -175,7 +187,7 @@ class AFEWVA(Sequence[Film]):
                 "the whole picture is used; if its crop follows the face, that motion makes events",
             )  # fmt: skip
         try:
-            content = json.loads(place.labels[0].read_bytes())
+            content = json.loads(texts[0])
             actor, frames = content["actor"], content["frames"].items()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, KeyError) and error.args == ("actor",):
@@ -211,12 +223,16 @@ class AFEWVA(Sequence[Film]):
         )  # fmt: skip
 
     def _images(self, name: str, folder: Path) -> tuple[dict[int, str], tuple[int, int], set[int]]:
-        """Sound images of one size by frame number, that size, and the numbers of images that are not used."""
+        """Sound images of one size by frame number, that size, and the numbers of images that are not used.
+
+        A name of digits alone comes first; "00000 2.png" is how some systems call a copy of the file 00000.png.
+        """
         images: dict[int, str] = {}
         refused: set[int] = set()
         sizes: dict[int, tuple[int, int]] = {}
-        for file in sorted(os.listdir(folder)):
-            match = re.search(r"(\d+)$", os.path.splitext(file)[0])
+        stems = {file: os.path.splitext(file)[0] for file in os.listdir(folder)}
+        for file in sorted(stems, key=lambda file: (not stems[file].isdigit(), file)):
+            match = re.search(r"(?<!\d )(?<!\d)(\d+)$", stems[file])
             if file.startswith(".") or not file.lower().endswith(IMAGES):
                 continue
             if match is None:
@@ -231,6 +247,7 @@ class AFEWVA(Sequence[Film]):
                     self._find("broken image", name, f"{file}: {size}", "the frame is left out")
                 else:
                     images[int(match[1])], sizes[int(match[1])] = file, size
+                    refused.discard(int(match[1]))
         if not images:
             return {}, (0, 0), refused
         usual = Counter(sizes.values()).most_common(1)[0][0]
@@ -286,7 +303,9 @@ class AFEWVA(Sequence[Film]):
             except (ValueError, TypeError):
                 points = np.empty(0, np.float32)
             middle = points.mean(axis=0) if points.shape == (68, 2) else np.array([np.nan])
-            if points.shape == (68, 2) and (middle >= 0).all() and (middle <= size).all():
+            inside = (middle >= 0).all() and (middle <= size).all()
+            # Faces may reach over the edge; a point a whole picture away would make the box that large.
+            if inside and (points > -np.array(size)).all() and (points < 2 * np.array(size)).all():
                 landmarks[i] = points
             else:
                 bad.append(number)
@@ -325,14 +344,20 @@ def _size_of(path: Path) -> tuple[int, int] | str:
     try:
         with path.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
+            if end == 0:
+                return "empty file"
             file.seek(max(0, end - 32))
             tail = file.read()
             file.seek(0)
             with Image.open(file) as image:
-                size = image.size
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError):
-        return "empty file" if path.stat().st_size == 0 else "not an image"
-    return size if ENDS[path.suffix.lower()] in tail else "ends too early"
+                size, kind = image.size, str(image.format)
+    except (UnidentifiedImageError, SyntaxError, ValueError):
+        return "not an image"
+    except OSError as error:
+        return "not an image" if error.errno is None else f"cannot be read ({error.strerror})"
+    if kind not in ENDS:
+        return f"a {kind}, neither PNG nor JPEG"
+    return size if ENDS[kind] in tail else "ends too early"
 
 
 def _short(value: object) -> str:

@@ -43,7 +43,7 @@ class ClipSet(Sequence[Clip]):
         """
         if isinstance(files, str | Path):
             folder = Path(files)
-            files = sorted(folder.glob("*.h5"))
+            files = sorted(folder.glob("[!.]*.h5"))  # macOS puts ._001.h5 beside 001.h5 on other systems' disks
             if not files:
                 raise UserError(f"{folder}: no clip-store files (*.h5) here; make some with `spikeva prepare`")
         return cls(tuple(_read_clip(Path(file)) for file in files))

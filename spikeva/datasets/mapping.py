@@ -2,9 +2,10 @@
 
 import os
 import queue
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -131,11 +132,16 @@ def _local(workers: int) -> Iterator[Executor]:
         pool.terminate()
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what killed workers left half-written in `folder`, of files that are there whole by now."""
+def remove_parts(folder: Path, idle: float = 3600.0) -> None:
+    """Remove what killed workers left half-written in `folder`, of files that are there whole by now.
+
+    What was touched in the last `idle` seconds stays: another process may be at it.
+    """
     for part in folder.glob(".*.part"):
-        if (folder / part.name[1:].rsplit(".", 2)[0]).exists():
-            part.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process tidies up, or has just finished this file
+            old = time.time() - part.stat().st_mtime >= idle
+            if old and (folder / part.name[1:].rsplit(".", 2)[0]).exists():
+                part.unlink()
 
 
 @contextmanager

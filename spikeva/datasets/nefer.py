@@ -109,6 +109,9 @@ class NEFER(Sequence[Recording]):
             self._find("recording without label", where, "in no CSV", "it is not used")
         if split != "all":
             self._recordings = [r for r in self._recordings if r.split == split]
+        if not self._recordings:
+            what = "recording" if split == "all" else f"recording of the {split} split"
+            raise UserError(f"{self.root}: no {what} can be used\n{summary(self.findings)}")
         if source == "frames":
             self._check_frames()
 
@@ -164,7 +167,7 @@ class NEFER(Sequence[Recording]):
     def _places(self) -> dict[str, Path | None]:
         """The file (or folder of frames) of each video under `root`; None for an empty file."""
         places: dict[str, Path | None] = {}
-        for folder, folders, files in walk(self.root):
+        for folder, folders, files in walk(self.root, self._find_once):
             folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in {"__MACOSX", "annotations"})
             here = Path(folder)
             self.synthetic |= "SYNTHETIC.txt" in files
@@ -174,15 +177,23 @@ class NEFER(Sequence[Recording]):
                 found = [here] if "rgb_frames" not in here.parts and any(_FRAME.search(f) for f in files) else []
             for path in found:
                 video = _video(path.stem if self.source == "raw" else path.name)
-                if video in places:
-                    detail = f"also at {path.relative_to(self.root)}"
-                    self._find("recording twice", video, detail, "the first is used")
+                where = str(path.relative_to(self.root))
+                if places.get(video) is not None:
+                    self._find("recording twice", video, f"also at {where}", "the first is used")
+                elif not os.access(path, os.R_OK):
+                    self._find("unreadable recording", where, "it cannot be opened", "it is not used")
+                    places.setdefault(video, None)
                 elif self.source == "raw" and path.stat().st_size == 0:
-                    self._find("empty recording", video, "a file of 0 bytes", "the video is left out: fetch it again")
-                    places[video] = None
+                    self._find("empty recording", video, "a file of 0 bytes", "it is not used: fetch it again")
+                    places.setdefault(video, None)
                 else:
                     places[video] = path
         return places
+
+    def _find_once(self, finding: Finding) -> None:
+        """The tree is walked a second time here, after the annotations."""
+        if finding not in self.findings:
+            self.findings.append(finding)
 
     def _check_frames(self) -> None:
         for recording in self._recordings:
@@ -201,7 +212,7 @@ class NEFER(Sequence[Recording]):
             self._find("saturated frames", "event_frames", detail, effect)
 
 
-_FRAME = re.compile(r"^(?!\.).*?(\d+)\.(png|jpe?g)$", re.IGNORECASE)
+_FRAME = re.compile(r"^(?!\.)(?!.*\d \d+\.).*?(\d+)\.(png|jpe?g)$", re.IGNORECASE)  # "frame_00 2.png" is a copy
 
 
 def read_annotations(root: str | os.PathLike[str]) -> tuple[dict[str, Annotation], list[Finding]]:
@@ -213,22 +224,26 @@ def read_annotations(root: str | os.PathLike[str]) -> tuple[dict[str, Annotation
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; give the folder that NEFER was extracted to")
     pattern = re.compile(r"^(train|validation)_event(_subjective)?\.csv(\.gz)?$")
-    paths = sorted(Path(folder, file) for folder, _, files in walk(root) for file in files)
+    findings: list[Finding] = []
+    paths = sorted(Path(folder, file) for folder, _, files in walk(root, findings.append) for file in files)
     tables = [(m, p) for p in paths if (m := pattern.match(p.name))]
     if not tables:
         raise UserError(
             f"{root}: no annotations here (train_event.csv, validation_event.csv and the same with _subjective, as in NEFER's "
             "annotations/ folder)"
         )
-    findings: list[Finding] = []
     annotations: dict[str, Annotation] = {}
     for match, path in tables:
         kind = "reported" if match[2] else "expected"
         for video, (user, emotion) in _read_table(path, root, kind, findings).items():
             known = annotations.get(video, Annotation(video, user, match[1]))
+            before = getattr(known, kind)
             if (known.user, known.split) != (user, match[1]):
                 detail = f"{known.user} in {known.split} and {user} in {match[1]}"
                 findings.append(Finding("video twice", video, detail, "the first is used"))
+            elif before not in (None, emotion):
+                detail = f"{kind} {before}, and {emotion} in {path.relative_to(root)}"
+                findings.append(Finding("labels disagree", video, detail, "the first is used"))
             else:
                 annotations[video] = replace(known, **{kind: emotion})
     return _apart(annotations, findings), list(dict.fromkeys(findings))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,9 +19,9 @@ from spikeva.datasets.afew_va import AFEWVA, Film, frames_of
 from spikeva.datasets.crop import Square, box_of_events, cut, square_around
 from spikeva.datasets.mapping import Account, map_clips, remove_parts
 from spikeva.datasets.nefer import NEFER, SENSOR, Recording
+from spikeva.datasets.recipe import keep_recipe, write_json
 from spikeva.errors import UserError
-from spikeva.events import EventFileError, EventReader, EventStream, open_events, write_clip, write_manifest
-from spikeva.events._atomic import whole_file
+from spikeva.events import EventClip, EventFileError, EventReader, EventStream, open_events, write_clip, write_manifest
 
 if TYPE_CHECKING:
     from spikeva.simulate import DVSPixel
@@ -40,6 +40,7 @@ class Prepared:
     account: Account[Film | Recording, None]
     events: int
     seconds: float
+    again: int  # clips that were there, of a source that has changed since
 
     def __str__(self) -> str:
         account = self.account
@@ -48,6 +49,10 @@ class Prepared:
             f"{self.out}: {len(account.clips) - len(account.errors)} clips, {self.events:,} events"
             f" ({account.done} made now in {self.seconds:.0f} s, {len(account.skipped)} there before)",
         ]
+        if self.again:
+            lines.append(
+                f"{self.again} clips were there of other pictures or labels than the dataset has now: made again"
+            )
         if account.errors:
             lines.append(f"{len(account.errors)} clips failed; the same command tries them again:")
             lines += [f"  {_name(account.clips[i])}: {_reason(error)}" for i, error in sorted(account.errors.items())]
@@ -65,7 +70,8 @@ def prepare(
     seed: int = 0,
     workers: int | Executor | None = None,
 ) -> Prepared:
-    """Writes every clip of `dataset` to `out` as `<clip>.h5`, then `manifest.json` and `account.json`; skips what is there.
+    """Writes every clip of `dataset` to `out` as `<clip>.h5`, then `manifest.json` and `account.json`; skips what is there
+    of the same source (labels, person, names and sizes of files).
 
     A film's face crop (one square for the whole clip) is scaled to `size` x `size`, sub-frames come between its frames
     (`interpolate`: a method of `spikeva.simulate`), and `pixel` sees them; `timing` "crossing" gives each event its own
@@ -79,8 +85,7 @@ def prepare(
 
     started = time.monotonic()
     out = Path(out)
-    if not isinstance(size, int) or size < 16:
-        raise UserError(f"size must be at least 16 pixels, got {size}")
+    size, seed = _whole("size", size, 16), _whole("seed", seed, 0)
     if isinstance(dataset, NEFER) and dataset.source != "raw":
         raise UserError(
             "events come from NEFER's raw recordings; use source='raw' (the TBR pictures hold no event times)"
@@ -100,15 +105,17 @@ def prepare(
     else:
         recipe |= {"labels": dataset.labels}
         work = partial(_recording, out=out, size=size, domain=dataset.domain)
-    _check_recipe(out, recipe)
+    keep_recipe(out / RECIPE, recipe, "*.h5")
     clips: list[Film | Recording] = list(dataset)
-    name, finished = f"prepare {dataset.domain}", lambda clip: _path(out, clip).exists()
-    account = map_clips(work, clips, workers, name=name, finished=finished)
+    there = {_name(clip) for clip in clips if _path(out, clip).exists()}
+    finished = partial(_is_made, out=out)
+    account = map_clips(work, clips, workers, name=f"prepare {dataset.domain}", finished=finished)
     remove_parts(out)
     own = {_path(out, clip).name for clip in clips}  # beside them may lie those of another split
     events = sum(entry["events"] for entry in write_manifest(out) if entry["file"] in own)
-    done = Prepared(dataset, out, account, events, time.monotonic() - started)
-    _write_json(out / ACCOUNT, {
+    again = len(there) - len(account.skipped)
+    done = Prepared(dataset, out, account, events, time.monotonic() - started, again)
+    write_json(out / ACCOUNT, {
         "recipe": recipe,
         "clips": len(account.clips) - len(account.errors),
         "events": events,
@@ -116,6 +123,12 @@ def prepare(
         "findings": [asdict(finding) for finding in dataset.findings],
     })  # fmt: skip
     return done
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise UserError(f"{name} must be a whole number from {least} on, got {value!r}")
+    return int(value)
 
 
 def _threads(workers: int | Executor | None) -> int:
@@ -141,6 +154,8 @@ def _film(
     from spikeva.simulate import Simulator
     from spikeva.simulate.interpolate import interpolate
 
+    if _is_made(film, out):  # by another process since this one began
+        return
     own_seed = int(np.random.SeedSequence([seed, *film.name.encode()]).generate_state(1)[0])
     crops = (cut(image, film.face, size) for image in frames_of(film))
     timed = interpolate(zip(crops, film.times.tolist(), strict=True), interpolation, threads=threads)
@@ -158,6 +173,7 @@ def _film(
     }
     attributes = {
         **_attributes(domain, film.actor, film.name, film.face),
+        "listing": _listing(film),
         "source_sha256": _sha256(film.folder / image for image in film.images),
         "fps": film.fps,
         "interpolation": interpolation,
@@ -176,6 +192,8 @@ def _chunks(timed: Iterator[tuple[NDArray[Any], float]]) -> Iterator[tuple[NDArr
 
 
 def _recording(recording: Recording, out: Path, size: int, domain: str) -> None:
+    if _is_made(recording, out):
+        return
     reader = _open(recording.path)
     counts = np.zeros(reader.size[::-1], np.int64)
     first = last = None
@@ -191,6 +209,7 @@ def _recording(recording: Recording, out: Path, size: int, domain: str) -> None:
     annotation = recording.annotation
     attributes = {
         **_attributes(domain, recording.user, recording.video, square),
+        "listing": _listing(recording),
         "source_sha256": _sha256([recording.path]),
         "emotion": recording.emotion,
         "emotion_expected": annotation.expected or "",
@@ -245,6 +264,28 @@ def _attributes(domain: str, subject: str, clip: str, face: Square) -> dict[str,
     }
 
 
+def _is_made(clip: Film | Recording, out: Path) -> bool:
+    """Whether the clip's file is there, of the source as it is now."""
+    try:
+        with EventClip(_path(out, clip)) as stored:
+            return stored.attributes.get("listing") == _listing(clip)
+    except EventFileError:
+        return False
+
+
+def _listing(clip: Film | Recording) -> str:
+    """A digest of what the dataset says of a clip and of its files' names and sizes, for which no file need be read."""
+    said: dict[str, Any]
+    if isinstance(clip, Film):
+        said = {"actor": clip.actor, "face": asdict(clip.face)}
+        said |= {name: getattr(clip, name).tolist() for name in ("labelled", "valence", "arousal")}
+        files = [clip.folder / image for image in clip.images]
+    else:
+        said, files = {**asdict(clip.annotation), "emotion": clip.emotion}, [clip.path]
+    said["files"] = [(file.name, file.stat().st_size) for file in files]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def _sha256(files: Iterable[Path]) -> str:
     """The digest of the files' contents, one after the other."""
     digest = hashlib.sha256()
@@ -265,27 +306,3 @@ def _path(out: Path, clip: Film | Recording) -> Path:
 
 def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _check_recipe(out: Path, recipe: Mapping[str, Any]) -> None:
-    """Clips of two recipes never mix in one folder."""
-    file = out / RECIPE
-    if file.exists():
-        there = json.loads(file.read_text())
-        other = [
-            f"{k} was {there.get(k)!r} and is now {recipe.get(k)!r}"
-            for k in {**there, **recipe}
-            if there.get(k) != recipe.get(k)
-        ]
-        if other:
-            raise UserError(f"{out} holds clips made by another recipe: {'; '.join(other)}; choose another folder")
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    if any(out.glob("*.h5")):
-        raise UserError(f"{out} holds .h5 files without {RECIPE}: they were made otherwise; choose another folder")
-    _write_json(file, recipe)
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with whole_file(path) as part:
-        part.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")

@@ -125,9 +125,9 @@ def show(
     )
     with whole_file(out) as part:
         if out.suffix.lower() == ".png":
-            _save(part, "PNG", [_sheet(list(pictures))], fps)
+            _save(part, "PNG", [_sheet(list(pictures))], fps, 1)
         else:
-            _save(part, out.suffix[1:].upper(), track(pictures, "draw", len(wanted)), fps)
+            _save(part, out.suffix[1:].upper(), track(pictures, "draw", len(wanted)), fps, len(wanted))
     return View(len(wanted), events, count * window / 1e6, cut, len(predicted.times) if predicted else 0)
 
 
@@ -190,6 +190,8 @@ def _windows(reader: EventReader, origin: int, window: int, wanted: NDArray[np.i
             yield np.minimum(counts, 255).astype(np.uint8).reshape(2, height, width)
             counts[:] = 0
             at += 1
+        else:
+            return  # what comes later is not read
     for _ in wanted[at:]:
         yield np.minimum(counts, 255).astype(np.uint8).reshape(2, height, width)
         counts[:] = 0
@@ -265,7 +267,7 @@ def _sheet(pictures: list[Picture]) -> Picture:
     return np.concatenate(rows)
 
 
-def _save(path: Path, kind: str, pictures: Iterable[Picture], fps: float) -> None:
+def _save(path: Path, kind: str, pictures: Iterable[Picture], fps: float, count: int) -> None:
     from PIL import Image
 
     images = (Image.fromarray(p) for p in pictures)
@@ -273,9 +275,11 @@ def _save(path: Path, kind: str, pictures: Iterable[Picture], fps: float) -> Non
     if kind == "PNG":
         first.save(path, format=kind)
         return
-    options: dict[str, Any] = {"save_all": True, "append_images": images, "duration": round(1000 / fps), "loop": 0}
+    options: dict[str, Any] = {"save_all": True, "append_images": images, "loop": 0}
     if kind == "WEBP":
-        options |= {"quality": 80, "method": 3}
+        options |= {"duration": round(1000 / fps), "quality": 80, "method": 3}
+    else:  # a GIF counts in hundredths of a second: some pictures stay one longer than others, so that the whole lasts as long as it should
+        options["duration"] = (10 * np.diff(np.rint(np.arange(count + 1) * 100 / fps))).astype(int).tolist()
     first.save(path, format=kind, **options)
 
 

@@ -10,10 +10,11 @@ from spikeva.events.errors import EventFileError
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Path]:
     """A temporary name beside `path` to write to; flushed to the disk and renamed to `path` when the block ends well.
 
-    An exception removes it; a kill leaves `.<name>.<random>.part` behind, which nothing ever reads.
+    An exception removes it; a kill leaves `.<name>.<random>.part` behind, which nothing ever reads. `once`: a file that is
+    there by then stays, so that of several processes the first one decides.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -23,13 +24,24 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield part
         try:
             _sync(part)
-            os.replace(part, path)
+            _settle(part, path) if once else os.replace(part, path)
         except FileNotFoundError:
             if _identity(path) in (None, before):  # else another process was first and took this part for a remnant
                 raise
         _sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _settle(part: Path, path: Path) -> None:
+    """Give `part` the name `path` unless there is such a file."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        if not path.exists():
+            os.replace(part, path)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -154,7 +154,7 @@ def write_manifest(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """
     folder = Path(folder)
     entries = []
-    for path in sorted(folder.rglob("*.h5")):
+    for path in sorted(folder.rglob("[!.]*.h5")):
         with EventClip(path) as clip:
             own = {"file": path.relative_to(folder).as_posix(), "events": clip.event_count}
             entries.append({**clip.attributes, **own, "width": clip.size[0], "height": clip.size[1]})

@@ -129,6 +129,12 @@ def write_video(job: Job, root: Path, record: Recorder, **make: Any) -> None:
     _write_exact(root, video_name(job), clip, zoom=2.0)
 
 
+def people(root: Path) -> int:
+    """One more than the highest number of a person of whom a recording is there; 0 where there is none."""
+    numbers = (int(folder.name.removeprefix("user_")) for folder in (root / "event_raw").glob("user_*"))
+    return max(numbers, default=-1) + 1
+
+
 def write_annotations(videos: Sequence[Job], root: Path, seed: int = 0) -> None:
     """Write NEFER's CSVs: expected emotions, and reported ones, which agree with them in about two of three videos.
 

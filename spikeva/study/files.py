@@ -55,7 +55,7 @@ def digest(data: Mapping[str, Any]) -> str:
 
 def clips_digest(folder: Path) -> str:
     """16 hexadecimal digits that stand for the contents of a folder's clip files; for none of them where it does not exist."""
-    files = [(path, path.stat()) for path in sorted(folder.glob("*.h5"))]
+    files = [(path, path.stat()) for path in sorted(folder.glob("[!.]*.h5"))]
     return digest({path.name: _sha256(path, about.st_size, about.st_mtime_ns) for path, about in files})
 
 

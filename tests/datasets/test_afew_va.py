@@ -1,6 +1,9 @@
 """AFEW-VA in every layout it is met in, and what is said of a damaged tree."""
 
 import json
+import os
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,6 +86,70 @@ def test_an_accent_is_no_other_person(afew_va_data, tmp_path):
     assert [f.kind for f in films.findings] == ["actor spelled twice"]
 
 
+def test_a_copy_of_a_picture_takes_no_other_place(afew_va_data, tmp_path):
+    afew_va_data.write_layout(tmp_path, "official", clips=1)
+    folder = tmp_path / "001"
+    (folder / "00000 2.png").write_bytes((folder / "00000.png").read_bytes())  # as macOS names copies
+    films = AFEWVA(tmp_path)
+    assert films[0].images == tuple(f"{i:05d}.png" for i in range(6))
+    assert [(f.kind, f.detail) for f in films.findings] == [("unnumbered image", "00000 2.png")]
+
+
+def test_a_sound_twin_of_a_broken_picture_keeps_its_label(afew_va_data, tmp_path):
+    afew_va_data.write_layout(tmp_path, "official", clips=1)
+    (tmp_path / "001" / "00003.jpg").write_bytes(b"broken")
+    (film,) = AFEWVA(tmp_path)
+    np.testing.assert_array_equal(film.labelled, range(6))
+    assert film.images[3] == "00003.png"
+
+
+def test_pictures_go_by_their_content_not_their_name(afew_va_data, tmp_path):
+    afew_va_data.write_layout(tmp_path, "jpg", clips=1)
+    for path in (tmp_path / "001").glob("*.jpg"):
+        path.rename(path.with_suffix(".png"))
+    films = AFEWVA(tmp_path)
+    assert films.findings == []
+    assert len(list(frames_of(films[0]))) == 6
+
+
+@pytest.mark.parametrize(
+    ("lost", "kind"), [("00002.png", "broken image"), ("001.json", "unreadable labels"), ("", "unreadable folder")]
+)
+def test_what_cannot_be_opened_is_a_finding(lost, kind, afew_va_data, tmp_path, monkeypatch):
+    afew_va_data.write_layout(tmp_path, "official", clips=2)
+    if lost:  # the link to a disk that is not mounted
+        (tmp_path / "001" / lost).unlink()
+        (tmp_path / "001" / lost).symlink_to(tmp_path / "absent")
+    else:  # os.scandir is what os.walk reads folders with; who runs this may read them all
+
+        def scandir(path: str) -> Any:
+            if Path(path).name == "001":
+                raise PermissionError(13, "Permission denied", str(path))
+            return scan(path)
+
+        scan = os.scandir
+        monkeypatch.setattr(os, "scandir", scandir)
+    films = AFEWVA(tmp_path)
+    assert [(f.kind, f.where) for f in films.findings] == [(kind, "001")]
+    assert films[-1].name == "002"
+
+
+def test_one_point_far_away_does_not_make_the_box_large(afew_va_data, tmp_path):
+    content = afew_va_data.write_clip(tmp_path / "001", 1)
+    sound = AFEWVA(tmp_path)[0].face
+    content["frames"]["00002"]["landmarks"][7] = [3000.0, 40.0]
+    (tmp_path / "001" / "001.json").write_text(json.dumps(content))
+    films = AFEWVA(tmp_path)
+    assert [f.kind for f in films.findings] == ["bad landmarks"]
+    assert films[0].face.side <= sound.side
+
+
+def test_a_tree_without_a_clip_that_can_be_used_is_an_error(afew_va_data, tmp_path):
+    afew_va_data.write_clip(tmp_path / "001", 1, images=None)
+    with pytest.raises(UserError, match=r"none of the 1 clips here can be used\n.*no images"):
+        AFEWVA(tmp_path)
+
+
 def test_face_box_holds_the_face_in_every_frame_and_stands_still(afew_va_data, tmp_path):
     afew_va_data.write_layout(tmp_path, "official", clips=1)
     film = AFEWVA(tmp_path)[0]
@@ -117,7 +184,9 @@ def test_crop_beyond_the_edge_repeats_the_border():
     np.testing.assert_array_equal(cut(image, Square(-1, 1, 3), 3), [[4, 4, 5], [8, 8, 9], [8, 8, 9]])
 
 
-@pytest.mark.parametrize(("fps", "message"), [(25, "no AFEW-VA clip here"), (0, "fps must be above 0")])
+@pytest.mark.parametrize(
+    ("fps", "message"), [(25, "no AFEW-VA clip here"), (0, "fps must be above 0"), (np.inf, "fps must be above 0")]
+)
 def test_what_cannot_be_read_is_said(fps, message, tmp_path):
     (tmp_path / "readme.txt").write_text("hello")
     with pytest.raises(UserError, match=message):

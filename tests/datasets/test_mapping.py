@@ -120,7 +120,7 @@ def test_a_process_that_tidies_up_does_not_fail_another_that_writes_the_same_cli
     def blocks():
         yield clip
         write_clip(path, clip)  # the other process is faster,
-        remove_parts(tmp_path)  # and at its end
+        remove_parts(tmp_path, idle=0)  # and at its end
 
     write_clip(path, blocks())
     assert read_events(path) == clip
@@ -133,8 +133,20 @@ def test_a_part_that_vanishes_while_the_old_file_stays_is_an_error(tmp_path):
 
     def blocks():
         yield clip
-        remove_parts(tmp_path)
+        remove_parts(tmp_path, idle=0)
 
     with pytest.raises(FileNotFoundError):
         write_clip(path, blocks())
+    assert read_events(path) == clip
+
+
+def test_a_part_that_another_process_is_at_stays(tmp_path):
+    path, clip = tmp_path / "001.h5", EventStream([5], [1], [1], [1], (4, 4))
+    write_clip(path, EventStream.empty((4, 4)))
+
+    def blocks():
+        yield clip
+        remove_parts(tmp_path)
+
+    write_clip(path, blocks())
     assert read_events(path) == clip

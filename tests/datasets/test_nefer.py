@@ -80,6 +80,52 @@ def test_a_number_spelled_otherwise_is_no_other_person(spelling, nefer_data, tmp
     assert found.findings == []
 
 
+def test_a_second_set_of_annotations_does_not_replace_the_first(nefer_data, tmp_path):
+    nefer_data.LAYOUTS["official"](tmp_path)
+    first = [(r.video, r.emotion) for r in NEFER(tmp_path)]
+    old = tmp_path / "annotations_old" / "train_event.csv"
+    old.parent.mkdir()
+    text = (tmp_path / "annotations" / "expected_emotions" / "train_event.csv").read_text()
+    old.write_text(text)
+    assert NEFER(tmp_path).findings == []
+    old.write_text(text.replace("Anger", "Sadness"))
+    found = NEFER(tmp_path)
+    assert [(r.video, r.emotion) for r in found] == first
+    assert {f.kind for f in found.findings} == {"labels disagree"}
+
+
+def test_a_sound_recording_stands_for_an_empty_one(nefer_data, tmp_path):
+    nefer_data.LAYOUTS["official"](tmp_path)
+    videos = [r.video for r in NEFER(tmp_path)]
+    first = NEFER(tmp_path)[0].path
+    (tmp_path / "again").mkdir()
+    first.rename(tmp_path / "again" / first.name)
+    (tmp_path / "again").rename(tmp_path / "zz")
+    first.write_bytes(b"")
+    found = NEFER(tmp_path)
+    assert [r.video for r in found] == videos
+    assert [f.kind for f in found.findings] == ["empty recording"]
+
+
+def test_a_link_to_nothing_is_a_finding(nefer_data, tmp_path):
+    nefer_data.LAYOUTS["official"](tmp_path)
+    path = NEFER(tmp_path)[0].path
+    path.unlink()
+    path.symlink_to(tmp_path / "absent")
+    found = NEFER(tmp_path)
+    assert [f.kind for f in found.findings] == ["unreadable recording"]
+    assert len(found) == 8
+
+
+@pytest.mark.parametrize("change", [lambda t: t.replace(",", ";").encode(), lambda t: t.encode("utf-16")])
+def test_annotations_none_of_which_can_be_read_are_an_error(change, nefer_data, tmp_path):
+    nefer_data.LAYOUTS["official"](tmp_path)
+    for path in tmp_path.rglob("*.csv"):
+        path.write_bytes(change(path.read_text()))
+    with pytest.raises(UserError, match=r"(?s)no recording can be used\n.*(bad row|unreadable annotations)"):
+        NEFER(tmp_path)
+
+
 @pytest.mark.recordings
 def test_real_annotations(shared):
     annotations, findings = read_annotations(shared / "nefer_annotations")

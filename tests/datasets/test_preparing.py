@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from spikeva.cli import main
 from spikeva.datasets import AFEWVA, NEFER, ClipSet, cluster, prepare
 from spikeva.datasets.crop import Square, box_of_events
+from spikeva.datasets.recipe import keep_recipe
 from spikeva.errors import UserError
 from spikeva.events import EventClip, read_manifest
 
@@ -80,6 +82,67 @@ def test_what_is_there_is_not_made_again(films, here, tmp_path):
         prepare(films, out, size=32, timing="v2e", workers=0)
     with pytest.raises(UserError, match="timing"):
         prepare(films, tmp_path / "other", size=32, timing="crosing", workers=0)
+
+
+def test_what_was_made_of_another_source_is_made_again(afew_va_data, tmp_path):
+    """A picture fetched again, a label put right, an actor whose usual spelling turns out to be another."""
+    root, out = tmp_path / "root", tmp_path / "out"
+    afew_va_data.write_layout(root, "official", clips=3)
+    sound = (root / "001" / "00003.png").read_bytes()
+    (root / "001" / "00003.png").write_bytes(b"")
+    prepare(AFEWVA(root), out, size=32, workers=0)
+    (root / "001" / "00003.png").write_bytes(sound)
+    afew_va_data.write_clip(root / "002", 2, number=lambda label: -label)
+    for clip, actor in ((3, "ada example"), (4, "Ada Example"), (5, "Ada Example")):
+        content = afew_va_data.write_clip(root / f"{clip:03d}", clip)
+        (root / f"{clip:03d}" / f"{clip:03d}.json").write_text(json.dumps({**content, "actor": actor}))
+    films = AFEWVA(root)
+    done = prepare(films, out, size=32, workers=0)
+    assert (done.again, len(done.account.skipped)) == (3, 0)
+    assert "3 clips were there of other pictures or labels" in str(done)
+    assert contents(out) == contents_of_fresh(films, tmp_path)
+    assert ClipSet.read(out).subjects == films.clips.subjects
+    assert prepare(films, out, size=32, workers=0).again == 0
+
+
+def contents_of_fresh(films: AFEWVA, tmp_path: Path) -> dict[str, bytes]:
+    prepare(films, tmp_path / "fresh", size=32, workers=0)
+    return contents(tmp_path / "fresh")
+
+
+def test_a_corrected_emotion_reaches_the_clip(nefer_data, tmp_path):
+    nefer_data.LAYOUTS["official"](tmp_path / "root")
+    prepare(NEFER(tmp_path / "root"), tmp_path / "out", size=16, workers=0)
+    table = tmp_path / "root" / "annotations" / "expected_emotions" / "train_event.csv"
+    table.write_text(table.read_text().replace("Anger", "Sadness"))
+    recordings = NEFER(tmp_path / "root")
+    assert prepare(recordings, tmp_path / "out", size=16, workers=0).again > 0
+    emotions = {c.clip: c.emotion for c in ClipSet.read(tmp_path / "out")}
+    assert emotions == {r.video: r.emotion for r in recordings}
+
+
+def test_of_two_recipes_at_once_the_first_decides(tmp_path, monkeypatch):
+    keep_recipe(tmp_path / "recipe.json", {"seed": 0}, "*.h5")
+    there = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: path.name != "recipe.json" and there(path))  # as seen before that
+    with pytest.raises(UserError, match="seed was 0 and is now 1"):
+        keep_recipe(tmp_path / "recipe.json", {"seed": 1}, "*.h5")
+    keep_recipe(tmp_path / "recipe.json", {"seed": 0}, "*.h5")
+    assert json.loads((tmp_path / "recipe.json").read_text()) == {"seed": 0}
+
+
+@pytest.mark.parametrize(("wrong", "message"), [({"seed": -1}, "seed must be"), ({"size": 15}, "size must be")])
+def test_a_bad_argument_leaves_no_recipe(wrong, message, films, tmp_path):
+    with pytest.raises(UserError, match=message):
+        prepare(films, tmp_path / "out", workers=0, **{"size": 32, **wrong})
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_other_systems_leave_are_no_clips(films, here, tmp_path):
+    shutil.copytree(here, tmp_path / "out")
+    (tmp_path / "out" / "._001.h5").write_bytes(b"AppleDouble")
+    assert len(ClipSet.read(tmp_path / "out")) == 8
+    assert len(prepare(films, tmp_path / "out", size=np.int64(32), workers=0).account.skipped) == 8
 
 
 def test_a_clip_that_fails_is_named_and_the_others_are_made(afew_va_data, tmp_path, capsys):

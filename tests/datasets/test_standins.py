@@ -1,5 +1,6 @@
 """Stand-in datasets: the same bytes however they are made, nothing made twice, nothing stale read."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,9 @@ def test_a_run_goes_on_from_what_is_there(tmp_path):
     for path in others:
         path.unlink()
     next(tmp_path.glob("frames/*/i0001_c01.npz")).unlink()
-    kept.with_name(f".{kept.name}.0a1b2c3d.part").write_bytes(b"left by a killed worker")
+    part = kept.with_name(f".{kept.name}.0a1b2c3d.part")
+    part.write_bytes(b"left by a killed worker")
+    os.utime(part, (0, 0))
     again = standin("afew-va-like", tmp_path, workers=0, **TINY)
     assert again == first
     assert kept.stat().st_mtime_ns == stamp

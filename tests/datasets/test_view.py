@@ -10,7 +10,7 @@ from spikeva.cli import main
 from spikeva.cli.view import predictor
 from spikeva.datasets.view import OFF, ON, PAPER, Predictor, show
 from spikeva.encode import encode, model_input
-from spikeva.events import EventStream, read_events, write_clip, write_events
+from spikeva.events import EventFileError, EventStream, read_events, write_clip, write_events
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.files import write_yaml
@@ -27,6 +27,36 @@ def recording(tmp_path):
     path = tmp_path / "dots.raw"
     write_events(path, EventStream(t, x.astype(np.uint16), np.full(len(t), 3, np.uint16), p, (16, 8)))
     return path
+
+
+@pytest.mark.parametrize("fps", [1, 12, 30, 40, 45])
+def test_a_gif_lasts_as_long_as_what_it_shows(fps, recording, tmp_path):
+    pictures = show(recording, tmp_path / "dots.gif", fps=fps, seconds=2).pictures
+    with Image.open(tmp_path / "dots.gif") as image:
+        lasts = 0
+        for i in range(image.n_frames):
+            image.seek(i)
+            lasts += image.info["duration"]
+    assert lasts == pytest.approx(1000 * pictures / fps, abs=5)
+
+
+def test_a_single_picture_is_a_gif_too(recording, tmp_path):
+    assert show(recording, tmp_path / "dots.gif", fps=10, seconds=0.05).pictures == 1
+    with Image.open(tmp_path / "dots.gif") as image:
+        assert image.n_frames == 1
+
+
+def test_damage_after_what_is_shown_does_not_count(tmp_path):
+    t = np.arange(0, 4_000_000, 4, dtype=np.int64)
+    zeros = np.zeros(len(t), np.uint16)
+    write_events(tmp_path / "long.dat", EventStream(t, zeros, zeros, zeros.astype(np.uint8), (16, 8)))
+    show(tmp_path / "long.dat", tmp_path / "sound.gif", seconds=0.2)
+    content = (tmp_path / "long.dat").read_bytes()
+    (tmp_path / "long.dat").write_bytes(content[:-8] + b"\0" * 8)  # its last event is at time 0
+    with pytest.raises(EventFileError):
+        read_events(tmp_path / "long.dat")
+    show(tmp_path / "long.dat", tmp_path / "damaged.gif", seconds=0.2)
+    assert (tmp_path / "damaged.gif").read_bytes() == (tmp_path / "sound.gif").read_bytes()
 
 
 def colour_at(image: Image.Image, x: int, y: int) -> tuple[int, ...]:

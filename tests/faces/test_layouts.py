@@ -83,6 +83,16 @@ def test_nefer_like_tree_has_the_layout(tmp_path: Path) -> None:
     assert box.max() < 96
 
 
+def test_a_smaller_run_keeps_the_labels_of_a_larger_tree(tmp_path: Path) -> None:
+    out = tmp_path / "posed"
+    few = ["faces", "--domain", "nefer-like", "--clips", "1", "--seconds", "0.05", "--workers", "0", "--out", str(out)]
+    assert main([*few, "--identities", "2"]) == 0
+    before = digest(out)
+    assert main([*few, "--identities", "1"]) == 0
+    assert digest(out) == before
+    assert {r.user for r in NEFER(out)} == {"user_00", "user_01"}
+
+
 def test_reported_emotions_agree_with_the_posed_ones_about_as_often_as_in_nefer() -> None:
     jobs = layouts.jobs(60, 7)
     same = [layouts._reported(faces.EMOTIONS[j.clip], j, 0) == faces.EMOTIONS[j.clip] for j in jobs]
@@ -110,6 +120,8 @@ def test_nefer_like_recording_is_an_evt3_file(tmp_path: Path) -> None:
         (["--identities", "0", "--out", "x"], "at least 1"),
         (["--seed", "-1", "--out", "x"], "at least 0"),
         (["--fps", "1", "--seconds", "0.5", "--out", "x"], "at least two frames"),
+        (["--seconds", "0.03", "--out", "x"], "at least two frames"),
+        (["--domain", "nefer-like", "--seconds", "0.03", "--out", "x"], "at least 0.04 s"),
         (["--seconds", "inf", "--workers", "0", "--out", "x"], "at least two frames"),
     ],
 )
@@ -131,4 +143,4 @@ def test_tree_of_other_settings_is_refused(tmp_path: Path, capsys: pytest.Captur
     short = ["faces", "--identities", "1", "--clips", "1", "--seconds", "0.08", "--workers", "0", "--out", str(out)]
     assert main(short) == 0
     assert main([*short, "--seed", "1"]) == 2
-    assert "made with other settings: seed 0 (now 1)" in capsys.readouterr().err
+    assert "made by another recipe: seed was 0 and is now 1" in capsys.readouterr().err
