@@ -122,8 +122,12 @@ class EventStream:
     def crop(self, x0: int, y0: int, width: int, height: int) -> "EventStream":
         """The events inside a rectangle of the sensor, with (x0, y0) as the new origin.
 
-        Raises UserError for a rectangle that is empty or reaches outside the sensor.
+        Raises UserError for a rectangle that is empty or reaches outside the sensor, and for what is no whole number.
         """
+        bounds = (x0, y0, width, height)
+        if not all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in bounds):
+            raise UserError(f"crop takes whole numbers x0, y0, width, height, found {bounds!r}")
+        x0, y0, width, height = map(int, bounds)
         if min(x0, y0) < 0 or min(width, height) < 1 or x0 + width > self.size[0] or y0 + height > self.size[1]:
             raise UserError(
                 f"crop of {width} x {height} at ({x0}, {y0}) does not lie inside the sensor of "
@@ -131,7 +135,7 @@ class EventStream:
             )
         keep = (self.x >= x0) & (self.x < x0 + width) & (self.y >= y0) & (self.y < y0 + height)
         x, y = self.x[keep] - np.uint16(x0), self.y[keep] - np.uint16(y0)
-        return self._trusted(self.t[keep], x, y, self.p[keep], (int(width), int(height)))
+        return self._trusted(self.t[keep], x, y, self.p[keep], (width, height))
 
     def downsample(self, factor: int) -> "EventStream":
         """Every event, at coordinates divided by `factor`: factor x factor pixels become one. None is dropped.

@@ -74,6 +74,10 @@ def test_crop_moves_the_origin_and_must_lie_inside() -> None:
     for rectangle in ((0, 0, 8, 5), (-1, 0, 2, 2), (0, 0, 0, 1)):
         with pytest.raises(UserError, match="does not lie inside"):
             s.crop(*rectangle)
+    assert len(EventStream([0], [210], [5], [1], (320, 240)).crop(*np.array([200, 0, 100, 100], np.uint8))) == 1
+    for odd in (5.5, np.float32(2), True, "2"):
+        with pytest.raises(UserError, match="crop takes whole numbers x0, y0, width, height, found"):
+            s.crop(0, 0, odd, 2)  # type: ignore[arg-type]  # bad on purpose
 
 
 def test_downsample_keeps_every_event() -> None:
