@@ -135,8 +135,8 @@ def span_us(name: str, **kw: Any) -> int:
 
 def channels(name: str, kind: Kind, **kw: Any) -> int:
     """C of `model_input`: the channels that a network of `kind` "ann" or "snn" gets per frame."""
-    encoding = create(name, **kw)
-    return encoding.planes * (encoding.grid[0] if encoding.stepped and _kind(kind) == "ann" else 1)
+    encoding, kind = create(name, **kw), _kind(kind)
+    return encoding.planes * (encoding.grid[0] if encoding.stepped and kind == "ann" else 1)
 
 
 def model_input(array: NDArray[Any], name: str, kind: Kind, **kw: Any) -> NDArray[np.float32]:
@@ -145,7 +145,7 @@ def model_input(array: NDArray[Any], name: str, kind: Kind, **kw: Any) -> NDArra
     Windows of several steps reach an "snn" as K * steps frames of P channels and an "ann" as K frames of steps * P
     channels (oldest step first, within a step ON before OFF). Raises UserError where the array is not of this encoding.
     """
-    encoding = create(name, **kw)
+    encoding, kind = create(name, **kw), _kind(kind)
     inner = len(encoding.frame_shape((1, 1)))
     shape = array.shape
     fits = array.ndim in (inner + 1, inner + 2) and shape[-inner:-2] == encoding.frame_shape((1, 1))[:-2]
@@ -156,11 +156,11 @@ def model_input(array: NDArray[Any], name: str, kind: Kind, **kw: Any) -> NDArra
     if not encoding.stepped:
         return scaled
     lead, (k, steps, planes) = shape[: -inner - 1], shape[-inner - 1 : -2]
-    frames = (k, steps * planes) if _kind(kind) == "ann" else (k * steps, planes)
+    frames = (k, steps * planes) if kind == "ann" else (k * steps, planes)
     return scaled.reshape(*lead, *frames, *shape[-2:])
 
 
-def _kind(kind: str) -> str:
+def _kind(kind: Kind) -> Kind:
     if kind not in ("ann", "snn"):
         raise UserError(f"kind must be 'ann' or 'snn', found {kind!r}")
     return kind

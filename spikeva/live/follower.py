@@ -1,11 +1,12 @@
 """Follows a stream of events and predicts at a steady pace, from the past alone."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spikeva.encode import Kind, encode, model_input, span_us
+from spikeva.encode import Kind, channels, encode, model_input, span_us
 from spikeva.errors import UserError
 from spikeva.events import EventStream
 
@@ -49,43 +50,41 @@ class Follower:
         self.model, self.kind, self.frames = model, kind, frames
         self.name = str(encoding["encoding"])
         self.options = {k: v for k, v in encoding.items() if k != "encoding"}
+        channels(self.name, kind, **self.options)  # refuses an unknown kind here, not at the first prediction
         self.span_us = span_us(self.name, **self.options)
         self.every_us = self.span_us if every_us is None else every_us
-        if self.every_us < 1:
-            raise UserError(f"every_us must be at least 1, found {every_us}")
+        for name, value in (("frames", frames), ("every_us", self.every_us)):
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise UserError(f"{name} must be a whole number of at least 1, found {value!r}")
         self._recent: EventStream | None = None
+        self._last: int | None = None  # time of the last event seen
         self._next = first_us
 
     def push(self, events: EventStream) -> Iterator[Prediction]:
         """The predictions that have become due with these events, which continue the stream where it stood.
 
+        The events count from here on, whatever becomes of the iterator; it computes each prediction when asked for it.
         Raises UserError where the events begin before those seen, or come from a sensor of another size.
         """
         if not len(events):
-            return
-        first = int(events.t[0])
-        if self._recent is None:
-            self._recent = events
-            self._next = first + self.frames * self.span_us if self._next is None else self._next
-        else:
-            seen = self._recent
-            if events.size != seen.size:
-                raise UserError(f"the stream came from {seen.size} pixels, these events from {events.size}")
-            if len(seen) and first < int(seen.t[-1]):
-                raise UserError(f"events at {first} us come after events at {int(seen.t[-1])} us; sort the stream")
-            self._recent = EventStream.merge(seen, events)
-        assert self._next is not None
-        while int(events.t[-1]) >= self._next:
-            yield self._predict(self._next)
-            self._next += self.every_us
-        self._recent = self._recent.slice_time(self._next - self.frames * self.span_us, int(events.t[-1]) + 1)
+            return iter(())
+        first, last = int(events.t[0]), int(events.t[-1])
+        if self._recent is not None and events.size != self._recent.size:
+            raise UserError(f"the stream came from {self._recent.size} pixels, these events from {events.size}")
+        if self._last is not None and first < self._last:
+            raise UserError(f"events at {first} us come after events at {self._last} us; sort the stream")
+        recent = events if self._recent is None else EventStream.merge(self._recent, events)
+        start = first + self.frames * self.span_us if self._next is None else self._next
+        due = range(start, last + 1, self.every_us)
+        self._last, self._next = last, start + len(due) * self.every_us
+        self._recent = recent.slice_time(self._next - self.frames * self.span_us)
+        return map(partial(self._predict, recent), due)
 
-    def _predict(self, end: int) -> Prediction:
+    def _predict(self, events: EventStream, end: int) -> Prediction:
         import torch
 
-        assert self._recent is not None
         ends = end - self.span_us * np.arange(self.frames - 1, -1, -1)
-        codes = encode(self._recent, self.name, ends=ends, **self.options)
+        codes = encode(events, self.name, ends=ends, **self.options)
         inputs = model_input(codes, self.name, self.kind, **self.options)
         with torch.no_grad():
             valence, arousal = self.model(torch.from_numpy(inputs)[None])[0].tolist()

@@ -147,6 +147,8 @@ def test_model_input_layout(name: str, kind: str) -> None:
         (lambda ev: spikeva.encode(ev, "tbr", ends=[2**63 - 1]), "within"),
         (lambda ev: spikeva.encode(ev.to_structured(), "tbr", ends=[1]), "takes an EventStream"),
         (lambda ev: enc.channels("spikes", "cnn"), "kind must be"),
+        (lambda ev: enc.channels("tbr", "SNN"), "kind must be 'ann' or 'snn', found 'SNN'"),
+        (lambda ev: enc.model_input(np.zeros((1, 1, 3, 4)), "tbr", "bogus"), "kind must be"),
         (lambda ev: enc.model_input(np.zeros((1, 2, 3, 4)), "tbr", "ann"), "makes arrays"),
     ],
 )

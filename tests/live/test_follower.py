@@ -46,11 +46,45 @@ def test_pieces_do_not_matter(chunk):
 def test_a_stream_that_steps_back_is_refused():
     events = stream()
     follower = Follower(model, SPIKES, "snn", 3)
-    list(follower.push(events))
+    follower.push(events)
     with pytest.raises(UserError, match="sort the stream"):
-        list(follower.push(events))
+        follower.push(events)
     with pytest.raises(UserError, match="pixels"):
-        list(follower.push(EventStream(events.t + 300_000, events.x, events.y, events.p, (32, 32))))
+        follower.push(EventStream(events.t + 300_000, events.x, events.y, events.p, (32, 32)))
+
+
+def test_a_stream_that_steps_back_is_refused_with_no_event_left_of_it():
+    events = stream()
+    follower = Follower(model, SPIKES, "snn", 3, first_us=1_000_000)  # none of these events counts then
+    follower.push(events)
+    with pytest.raises(UserError, match="sort the stream"):
+        follower.push(events)
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_predictions_that_nobody_takes_do_not_change_the_next_ones(taken):
+    events = stream()
+    follower = Follower(model, SPIKES, "snn", 3, every_us=15_000)
+    ignored = follower.push(events.slice_time(0, 150_000))
+    begun = [next(ignored) for _ in range(taken)]
+    found = begun + list(follower.push(events.slice_time(150_000))) + list(ignored)
+    first = int(events.t[0]) + 60_000
+    assert sorted(p.t_us for p in found) == list(range(first, int(events.t[-1]) + 1, 15_000))
+    assert [p[1:] for p in found] == [pytest.approx(directly(events, p.t_us)) for p in found]
+
+
+@pytest.mark.parametrize(
+    ("kind", "frames", "every", "message"),
+    [
+        ("SNN", 3, None, "kind must be 'ann' or 'snn', found 'SNN'"),
+        ("snn", 0, None, "frames must be a whole number of at least 1, found 0"),
+        ("snn", -2, None, "frames must be a whole number of at least 1, found -2"),
+        ("snn", 3, 0, "every_us must be a whole number of at least 1, found 0"),
+    ],
+)
+def test_what_no_follower_can_be_made_of_is_refused_at_once(kind, frames, every, message):
+    with pytest.raises(UserError, match=message):
+        Follower(model, {"encoding": "tbr"}, kind, frames, every_us=every)
 
 
 def test_the_first_prediction_may_be_given():
