@@ -139,19 +139,13 @@ def encode(t, x, y, p, start, state, words):
     n, i, room = 0, start, len(words) - 8
     while i < len(t) and n < room:
         if high != t[i] >> 12:
-            overflow = high >= 0 and t[i] >> 24 > high >> 12
-            if high < 0:
-                high = 0
-                overflow = t[i] >> 24 > 0
-            if overflow:  # one overflow a turn: up to the top, then to 0
-                words[n], words[n + 1] = (TIME_HIGH << 12) | 0xFFF, TIME_HIGH << 12
-                n += 2
-                high = ((high >> 12) + 1) << 12
-                low = 0
-                continue
-            high, low = t[i] >> 12, 0
+            # One word a turn: an overflow from the top to 0, and never up by half the range or more, which readers
+            # take for a fall.
+            high = high + 1 if high >= 0 and high & 0xFFF == 0xFFF else min(t[i] >> 12, high + 0x7FF, (high + 1) | 0xFFF)
+            low = 0
             words[n] = (TIME_HIGH << 12) | (high & 0xFFF)
             n += 1
+            continue
         if low != t[i] & 0xFFF:
             low = t[i] & 0xFFF
             words[n] = (TIME_LOW << 12) | low

@@ -426,3 +426,30 @@ def test_faery_reads_and_writes_the_same_events(tmp_path: Path, suffix: str, nam
     faery.events_stream_from_file(path).to_file(back, version=version, zero_t0=False)
     again = read_events(back)
     assert [getattr(again, c).tolist() for c in "txyp"] == ours
+
+
+STEPS = [0, 1, 4095, 2**22, 2**23 - 4096, 2**23, 10_000_000, 2**24 - 4097, 2**24 - 1, 2**24, 2**24 + 2**23, 100_000_000]
+
+
+@pytest.mark.parametrize("name", ["evt2", "evt3"])
+@pytest.mark.parametrize("start", STEPS)
+def test_faery_reads_the_same_times_over_pauses(tmp_path: Path, name: str, start: int) -> None:
+    faery = pytest.importorskip("faery")
+    rng = np.random.default_rng(start)
+    t = start + np.cumsum([0, *STEPS, *rng.integers(0, 60_000_000, 30)])
+    ones = np.ones_like(t)
+    events = EventStream(t, ones, ones, ones, SIZE)
+    write_events(tmp_path / "a.raw", events, format=name)
+    assert faery.events_stream_from_file(tmp_path / "a.raw").to_array()["t"].tolist() == t.tolist()
+    assert read_events(tmp_path / "a.raw") == events
+
+
+@pytest.mark.parametrize("t", [[5], [2**24 - 1], [1, 2**24 - 1], [1, 20_000_000], [2**26 + 7]])
+def test_evt3_time_never_rises_by_half_its_range_in_one_word(tmp_path: Path, t: list[int]) -> None:
+    ones = np.ones(len(t), np.int64)
+    write_events(tmp_path / "a.raw", EventStream(np.array(t), ones, ones, ones, SIZE))
+    content = (tmp_path / "a.raw").read_bytes()
+    words = np.frombuffer(content[content.index(b"% end\n") + 6 :], "<u2").astype(int)
+    steps = np.diff(words[words >> 12 == 0x8] & 0xFFF, prepend=0)
+    assert set(steps[steps < 0].tolist()) <= {-0xFFF}  # an overflow
+    assert steps.max() <= 0x7FF
