@@ -1,7 +1,8 @@
 """Decodes an AEDAT4 file in a process of its own: on some damaged files the package ends the whole process.
 
 Run as ``python -m spikeva.events._aedat4_child FILE``; writes pickles to standard output: ("streams", table), then
-("packet", stream, kind, events or None) for each packet, at last ("end",), or ("fault", text) where decoding fails.
+("packet", stream, kind, events or None) or ("bad", text) for each packet, at last ("end",), or ("fault", text) where
+decoding ends. A file that ends inside a packet has no end of bad ones.
 """
 
 import pickle
@@ -18,7 +19,14 @@ def main(path: str) -> None:
     try:
         decoder = aedat.Decoder(path)
         say("streams", decoder.id_to_stream())
-        for packet in decoder:
+        while True:
+            try:
+                packet = next(decoder, None)
+            except Exception as error:
+                say("bad", str(error))
+                continue
+            if packet is None:
+                break
             kind = next(key for key in packet if key != "stream_id")
             say("packet", packet["stream_id"], kind, packet["events"] if kind == "events" else None)
         say("end")

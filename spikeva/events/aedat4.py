@@ -51,7 +51,8 @@ class Aedat4Reader(EventReader):
         self.size = self._decide_size((described["width"], described["height"]))
 
     def _walk(self) -> None:
-        """A fault where the packets do not fill the file up to its closing table."""
+        """Counts the whole packets; a fault where they do not fill the file up to its closing table."""
+        self._packets = 0
         with open(self.path, "rb") as file:
             end = file.seek(0, 2)
             file.seek(len(_MAGIC))
@@ -73,6 +74,7 @@ class Aedat4Reader(EventReader):
                     self.fault(TRUNCATED, "a packet reaches beyond the end of the packets", offset, last - offset)
                     break
                 offset += 8 + length
+                self._packets += 1
 
     def _table(self, header: bytes) -> int:
         """Position of the closing table: the second field of the header's flatbuffer; -1 where there is none."""
@@ -117,12 +119,17 @@ class Aedat4Reader(EventReader):
                 except EventFileError as damage:
                     if self.strict:
                         raise
-                    self.fault(_DAMAGED, damage.found)
+                    self.fault(_DAMAGED, damage.found, count=max(1, self._packets - number))
                     return
                 if message is None:
                     return
-                _, stream, kind, e = message
                 number += 1
+                if message[0] == "bad":
+                    if number > self._packets and self.report.faults:  # the file's torn end, which has no end
+                        return
+                    self.fault(_DAMAGED, f"packet {number} cannot be decoded ({message[1]})")
+                    continue
+                _, stream, kind, e = message
                 if stream == self._stream:
                     block = self.sound((e["t"], e["x"], e["y"], e["on"]), last, None, f"of packet {number}")
                     last = int(block.t[-1]) if len(block) else last

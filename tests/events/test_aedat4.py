@@ -1,4 +1,9 @@
-"""What the AEDAT4 decoder dies of ends nothing but its own process."""
+"""What the AEDAT4 decoder dies of ends nothing but its own process, and a bad packet costs itself alone."""
+
+import os
+import re
+import struct
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +29,67 @@ def test_what_the_decoder_says_is_passed_on(tmp_path):
     with pytest.raises(EventFileError, match="cannot be decoded") as error:
         open_events(path)
     assert "ended with code" not in str(error.value)
+
+
+DECODER = """
+import os
+
+class Decoder:
+    def __init__(self, path):
+        self.number = 0
+    def id_to_stream(self):
+        return {0: {"type": "events", "width": 4, "height": 3}}
+    def __iter__(self):
+        return self
+    def __next__(self):
+        self.number += 1
+        if self.number in BAD:
+            raise RuntimeError("bad packet")
+        if self.number == DEADLY:
+            os._exit(3)
+        if self.number > 5:
+            raise StopIteration
+        return {"stream_id": 0, "events": {"t": [self.number], "x": [1], "y": [2], "on": [1]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("bad", "deadly", "times", "count", "found"),
+    [
+        ("[2, 4]", 0, [1, 3, 5], 2, r"packet 2 cannot be decoded \(bad packet\)"),
+        ("range(5, 10**9)", 0, [1, 2, 3, 4], 1, "packet 5 cannot"),  # the file has no more than five
+        ("[]", 3, [1, 2], 3, r"the packets cannot be decoded \(the decoder ended with code 3\)"),
+        ("[1]", 3, [2], 4, "packet 1 cannot"),
+    ],
+)
+def test_the_packets_left_out_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str, deadly: int, times: list[int], count: int, found: str
+) -> None:
+    """With a decoder that stands in for the package's."""
+    (tmp_path / "aedat.py").write_text(f"BAD, DEADLY = {bad}, {deadly}\n{DECODER}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    path = tmp_path / "a.aedat4"
+    packets = 5 * struct.pack("<iI", 0, 0)
+    path.write_bytes(b"#!AER-DAT4.0\r\n" + (16).to_bytes(4, "little") + bytes(16) + packets)
+    with pytest.raises(EventFileError, match=found):
+        open_events(path).read()
+    reader = open_events(path, strict=False)
+    assert reader.read().t.tolist() == times
+    assert reader.report.faults == {"packets that cannot be decoded": count}
+
+
+@pytest.mark.recordings
+def test_a_bad_packet_costs_its_own_events_alone(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("aedat")
+    whole = shared / "recordings" / "aestream_davis.aedat4"
+    content = bytearray(whole.read_bytes())
+    packet = re.compile(rb"\0{4}.{4}\x04\x22\x4d\x18", re.DOTALL)  # stream 0, length, the start of an LZ4 frame
+    content[[m.end() for m in packet.finditer(content)][5]] ^= 0xFF
+    (tmp_path / "a.aedat4").write_bytes(content)
+    lengths = [len(block) for block in open_events(whole).blocks()]
+    reader = open_events(tmp_path / "a.aedat4", strict=False)
+    left = [len(block) for block in reader.blocks()]
+    assert len(left) == len(lengths) - 1
+    assert set(left) < set(lengths)
+    assert reader.report.faults == {"packets that cannot be decoded": 1}
