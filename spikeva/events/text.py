@@ -11,7 +11,7 @@ from spikeva.events.errors import EventFileError
 from spikeva.events.reader import EventReader
 from spikeva.events.stream import EventStream
 
-_EVENT = rb"[ \t]*(-?\d{1,18}%s)[ \t,]+(\d{1,9})[ \t,]+(\d{1,9})[ \t,]+(-1|\d{1,9})[ \t]*\r?$"
+_EVENT = rb"[ \t]*(-?\d{1,19}%s)[ \t,]+(\d{1,9})[ \t,]+(\d{1,9})[ \t,]+(-1|\d{1,9})[ \t]*\r?$"
 _MICROSECONDS = re.compile(_EVENT % rb"", re.MULTILINE)
 _SECONDS = re.compile(_EVENT % rb"(?:\.\d*)?(?:[eE][+-]?\d{1,2})?", re.MULTILINE)
 _LINE = re.compile(rb"^[^\n]*[^\s][^\n]*$", re.MULTILINE)
@@ -90,7 +90,17 @@ class TextReader(EventReader):
         if event is None and not line[0].lstrip().startswith(b"#"):
             found = f"a line that is no event `t x y p`, t in {self._unit}: {line[0][:60]!r}"
             self.fault(_BAD_LINE, found, offset + line.start())
+        elif event is not None and not self._fits(event[1]):
+            found = f"a line whose time is beyond 64 bits of microseconds: {line[0][:60]!r}"
+            self.fault(_BAD_LINE, found, offset + line.start())
+            return None
         return event
+
+    def _fits(self, t: bytes) -> bool:
+        """Whether int64 microseconds hold a time."""
+        if self._unit == "s":
+            return abs(float(t)) * 1e6 < 2.0**63
+        return len(t) < 19 or -(2**63) <= int(t) < 2**63
 
 
 def header(size: tuple[int, int], count: str) -> bytes:

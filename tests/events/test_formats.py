@@ -376,6 +376,9 @@ def test_text_dialects(tmp_path: Path, text: str, expected: list[tuple[int, ...]
         ("1 2 3 1\n2 2 3 7\n3 4 5 0\n", 0, "polarity"),
         ("1 2 3 1\n0 2 3 1\n3 4 5 0\n", 0, "time steps back: event 1"),
         ("1 2 3 1\n2 2 3 1 9\n3 4 5 0\n", 8, "no event"),
+        ("1 2 3 1\n9223372036854775808 2 3 1\n3 4 5 0\n", 8, "beyond 64 bits of microseconds: b'9223372036854775808 2"),
+        ("1e-6 2 3 1\n1e20 2 3 1\n3e-6 4 5 0\n", 11, "beyond 64 bits of microseconds: b'1e20 2 3 1'"),
+        ("1e-6 2 3 1\n-9223372036855 2 3 1\n3e-6 4 5 0\n", 11, "beyond 64 bits"),
     ],
 )
 def test_text_faults(tmp_path: Path, text: str, offset: int, message: str) -> None:
@@ -386,6 +389,13 @@ def test_text_faults(tmp_path: Path, text: str, offset: int, message: str) -> No
     reader = open_events(path, SIZE, strict=False)
     assert rows(reader.read()) == [(1, 2, 3, 1), (3, 4, 5, 0)]
     assert list(reader.report.faults.values()) == [1]
+
+
+def test_text_holds_any_time(tmp_path: Path) -> None:
+    zero = [0] * 4
+    s = EventStream([-(2**63), -(10**18), 10**18, 2**63 - 1], zero, zero, zero, SIZE)  # type: ignore[arg-type]  # lists do
+    write_events(tmp_path / "a.txt", s)
+    assert read_events(tmp_path / "a.txt") == s
 
 
 def test_text_with_the_line_ends_of_windows(tmp_path: Path) -> None:
