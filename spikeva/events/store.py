@@ -28,6 +28,7 @@ MANIFEST = "manifest.json"
 CHUNK = 2**15  # events; chosen here: a 33 ms window of a face clip touches one or two chunks
 _INDEX_LENGTH = 2**22  # entries; a recording of more than 70 minutes gets a coarser index than 1 ms
 _OWN = ("format", "format_version", "width", "height", "event_count", "index_start_us", "index_step_us")
+_OF_MANIFEST = ("file", "events")  # what an entry of the manifest says beside a clip's attributes
 
 Attribute = str | int | float
 
@@ -75,7 +76,7 @@ class EventClip:
             what = "no such file" if not self.path.exists() else f"not a readable HDF5 file ({error})"
             raise EventFileError(self.path, what, "Give the path of a clip that spikeva wrote.") from error
         try:
-            with _reading(self.path):
+            with _reading(self):
                 self._describe()
         except BaseException:
             self._file.close()
@@ -101,7 +102,7 @@ class EventClip:
     def events(self, start_us: int | None = None, stop_us: int | None = None) -> EventStream:
         """The events with start_us <= t < stop_us (None: open). Raises EventFileError where the file is damaged."""
         start_us, stop_us = (None if time is None else int(time) for time in (start_us, stop_us))
-        with _reading(self.path):
+        with _reading(self):
             first, last = self._bound(start_us, 0), self._bound(stop_us, 1)
             t = self._columns["t"][first : max(first, last)]
             a = 0 if start_us is None else int(np.searchsorted(t, start_us))
@@ -111,7 +112,7 @@ class EventClip:
 
     def rows(self, first: int, last: int) -> EventStream:
         """The events of a range of indices. Raises EventFileError where the file is damaged."""
-        with _reading(self.path):
+        with _reading(self):
             t, x, y, p = (self._columns[name][first:last] for name in COLUMNS)
             return EventStream(t, x, y, p, self.size)
 
@@ -129,7 +130,7 @@ class EventClip:
     @property
     def labels(self) -> dict[str, NDArray[Any]]:
         """The label arrays by name."""
-        with _reading(self.path):
+        with _reading(self):
             read = {name: dataset[()] for name, dataset in self._file.get("labels", {}).items()}
         return {name: np.char.decode(a, "utf-8") if a.dtype.kind == "S" else a for name, a in read.items()}
 
@@ -149,8 +150,8 @@ class EventClip:
 def write_manifest(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Write `manifest.json`: what every clip (`**/*.h5`) of `folder` is, in order of file names; returns its entries.
 
-    An entry holds file (relative), events, width, height and the clip's attributes. Raises EventFileError for a
-    damaged clip.
+    An entry holds file (relative), events, width, height and the clip's attributes. Names that start with a dot are
+    left out (macOS puts a `._a.h5` beside a.h5 on foreign disks). Raises EventFileError for a damaged clip.
     """
     folder = Path(folder)
     entries = []
@@ -235,22 +236,40 @@ def _write_events(file: h5py.File, blocks: Iterator[EventStream], total: int | N
 
 
 def _attribute(name: str, value: Any) -> Attribute:
-    plain = _plain(value)
-    if name in _OWN or not isinstance(plain, str | int | float) or (isinstance(plain, str) and "\0" in plain):
-        what = "is the store's own" if name in _OWN else f"is a {type(value).__name__}"
-        raise UserError(f"clip attribute {name!r} {what}; attributes are str, int or float under a name of your own")
-    return plain
+    plain, found = _plain(value), ""
+    if name in (*_OWN, *_OF_MANIFEST):
+        found = "is the store's own"
+    elif _nameless(name):
+        found = "has no name that HDF5 holds"
+    elif not isinstance(plain, str | int | float) or (isinstance(plain, str) and "\0" in plain):
+        found = f"is a {type(value).__name__}"
+    elif isinstance(plain, int) and not -(2**63) <= plain < 2**64:
+        found = f"is {plain}, more than 64 bits hold"
+    if found:
+        raise UserError(f"clip attribute {name!r} {found}; attributes are str, int or float under a name of your own")
+    return plain  # type: ignore[no-any-return]  # one of the three by now
 
 
 def _label(name: str, values: Any) -> NDArray[Any]:
-    array = np.asarray(values)
-    if array.dtype.kind == "U":
-        array = np.char.encode(array, "utf-8")
-    if array.ndim < 1 or array.dtype.kind not in "biufS" or "/" in name or not name:
-        raise UserError(
-            f"label {name!r} is {array.dtype} of shape {array.shape}; labels are arrays of numbers or strings"
-        )
+    array, found = np.asarray(values), ""
+    try:
+        if array.dtype.kind == "U":
+            array = np.char.encode(array, "utf-8")
+        elif array.dtype.kind == "S":
+            np.char.decode(array, "utf-8")  # as it will be read
+    except UnicodeError as error:
+        found = f"holds what is no UTF-8 ({error})"
+    if array.ndim < 1 or array.dtype.kind not in "biufSU":
+        found = f"is {array.dtype} of shape {array.shape}"
+    if _nameless(name) or name == "." or "/" in name:
+        found = "has no name that HDF5 holds"
+    if found:
+        raise UserError(f"label {name!r} {found}; labels are arrays of numbers or strings")
     return array
+
+
+def _nameless(name: Any) -> bool:
+    return not isinstance(name, str) or not name or "\0" in name
 
 
 def _fixed(text: str) -> NDArray[Any]:
@@ -267,12 +286,14 @@ def _plain(value: Any) -> Any:
 class _reading:
     """Turns what h5py and the checks of EventStream raise on a damaged file into an EventFileError."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, clip: EventClip) -> None:
+        self.clip = clip
 
-    def __enter__(self) -> None: ...
+    def __enter__(self) -> None:
+        if not self.clip._file:
+            raise UserError(f"{self.clip.path}: the clip is closed; read inside its `with` block, or open it again")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         damage = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError, MemoryError)
         if isinstance(error, damage) and not isinstance(error, EventFileError):
-            raise EventFileError(self.path, f"damaged ({error})", "Write the clip again.") from error
+            raise EventFileError(self.clip.path, f"damaged ({error})", "Write the clip again.") from error

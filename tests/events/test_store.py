@@ -33,7 +33,7 @@ def test_clip_round_trip_with_labels_and_attributes(tmp_path: Path) -> None:
         "landmarks": np.arange(8.0).reshape(2, 2, 2),
         "none": np.empty((0, 2)),
     }
-    attributes = {"subject": "s01", "note": "", "ü": "é" * 300, "synthetic": 1, "cutoff_hz": 30.5}
+    attributes = {"subject": "s01", "note": "", "ü": "é" * 300, "synthetic": 1, "cutoff_hz": 30.5, "seed": 2**64 - 1}
     events = random_stream(50_000, 1_600_000)
     write_clip(tmp_path / "a.h5", events, labels=labels, attributes=attributes)
     with EventClip(tmp_path / "a.h5") as clip:
@@ -92,6 +92,14 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
         ({"labels": {"v": np.array([None])}}, "label 'v' is object"),
         ({"labels": {"a/b": np.zeros(2)}}, "label 'a/b'"),
         ({"labels": {"v": np.float64(1)}}, "label 'v'"),
+        ({"attributes": {"file": "a.avi"}}, "'file' is the store's own"),
+        ({"attributes": {"events": 3}}, "'events' is the store's own"),
+        ({"attributes": {"": 1}}, "'' has no name"),
+        ({"attributes": {"seed": 2**64}}, "'seed' is 18446744073709551616, more than 64 bits hold"),
+        ({"attributes": {"seed": -(2**63) - 1}}, "'seed' is -9223372036854775809"),
+        ({"labels": {".": [1]}}, "label '.' has no name"),
+        ({"labels": {"n": np.array([b"\xff"])}}, "label 'n' holds what is no UTF-8"),
+        ({"labels": {"n": ["\ud800"]}}, "label 'n' holds what is no UTF-8"),
     ],
 )
 def test_what_cannot_be_stored_is_refused(tmp_path: Path, kwargs: dict[str, Any], message: str) -> None:
@@ -136,6 +144,21 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(EventFileError, match=r"damaged|not a readable"), EventClip(path) as clip:
             clip.events()
+
+
+def test_a_closed_clip_says_so(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.h5", random_stream(9, 100), labels={"v": [1]})
+    with EventClip(tmp_path / "a.h5") as clip:
+        pass
+    for use in (clip.events, lambda: clip.rows(0, 5), lambda: clip.labels):
+        with pytest.raises(UserError, match=r"a\.h5: the clip is closed"):
+            use()
+
+
+def test_a_manifest_leaves_out_what_macos_puts_beside_files(tmp_path: Path) -> None:
+    write_clip(tmp_path / "001.h5", random_stream(9, 100))
+    (tmp_path / "._001.h5").write_bytes(b"\0\5\x16\7")
+    assert [e["file"] for e in write_manifest(tmp_path)] == ["001.h5"]
 
 
 def test_manifest_lists_the_clips(tmp_path: Path) -> None:
