@@ -52,16 +52,29 @@ class Hdf5Reader(EventReader):
             count = len(events) if self.format == "v2e" else len(events["t"])
             if self.format == "dsec" and any(events[name].shape != (count,) for name in COLUMNS):
                 raise EventFileError(self.path, "columns of unequal length", "The file is damaged.")
-            shift = int(file["t_offset"][()]) if self.format == "dsec" and "t_offset" in file else 0
+            shift = self._shift(file["t_offset"][()]) if self.format == "dsec" and "t_offset" in file else 0
             for first in range(0, count, _ROWS):
                 rows = slice(first, first + _ROWS)
                 columns = events[rows].T if self.format == "v2e" else [events[name][rows] for name in COLUMNS]
                 t, x, y, p = columns
-                if t.dtype.kind in "iu":  # seconds in floating point are refused below, not cut to whole ones
+                if t.dtype.kind in "iu" and len(t):  # seconds in floating point are refused below, not cut to whole ones
+                    low, high = int(t.min()) + shift, int(t.max()) + shift
+                    if low < -(2**63) or high >= 2**63:
+                        found = f"times from {low} to {high} us, which 64 bits do not hold"
+                        raise EventFileError(self.path, found, "The file is damaged.")
                     t = t.astype(np.int64) + shift
                 block = self.sound((t, x, y, p), last, None, f"after row {first}")
                 last = int(block.t[-1]) if len(block) else last
                 yield block
+
+
+    def _shift(self, offset: Any) -> int:
+        """DSEC's `t_offset`, one whole number in whatever shape."""
+        values = np.asarray(offset)
+        if values.size != 1 or values.dtype.kind not in "iu":
+            found = f"t_offset is {values.dtype} of shape {values.shape}, one whole number of us was expected"
+            raise EventFileError(self.path, found, "The file holds no events in this layout.")
+        return int(values.item())
 
 
 class _OpenHdf5:

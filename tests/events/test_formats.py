@@ -341,6 +341,34 @@ def test_dsec_hdf5(tmp_path: Path) -> None:
         read_events(tmp_path / "a.h5", SIZE)
 
 
+@pytest.mark.parametrize("offset", [np.int64(10**12), np.array([10**12]), np.array([[10**12]], np.uint64)])
+def test_dsec_offset_in_any_shape(tmp_path: Path, offset: Any) -> None:
+    assert read_events(dsec(tmp_path / "a.h5", [1, 2], offset), SIZE).t.tolist() == [10**12 + 1, 10**12 + 2]
+
+
+@pytest.mark.parametrize(
+    ("t", "offset", "message"),
+    [
+        ([1, 2], np.float64(1.5), r"t_offset is float64 of shape \(\), one whole number"),
+        ([1, 2], np.array([1, 2]), r"t_offset is int64 of shape \(2,\)"),
+        ([1, 2**63], 0, "times from 1 to 9223372036854775808 us, which 64 bits do not hold"),
+        ([1, 2**63 - 2], 5, "times from 6 to 9223372036854775811 us"),
+    ],
+)
+def test_dsec_times_that_do_not_do(tmp_path: Path, t: list[int], offset: Any, message: str) -> None:
+    for strict in (True, False):
+        with pytest.raises(EventFileError, match=message):
+            open_events(dsec(tmp_path / "a.h5", t, offset), SIZE, strict=strict).read()
+
+
+def dsec(path: Path, t: list[int], offset: Any) -> Path:
+    with h5py.File(path, "w") as file:
+        for name, values in (("t", t), ("x", [3, 4]), ("y", [5, 6]), ("p", [0, 1])):
+            file[f"events/{name}"] = np.array(values, np.uint64 if name == "t" else np.uint16)
+        file["t_offset"] = offset
+    return path
+
+
 def test_npz_of_others(tmp_path: Path) -> None:
     s = random_stream(50)
     np.savez(tmp_path / "a.npz", events=s.to_structured())
