@@ -31,7 +31,7 @@ class Encoding(ABC):
 
     def __post_init__(self) -> None:
         for parameter in parameters_of(type(self)).values():
-            parameter.check(getattr(self, parameter.name))
+            object.__setattr__(self, parameter.name, parameter.check(getattr(self, parameter.name)))
 
     @property
     @abstractmethod

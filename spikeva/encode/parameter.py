@@ -3,6 +3,8 @@
 from dataclasses import MISSING, Field, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from spikeva.errors import UserError
 from spikeva.registry import did_you_mean
 
@@ -26,16 +28,17 @@ class Parameter:
             return "one of " + ", ".join(repr(c) for c in self.choices)
         return f"a whole number from {self.low} to {self.high}" if self.low is not None else self.type.__name__
 
-    def check(self, value: Any) -> None:
-        """Raise UserError unless `value` is allowed."""
+    def check(self, value: Any) -> Any:
+        """`value`, a whole number as int. Raises UserError unless it is allowed."""
         if self.type is int:
-            ok = isinstance(value, int) and not isinstance(value, bool)
+            ok = isinstance(value, int | np.integer) and not isinstance(value, bool)
             ok = ok and (self.low is None or self.low <= value) and (self.high is None or value <= self.high)
         else:
             ok = isinstance(value, self.type) and (not self.choices or value in self.choices)
         if not ok:
             hint = did_you_mean(value, list(self.choices)) if isinstance(value, str) else ""
             raise UserError(f"{self.name} must be {self.allowed}, found {value!r}{hint}")
+        return int(value) if self.type is int else value
 
 
 def whole(default: int, low: int, high: int, help: str) -> Any:
