@@ -141,7 +141,9 @@ def encode(t, x, y, p, start, state, words):
         if high != t[i] >> 12:
             # One word a turn: an overflow from the top to 0, and never up by half the range or more, which readers
             # take for a fall.
-            high = high + 1 if high >= 0 and high & 0xFFF == 0xFFF else min(t[i] >> 12, high + 0x7FF, (high + 1) | 0xFFF)
+            high = (
+                high + 1 if high >= 0 and high & 0xFFF == 0xFFF else min(t[i] >> 12, high + 0x7FF, (high + 1) | 0xFFF)
+            )
             low = 0
             words[n] = (TIME_HIGH << 12) | (high & 0xFFF)
             n += 1

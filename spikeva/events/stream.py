@@ -183,9 +183,13 @@ class EventStream:
 
 
 def in_order(blocks: Iterable[EventStream]) -> Iterator[EventStream]:
-    """The same blocks. Raises UserError where one has another size than the first or starts before its predecessor ends."""
+    """The same blocks. Raises UserError where one has another size than the first or starts before its predecessor ends, and
+    for what is no EventStream."""
     size, last = None, None
     for block in blocks:
+        if not isinstance(block, EventStream):
+            found = f"found {type(block).__name__}; see EventStream.from_structured"
+            raise UserError(f"the blocks of a recording are EventStreams, {found}")
         if block.size != (size := size or block.size):
             raise UserError(f"blocks of one recording have one size, found {size} and {block.size}")
         if len(block) and last is not None and block.t[0] < last:
@@ -217,7 +221,8 @@ def _column(name: str, values: Any, dtype: type[np.integer[Any]]) -> NDArray[Any
         raise UserError(f"event column {name} must hold integers, found {array.dtype}; round it yourself first")
     limits = np.iinfo(dtype)
     if array.size and (int(array.min()) < limits.min or int(array.max()) > limits.max):
-        raise UserError(
-            f"event column {name} must lie in {limits.min}..{limits.max}, found {array.min()}..{array.max()}"
-        )
+        allowed = f"event column {name} must lie in {limits.min}..{limits.max}"
+        if name == "p":
+            allowed = "event polarity must be 0 (OFF) or 1 (ON; EventStream.from_structured takes -1 for OFF)"
+        raise UserError(f"{allowed}, found {array.min()}..{array.max()}")
     return np.ascontiguousarray(array, dtype=dtype)

@@ -57,7 +57,9 @@ class Hdf5Reader(EventReader):
                 rows = slice(first, first + _ROWS)
                 columns = events[rows].T if self.format == "v2e" else [events[name][rows] for name in COLUMNS]
                 t, x, y, p = columns
-                if t.dtype.kind in "iu" and len(t):  # seconds in floating point are refused below, not cut to whole ones
+                if t.dtype.kind in "iu" and len(
+                    t
+                ):  # seconds in floating point are refused below, not cut to whole ones
                     low, high = int(t.min()) + shift, int(t.max()) + shift
                     if low < -(2**63) or high >= 2**63:
                         found = f"times from {low} to {high} us, which 64 bits do not hold"
@@ -66,7 +68,6 @@ class Hdf5Reader(EventReader):
                 block = self.sound((t, x, y, p), last, None, f"after row {first}")
                 last = int(block.t[-1]) if len(block) else last
                 yield block
-
 
     def _shift(self, offset: Any) -> int:
         """DSEC's `t_offset`, one whole number in whatever shape."""

@@ -125,10 +125,11 @@ def write_events(path: Any, events: EventStream | Iterable[EventStream], *, form
     if name == "clip":
         write_clip(path, blocks)
         return
+    blocks = in_order(blocks)
     first = next(blocks, None)
     if first is None:
         raise UserError(f"{path}: no block of events to write; write EventStream.empty(size) for a file without events")
-    blocks = in_order(chain([first], blocks))
+    blocks = chain([first], blocks)
     with whole_file(path) as part:
         if name == "npz":
             parts = list(blocks)

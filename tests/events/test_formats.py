@@ -80,6 +80,14 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path, name: str, events:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["a.raw", "a.npz", "a.h5"])
+def test_what_are_no_events_is_refused(tmp_path: Path, name: str) -> None:
+    for events in ([1, 2], random_stream(3).to_structured(), [random_stream(3), None]):
+        with pytest.raises(UserError, match=r"blocks of a recording are EventStreams, found (int|void|NoneType)"):
+            write_events(tmp_path / name, events)  # type: ignore[arg-type]  # bad on purpose
+    assert not list(tmp_path.iterdir())
+
+
 def test_unknown_formats_and_paths_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="allowed: evt3, evt2"):
         write_events(tmp_path / "a.raw", EventStream.empty(SIZE), format="evt4")

@@ -42,7 +42,10 @@ def test_columns_have_the_types_of_the_contract() -> None:
         (([1, 2], [0, 0], [5, 0], [0, 0]), "event 0 has y = 5"),
         (([1, 2], [0, 0], [0, 0], [0, 2]), "event 1 has polarity 2"),
         (([1, 2], [0, -1], [0, 0], [0, 0]), r"column x must lie in 0\.\.65535, found -1\.\.0"),
-        (([1, 2], [0, 0], [0, 0], [-1, 1]), r"column p must lie in 0\.\.255"),
+        (
+            ([1, 2], [0, 0], [0, 0], [-1, 1]),
+            r"must be 0 \(OFF\) or 1 \(ON; EventStream\.from_structured takes -1 for OFF\), found -1\.\.1",
+        ),
         (([1.5, 2], [0, 0], [0, 0], [0, 0]), "column t must hold integers, found float64"),
         (([1], [0, 0], [0, 0], [0, 0]), "one length"),
         (([[1]], [0], [0], [0]), "one-dimensional"),
