@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from spikeva.errors import UserError
 from spikeva.events._atomic import whole_file
+from spikeva.events._sink import Sink
 from spikeva.events.errors import EventFileError
 from spikeva.events.stream import COLUMNS, EventStream, in_order
 
@@ -53,8 +54,8 @@ def write_clip(
         raise UserError("no block of events to write; a clip without events is written from EventStream.empty(size)")
     checked = {name: _attribute(name, value) for name, value in (attributes or {}).items()}
     arrays = {name: _label(name, values) for name, values in (labels or {}).items()}
-    with whole_file(path) as part, _create(part) as file:
-        count, start, step = _write_events(file, in_order(chain([first], blocks)), count)
+    with whole_file(path) as part, Sink(part, path) as sink, _create(sink) as file:
+        count, start, step = _write_events(file, sink.watch(in_order(chain([first], blocks))), count)
         for name, array in arrays.items():
             file.create_dataset(f"labels/{name}", data=array, **_storage(array.shape)).flush()
         own = (FORMAT, VERSION, *first.size, count, start, step)
@@ -177,7 +178,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
         raise EventFileError(path, found, "Run `spikeva prepare`, or write_manifest on the folder.") from error
 
 
-def _create(path: Path) -> h5py.File:
+def _create(sink: Sink) -> h5py.File:
     """A new HDF5 file without time stamps that guards its own metadata with checksums (the latest format) and keeps all
     attributes in their object's header, which spends least on them."""
     create, access = h5py.h5p.create(h5py.h5p.FILE_CREATE), h5py.h5p.create(h5py.h5p.FILE_ACCESS)
@@ -185,7 +186,8 @@ def _create(path: Path) -> h5py.File:
     create.set_attr_phase_change(1000, 0)
     access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
-    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, create, access))
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, sink)
+    return h5py.File(h5py.h5f.create(os.fsencode(sink.part), h5py.h5f.ACC_EXCL, create, access))
 
 
 def _storage(shape: tuple[int, ...]) -> dict[str, Any]:

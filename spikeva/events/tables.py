@@ -57,9 +57,7 @@ class Hdf5Reader(EventReader):
                 rows = slice(first, first + _ROWS)
                 columns = events[rows].T if self.format == "v2e" else [events[name][rows] for name in COLUMNS]
                 t, x, y, p = columns
-                if t.dtype.kind in "iu" and len(
-                    t
-                ):  # seconds in floating point are refused below, not cut to whole ones
+                if t.dtype.kind in "iu" and len(t):  # seconds are refused below, not cut to whole ones
                     low, high = int(t.min()) + shift, int(t.max()) + shift
                     if low < -(2**63) or high >= 2**63:
                         found = f"times from {low} to {high} us, which 64 bits do not hold"

@@ -1,7 +1,10 @@
 """The clip store: what is written is what is read, whole or not at all."""
 
+import errno
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -209,3 +212,26 @@ def test_a_killed_writer_leaves_a_whole_file_or_none(tmp_path: Path) -> None:
                 assert len(clip.labels["t_us"]) == 4
     print(f"{moment} kills: {whole - 1} whole files, {moment + 1 - whole} none")
     assert list(tmp_path.glob(".*.part")), "no kill came in the middle of a write"
+
+
+@pytest.mark.parametrize("room", [2_000, 150_000])
+def test_a_full_disk_is_an_error_that_the_process_outlives(room: int, tmp_path: Path) -> None:
+    """HDF5 itself ends the process after a write that failed, some time later."""
+    script = (
+        "import gc, resource, sys\n"
+        "import numpy as np\n"
+        "from spikeva.events import EventStream, write_clip\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
+        "x = np.random.default_rng(0).integers(0, 100, 40_000)\n"
+        "blocks = (EventStream(i * 40_000 + np.arange(40_000), x, x, x % 2, (100, 100)) for i in range(20))\n"
+        "try:\n"
+        "    write_clip(sys.argv[1], blocks, labels={'valence': np.arange(5.0)})\n"
+        "except OSError as error:\n"
+        "    gc.collect()\n"
+        "    print(error.strerror, error.filename)\n"
+    )
+    path = tmp_path / "long.h5"
+    run = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == f"{os.strerror(errno.EFBIG)} {path}"
+    assert list(tmp_path.iterdir()) == []
