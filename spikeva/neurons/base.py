@@ -14,7 +14,7 @@ and then, by `reset`, with z = s or a detached s (`detach_reset`),
 import math
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import ClassVar, NamedTuple, Unpack
+from typing import Any, ClassVar, NamedTuple, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -130,6 +130,11 @@ class Neuron(nn.Module):
         if self.spiking:
             self.constant("theta", options.get("theta", 1.0), low=0.0, learn=options.get("learn_theta", False))
         self.backend, self.runner = choose_backend(self, options.get("backend", "auto"))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch's
+        if self.backend == "fused":  # load its kernels, which nothing could inside a compiled graph
+            choose_backend(self, "fused")
 
     def constant(
         self, name: str, value: float, *, low: float = -math.inf, high: float = math.inf, learn: bool = False

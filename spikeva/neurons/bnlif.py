@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from spikeva.errors import UserError
 from spikeva.neurons import fused
 from spikeva.neurons.base import Neuron, Run, State
 from spikeva.neurons.fused_layout import affine_of
@@ -33,9 +34,14 @@ def execute(norm: nn.Module, run: Run, shortcut: Tensor | None = None) -> tuple[
     """(spikes, last state) of a run whose input passes through BatchNorm `norm` over time and batch first, then has the
     `shortcut` added to it.
 
-    Running statistics change as PyTorch's do. Raises ValueError for a single value per channel in training.
+    Running statistics change as PyTorch's do. Raises ValueError for a single value per channel in training, UserError for
+    another number of channels than the norm's.
     """
     assert isinstance(norm, NORMS)
+    if run.x.ndim < 3 or run.x.shape[2] != norm.num_features:
+        raise UserError(
+            f"the BatchNorm has {norm.num_features} channels, the input is {list(run.x.shape)}: axis 2 must have as many"
+        )
     ops = next((p for p in fused.providers() if p.why_not(run) is None), None)
     joins = shortcut is None or (shortcut.shape, shortcut.dtype) == (run.x.shape, run.x.dtype)
     if ops is None or run.x.numel() == 0 or not joins:

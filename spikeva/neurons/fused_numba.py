@@ -39,7 +39,10 @@ def empty_strided(shape: torch.Size, strides: tuple[int, ...], *, dtype: torch.d
     size = prod(shape) * dtype.itemsize
     if size < HUGE:
         return torch.empty_strided(shape, strides, dtype=dtype, device=device)
-    return torch.from_numpy(aligned(size)).view(dtype).as_strided(shape, strides)
+    memory = torch.from_numpy(aligned(size)).untyped_storage()
+    return torch.empty(0, dtype=dtype, device="cpu").set_(
+        memory, 0, shape, strides
+    )  # no view, which autograd would not let change
 
 
 def checkpoints(steps: int) -> int:

@@ -8,6 +8,7 @@ longer than the kernel of a small layer.
 """
 
 from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
 from importlib.util import find_spec
 from math import prod
@@ -16,7 +17,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import Parameter
 
 from spikeva.neurons.alif import alif_step
@@ -244,6 +244,36 @@ def _backward(ctx: Any, *grads: Tensor | None, run: Any = scan_backward_op) -> t
 scan_op.register_autograd(_backward, setup_context=_setup)
 
 
+def first_derivatives(backward: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+    """Decorator of a backward pass without one of its own: going back through it is an error.
+
+    PyTorch's `once_differentiable` takes the gradients for constants where those that come in are.
+    """
+
+    @wraps(backward)
+    def found(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        with torch.no_grad():
+            gradients = backward(ctx, *grads)
+        if not torch.is_grad_enabled():  # else by somebody's create_graph=True
+            return gradients
+        kept: tuple[Any, ...] = _NoSecond.apply(torch.empty(0, requires_grad=True), *gradients)
+        return kept
+
+    return found
+
+
+class _NoSecond(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, anchor: Tensor, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        return tuple(None if g is None else g.detach() for g in gradients)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> None:
+        raise RuntimeError(
+            "these kernels have no second derivatives (create_graph=True); model and inputs in float64 do, as they run without them"
+        )
+
+
 class SpikevaScan(torch.autograd.Function):
     """`spikeva::scan` without the dispatcher."""
 
@@ -254,7 +284,7 @@ class SpikevaScan(torch.autograd.Function):
         return found
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         return _backward(ctx, *grads, run=_scan_backward)
 

@@ -6,6 +6,7 @@ the state_dict is the same for every backend and a layer can be pickled and copi
 after the reset. The delayed reset is the library's own.
 """
 
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -46,7 +47,7 @@ class SnnTorch:
         kind = snntorch.Synaptic if step is cuba_step else snntorch.Leaky
         args: dict[str, Any] = {"beta": 0.5, "alpha": 0.5} if step is cuba_step else {"beta": 0.5}
         delayed = rule.reset == "subtract_delayed" and step is not li_step
-        self._made_from = (step, rule)
+        self._made_from, self._turn = (step, rule), Lock()
         self.library = kind(
             **args, spike_grad=rule.surrogate, reset_mechanism="subtract" if delayed else "none", reset_delay=True
         )
@@ -58,6 +59,12 @@ class SnnTorch:
         return SnnTorch, self._made_from
 
     def __call__(self, run: Run) -> tuple[Tensor, State]:
+        if torch.compiler.is_compiling():
+            return self._run(run)
+        with self._turn:  # the library's object holds a call's state meanwhile
+            return self._run(run)
+
+    def _run(self, run: Run) -> tuple[Tensor, State]:
         library, state, wide = self.library, run.state, run.state[0].dtype
         fed = {"beta": "beta", "theta": "threshold"} | ({"alpha": "alpha"} if run.step is cuba_step else {})
         for ours, theirs in fed.items():

@@ -46,6 +46,13 @@ def test_channels_last_and_pictures_without_a_gradient_are_pytorchs() -> None:
     assert not MaxPool2d(2)(x.detach()).requires_grad
 
 
+@pytest.mark.parametrize("grad", [False, True])
+def test_indices_are_returned_as_by_pytorch(grad: bool) -> None:
+    x = torch.rand(1, 2, 4, 4, requires_grad=grad)
+    found, wanted = (pool(2, return_indices=True)(x) for pool in (MaxPool2d, nn.MaxPool2d))
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
 def test_who_records_is_shown_pytorchs_operator() -> None:
     program = torch.export.export(MaxPool2d(3, 2, 1), (torch.randn(1, 2, 8, 8, requires_grad=True),))
     assert "max_pool2d" in str(program.graph)

@@ -180,6 +180,47 @@ def test_all_else_is_pytorchs(why: str, monkeypatch: pytest.MonkeyPatch) -> None
     torch.testing.assert_close(found.float(), theirs(x).float(), rtol=1e-2 if why == "autocast" else 1e-6, atol=1e-2)
 
 
+def test_torchs_defaults_do_not_change_what_is_computed() -> None:
+    ours, theirs = layer(16, 16, 3, 1, 1)
+    x = spikes(4, 16, 12, 12).requires_grad_()
+    grad = torch.randn(4, 16, 12, 12)
+    wanted = [theirs(x), *torch.autograd.grad(theirs(x), [x, *theirs.parameters()], grad)]
+    try:
+        torch.set_default_dtype(torch.float64)
+        with torch.device("meta"):
+            out = ours(x)
+            found = [out, *torch.autograd.grad(out, [x, *ours.parameters()], grad)]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert ran_sparse(out)
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_second_derivatives_are_an_error() -> None:
+    conv, x = layer(16, 16, 3, 1, 1)[0], spikes(4, 16, 12, 12).requires_grad_()
+    out = conv(x)
+    assert ran_sparse(out)
+    (gradient,) = torch.autograd.grad(out.sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="second derivatives"):
+        gradient.square().sum().backward()
+
+
+def test_a_parametrised_weight_is_computed_once() -> None:
+    class Counted(nn.Module):
+        calls = 0
+
+        def forward(self, weight: Tensor) -> Tensor:
+            Counted.calls += 1
+            return 2 * weight
+
+    conv = layer(16, 16, 3, 1, 1)[0]
+    nn.utils.parametrize.register_parametrization(conv, "weight", Counted())
+    Counted.calls = 0
+    assert ran_sparse(conv(spikes(4, 16, 12, 12)))
+    assert Counted.calls == 1
+
+
 def test_wrong_channels_are_pytorchs_error() -> None:
     ours, _ = layer(2, 8, 3, 1, 1)
     with pytest.raises(RuntimeError, match="to have 2 channels, but got 3"):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from spikeva.errors import UserError
 from spikeva.neurons import make_neuron
 from spikeva.neurons.bnlif import BNLIF
 
@@ -144,6 +145,12 @@ def test_hooks_on_the_norm_still_see_it() -> None:
     watched.norm.register_forward_hook(lambda *_: seen.append(1))
     watched(torch.randn(2, 2, 6, 3, 3))
     assert seen
+
+
+@pytest.mark.parametrize("channels", [1, 4, 8])
+def test_a_norm_of_another_width_is_an_error(channels: int) -> None:
+    with pytest.raises(UserError, match=rf"has {channels} channels, the input is \[2, 3, 6, 4\]"):
+        BNLIF(nn.BatchNorm1d(channels), make_neuron("lif")).eval()(torch.randn(2, 3, 6, 4))
 
 
 def test_one_value_per_channel_is_an_error_in_training() -> None:

@@ -1,7 +1,10 @@
 """The fused kernels against the eager reference: equal spikes, equal gradients, and PyTorch's machinery around them."""
 
 import copy
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -186,6 +189,47 @@ def test_checkpointing_gives_the_same_gradients(device: str) -> None:
     (wanted,) = torch.autograd.grad(layer(x)[0].square().sum(), x)
     (found,) = torch.autograd.grad(checkpoint(lambda y: layer(y)[0], x, use_reentrant=False).square().sum(), x)
     assert torch.equal(found, wanted)
+
+
+def penalised(neuron: nn.Module, linear: nn.Linear) -> None:
+    """A gradient penalty: a loss that goes back through the gradient of the input."""
+    x = torch.randn(5, 3, 6, dtype=linear.weight.dtype, requires_grad=True)
+    out = neuron(linear(x))[0]
+    (gradient,) = torch.autograd.grad(out.sum(), x, create_graph=True)
+    (out.mean() + gradient.square().sum()).backward()
+
+
+def test_second_derivatives_are_an_error_where_there_are_none() -> None:
+    for neuron in (make_neuron("lif"), BNLIF(nn.BatchNorm1d(6), make_neuron("lif"))):
+        with pytest.raises(RuntimeError, match=r"second derivatives.*float64"):
+            penalised(neuron, nn.Linear(6, 6))
+    linear = nn.Linear(6, 6, dtype=torch.float64)
+    penalised(make_neuron("lif"), linear)
+    assert linear.weight.grad is not None
+    x = torch.randn(5, 3, 6, requires_grad=True)  # a graph of gradients that nobody goes back through does no harm
+    (gradient,) = torch.autograd.grad(make_neuron("lif")(x)[0].sum(), x, create_graph=True)
+    (plain,) = torch.autograd.grad(make_neuron("lif")(x)[0].sum(), x)
+    assert torch.equal(gradient, plain)
+
+
+@pytest.mark.parametrize("n", [4, 160])  # large outputs have memory of another kind
+def test_spikes_may_be_changed_in_place(n: int) -> None:
+    x = torch.randn(4, 1, 8, n, n, requires_grad=True)
+    spikes, _ = make_neuron("lif")(x)
+    (wanted,) = torch.autograd.grad(0.5 * spikes.sum(), x, retain_graph=True)
+    (found,) = torch.autograd.grad(spikes.mul_(0.5).sum(), x)
+    assert torch.equal(found, wanted)
+
+
+def test_a_neuron_read_from_a_file_runs_in_the_kernels(tmp_path: Path) -> None:
+    torch.save(make_neuron("lif"), tmp_path / "lif.pt")
+    script = (
+        "import sys, torch\n"
+        "neuron = torch.load(sys.argv[1], weights_only=False)\n"
+        "print(type(neuron(torch.randn(3, 2, 4, requires_grad=True))[0].grad_fn).__name__)"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", script, str(tmp_path / "lif.pt")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "SpikevaScanBackward"
 
 
 def test_foreign_dynamics_surrogates_and_float64_run_on_the_reference() -> None:

@@ -4,6 +4,8 @@ The negative controls show what a naive use of each library gives. They fail whe
 away, and they say when a new release of a library changes what we map.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import Tensor
@@ -139,6 +141,20 @@ def test_control_stock_synaptic_drops_its_current() -> None:
     wanted, _ = make_neuron("cuba", alpha=0.5, beta=BETA)(x)
     assert (torch.stack(spikes) != wanted).sum() > 0.01 * x.numel()
     assert torch.equal(make_neuron("cuba", alpha=0.5, beta=BETA, backend="snntorch")(x)[0], wanted)
+
+
+def test_threads_do_not_meet_in_snntorchs_object() -> None:
+    neuron = make_neuron("lif", backend="snntorch")
+    inputs = [torch.randn(20, 2, n, generator=torch.Generator().manual_seed(n)) for n in (400, 500, 600, 700)]
+    with torch.no_grad():
+        wanted = [neuron(x)[0] for x in inputs]
+
+    def often(i: int) -> bool:
+        with torch.no_grad():
+            return all(torch.equal(neuron(inputs[i])[0], wanted[i]) for _ in range(20))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(often, range(4)))
 
 
 def test_snntorch_keeps_none_of_our_layers() -> None:

@@ -11,11 +11,12 @@ from spikeva.neurons.fused_ops import traced
 
 class MaxPool2d(nn.MaxPool2d):
     """`nn.MaxPool2d`, bit for bit. On a CPU its backward pass keeps 2 bytes an output (4 for pictures of more than 2**15 pixels),
-    where PyTorch's keeps the input and 8 bytes an output.
+    where PyTorch's keeps the input and 8 bytes an output; in float64, where there may be second derivatives, it is PyTorch's.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.device.type == "cpu" and input.requires_grad and input.is_contiguous() and not traced(input):
+        plain = input.device.type == "cpu" and input.is_contiguous() and input.dtype != torch.float64
+        if plain and input.requires_grad and not self.return_indices and not traced(input):
             found: Tensor = _Pooling.apply(input, self)
             return found
         pooled: Tensor = super().forward(input)

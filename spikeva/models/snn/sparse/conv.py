@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from spikeva.neurons.fused_ops import traced
+from spikeva.neurons.fused_ops import first_derivatives, traced
 
 if TYPE_CHECKING or find_spec("numba"):
     from spikeva.models.snn.sparse import inputs, products
@@ -34,20 +33,21 @@ class SparseConv2d(nn.Conv2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        if self._fits(input) and not traced(input):
-            present = inputs.find(input, self.weight.shape, self.stride[0], int(self.padding[0]), MOST)
+        weight = self.weight  # read once: a parametrised weight is computed when it is read
+        if self._fits(input, weight) and not traced(input):
+            present = inputs.find(input, weight.shape, self.stride[0], int(self.padding[0]), MOST)
             if present is not None:
-                found: Tensor = SparseConvolution.apply(input, self.weight, self.bias, present)
+                found: Tensor = SparseConvolution.apply(input, weight, self.bias, present)
                 return found
-        return super().forward(input)
+        return self._conv_forward(input, weight, self.bias)
 
-    def _fits(self, x: Tensor) -> bool:
+    def _fits(self, x: Tensor, weight: Tensor) -> bool:
         return (
             AVAILABLE
             and x.ndim == 4
             and x.shape[1] == self.in_channels
-            and x.device.type == self.weight.device.type == "cpu"
-            and x.dtype == self.weight.dtype == torch.float32
+            and x.device.type == weight.device.type == "cpu"
+            and x.dtype == weight.dtype == torch.float32
             and x.is_contiguous()
             and self.groups == 1
             and self.dilation == (1, 1)
@@ -56,14 +56,14 @@ class SparseConv2d(nn.Conv2d):
             and all(len(set(pair)) == 1 for pair in (self.kernel_size, self.stride, self.padding))
             and self.out_channels % 8 == 0
             and not torch.is_autocast_enabled("cpu")
-            and self._pays(x)
+            and self._pays(x, weight)
         )
 
-    def _pays(self, x: Tensor) -> bool:
+    def _pays(self, x: Tensor, weight: Tensor) -> bool:
         kernel, stride, padding = self.kernel_size[0], self.stride[0], int(self.padding[0])
         height, width = (max(0, (n + 2 * padding - kernel) // stride + 1) for n in x.shape[2:])
         pixels = len(x) * height * width
-        return kernel**2 >= TAPS * stride**2 and pixels >= PIXELS and pixels * self.weight.numel() >= PRODUCTS
+        return kernel**2 >= TAPS * stride**2 and pixels >= PIXELS and pixels * weight.numel() >= PRODUCTS
 
 
 class SparseConvolution(torch.autograd.Function):
@@ -77,7 +77,7 @@ class SparseConvolution(torch.autograd.Function):
         return products.outputs(present, weight, bias)
 
     @staticmethod
-    @once_differentiable
+    @first_derivatives
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weight, *arrays = ctx.saved_tensors
         present, grad = inputs.Inputs(*ctx.how, *(a.numpy() for a in arrays)), grad.contiguous()

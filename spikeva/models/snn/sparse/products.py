@@ -19,6 +19,7 @@ from spikeva.models.snn.sparse.tiles import Tiling, rows_of, share
 from spikeva.models.snn.sparse.vectors import EIGHT, add_row, add_rows, compiled, turn, turn_back
 
 PART = 1 << 22  # bytes of an input whose gradient is taken at a time: with more, memory is the bottleneck (measured)
+FLOATS: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are
 STRIP = 128  # taps of a block whose weights fit a first-level cache
 
 
@@ -26,7 +27,7 @@ def outputs(inputs: Inputs, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The outputs [N, channels, height, width] for the weights [channels, C, kernel, kernel] and the bias [channels]."""
     tiling, channels = inputs.tiling, inputs.out[1]
     kernel = forward_kernel(tiling.kernel, tiling.stride, tiling.block, len(inputs.values) > 0)
-    out = torch.empty(inputs.out)
+    out = torch.empty(inputs.out, **FLOATS)
     straight = weight.detach().contiguous().view(-1).numpy()
     rest = inputs.places, inputs.values, inputs.starts, straight, out.view(-1).numpy()
     room = (tiling.places + prod(weight.shape[1:])) * tiling.block
@@ -38,7 +39,7 @@ def weight_gradient(inputs: Inputs, grad: Tensor, shape: tuple[int, ...]) -> Ten
     """The gradient of the weights, of the shape `shape`, from the gradient of the outputs (contiguous)."""
     tiling, (channels, c, *_) = inputs.tiling, shape
     kernel = weight_kernel(tiling.kernel, tiling.stride, tiling.block, len(inputs.values) > 0)
-    found = torch.empty(shape)
+    found = torch.empty(shape, **FLOATS)
     rest = inputs.places, inputs.values, inputs.starts, grad.view(-1).numpy(), found.view(-1).numpy()
     room = (tiling.places + prod(shape[1:])) * tiling.block
     share(kernel, channels // tiling.block * c, inputs.out, tiling, *rest, room=room)
@@ -61,7 +62,7 @@ def input_gradient(tiling: Tiling, grad: Tensor, weight: Tensor, shape: tuple[in
     together = max(1, PART // (4 * prod(shape[1:])))
     if len(grad) <= together:
         return some(grad)
-    found = torch.empty(shape)
+    found = torch.empty(shape, **FLOATS)
     for to, part in zip(torch.split(found, together), torch.split(grad, together), strict=True):
         to.copy_(some(part))
     return found
