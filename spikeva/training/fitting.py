@@ -44,9 +44,10 @@ class _Checkpoint(lightning.Callback):
             os.replace(temporary, self.path)
 
 
-def batches(data: Windows, training: Mapping[str, Any], seed: int) -> DataLoader[Any]:
-    """The training samples in batches, epoch after epoch."""
+def batches(data: Windows, training: Mapping[str, Any], seed: int, epoch: int = 0) -> DataLoader[Any]:
+    """The training samples in batches, from `epoch` on, epoch after epoch."""
     sampler = EpochSampler(data, training["samples_per_clip"], seed)
+    sampler.set_epoch(epoch)  # workers draw the first epoch's samples before Lightning says which epoch it is
     workers = training.get("workers", 0)
     return DataLoader(
         data,
@@ -89,12 +90,12 @@ def fit(
         Diverged: the loss is not finite.
     """
     keep_freed()
-    loader = batches(data, training, seed)
+    state = torch.load(checkpoint, weights_only=False) if checkpoint.exists() else {"epoch": -1, "global_step": 0}
+    loader = batches(data, training, seed, epoch=state["epoch"] + 1)
     steps = count_steps(loader, training)
     module = Regression.of(model, training, steps, seed=seed)
-    done = torch.load(checkpoint, weights_only=False)["global_step"] if checkpoint.exists() else 0
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    with stage(name, steps, done) as bar, warnings.catch_warnings():
+    with stage(name, steps, state["global_step"]) as bar, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoding takes microseconds
         warnings.filterwarnings("ignore", message=".*GPU available but not used.*")  # who asks for a CPU means it
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning on recent torch

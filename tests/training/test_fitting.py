@@ -35,9 +35,11 @@ def data(clip_files):
     return Windows(clip_files, {"encoding": "tbr", "bits": 4, "dt": 5000}, "ann", 3)
 
 
-def test_a_killed_run_goes_on_to_the_same_bits(data, tmp_path):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_run_goes_on_to_the_same_bits(data, tmp_path, workers):
+    training = TRAINING | {"workers": workers}
     whole, broken = Net(), Net()
-    losses = fit(whole, data, TRAINING, checkpoint=tmp_path / "whole.ckpt", seed=1, trainer=TRAINER)
+    losses = fit(whole, data, training, checkpoint=tmp_path / "whole.ckpt", seed=1, trainer=TRAINER)
     assert len(losses) == 6
 
     def stop_in_epoch_2(*_: object) -> None:
@@ -48,10 +50,10 @@ def test_a_killed_run_goes_on_to_the_same_bits(data, tmp_path):
     calls: list[int] = []
     hook = broken.register_forward_pre_hook(stop_in_epoch_2)
     with pytest.raises(Killed):
-        fit(broken, data, TRAINING, checkpoint=tmp_path / "broken.ckpt", seed=1, trainer=TRAINER)
+        fit(broken, data, training, checkpoint=tmp_path / "broken.ckpt", seed=1, trainer=TRAINER)
     hook.remove()
     resumed = Net()
-    assert fit(resumed, data, TRAINING, checkpoint=tmp_path / "broken.ckpt", seed=1, trainer=TRAINER) == losses
+    assert fit(resumed, data, training, checkpoint=tmp_path / "broken.ckpt", seed=1, trainer=TRAINER) == losses
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
     assert not list(tmp_path.glob("*.writing"))
