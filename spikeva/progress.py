@@ -29,6 +29,11 @@ class Stage:
                 self._said = tenth
                 console.print(f"{self.name}: {self._done}/{self.total}", highlight=False)
 
+    def expect(self, total: int) -> None:
+        """Another total, where it is known only later."""
+        self.total = total
+        self._progress.update(self._task, total=total)
+
     def note(self, text: str) -> None:
         self._progress.update(self._task, note=text)
 

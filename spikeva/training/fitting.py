@@ -1,7 +1,6 @@
 """Training that can be killed at any time and ends with the same bits."""
 
 import logging
-import math
 import os
 import warnings
 from collections.abc import Mapping
@@ -20,15 +19,19 @@ from spikeva.training.module import Regression
 
 
 class _Bar(lightning.Callback):
-    """Moves our progress bar."""
+    """Moves our progress bar, a step of the optimiser at a time."""
 
-    def __init__(self, bar: Stage) -> None:
-        self.bar = bar
+    def __init__(self, bar: Stage, done: int) -> None:
+        self.bar, self.done = bar, done
+
+    def on_train_start(self, trainer: lightning.Trainer, module: Regression) -> None:
+        self.bar.expect(module.total_steps)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Regression, *_: object) -> None:
         recent = module.history[-20:]
         self.bar.note(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {sum(recent) / len(recent):.3f}")
-        self.bar.advance()
+        self.bar.advance(trainer.global_step - self.done)
+        self.done = trainer.global_step
 
 
 class _Checkpoint(lightning.Callback):
@@ -61,7 +64,7 @@ def batches(data: Windows, training: Mapping[str, Any], seed: int, epoch: int = 
 
 
 def count_steps(loader: DataLoader[Any], training: Mapping[str, Any]) -> int:
-    """Steps of the whole training."""
+    """Steps of the whole training on one device."""
     steps = int(training["epochs"]) * len(loader)
     return min(steps, training["max_steps"]) if training.get("max_steps") else steps
 
@@ -76,7 +79,7 @@ def fit(
     trainer: Mapping[str, Any] | None = None,
     name: str = "train",
 ) -> list[float]:
-    """The loss of every step; `model` is trained in place.
+    """The loss of every batch (of several devices, on the first); `model` is trained in place.
 
     Args:
         training: `epochs`, `max_steps` (or None), `samples_per_clip`, `batch_size`, `learning_rate`, `weight_decay`,
@@ -100,9 +103,8 @@ def fit(
         warnings.filterwarnings("ignore", message=".*GPU available but not used.*")  # who asks for a CPU means it
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning on recent torch
         engine = lightning.Trainer(
-            # Without Lightning's max_steps, under which it takes a checkpoint of an epoch's end for one inside an epoch.
-            max_epochs=math.ceil(steps / len(loader)),
-            callbacks=[_Bar(bar), _Checkpoint(checkpoint)],
+            max_epochs=training["epochs"],
+            callbacks=[_Bar(bar, state["global_step"]), _Checkpoint(checkpoint)],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -113,4 +115,4 @@ def fit(
             engine.fit(module, loader, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
         except SystemExit as stop:  # Lightning makes one of Ctrl-C
             raise KeyboardInterrupt from stop
-    return module.history
+    return module.history or list(torch.load(checkpoint, weights_only=False)["history"])  # of another process

@@ -1,5 +1,6 @@
 """The Lightning module: a plain model, a loss, AdamW under a one-cycle schedule."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,18 @@ class Regression(lightning.LightningModule):
             total_steps=steps,
             seed=seed,
         )
+
+    def setup(self, stage: str) -> None:
+        """Limits the steps to those of the optimiser: several devices share the batches, gradients may be accumulated."""
+        possible = int(self.trainer.estimated_stepping_batches)
+        if possible < 1:
+            raise UserError(
+                f"an epoch has no batch for each of {self.trainer.world_size} devices; lower training.batch_size"
+            )
+        self.total_steps = min(self.total_steps, possible)
+        # Not Lightning's max_steps, under which it takes a checkpoint of an epoch's end for one inside an epoch.
+        in_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        self.trainer.fit_loop.max_epochs = math.ceil(self.total_steps / in_epoch)
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> int | None:
         if self.global_step >= self.total_steps:

@@ -1,5 +1,9 @@
 """Training ends with the same bits whether or not it was interrupted."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -68,6 +72,41 @@ def test_another_seed_gives_another_run(data, tmp_path):
 def test_steps_can_be_limited(data, tmp_path, steps):
     losses = fit(Net(), data, TRAINING | {"max_steps": steps}, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)
     assert len(losses) == steps
+
+
+@pytest.mark.parametrize(("trainer", "steps"), [({}, 6), ({"accumulate_grad_batches": 2}, 3)])
+@pytest.mark.parametrize("limit", [None, 2])
+def test_the_learning_rate_ends_where_one_cycle_ends(data, tmp_path, trainer, steps, limit):
+    path = tmp_path / "c.ckpt"
+    fit(Net(), data, TRAINING | {"max_steps": limit}, checkpoint=path, seed=1, trainer=TRAINER | trainer)
+    state = torch.load(path, weights_only=False)
+    assert state["global_step"] == state["lr_schedulers"][0]["total_steps"] == min(steps, limit or steps)
+    assert state["epoch"] == (2 if limit is None else trainer.get("accumulate_grad_batches", 1) - 1)
+
+
+def test_two_devices_share_the_steps(clip_files, tmp_path):
+    code = """if True:
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, sys.argv[1])
+        from test_fitting import TRAINER, TRAINING, Net, Windows, fit
+        encoding = {"encoding": "tbr", "bits": 4, "dt": 5000}
+        data = Windows(sorted(Path(sys.argv[2]).glob("*.h5")), encoding, "ann", 3)
+        trainer = TRAINER | {"devices": 2, "strategy": "ddp_fork"}
+        training = TRAINING | {"batch_size": 4, "max_steps": 5}
+        print(len(fit(Net(), data, training, checkpoint=Path(sys.argv[3]), seed=1, trainer=trainer)))
+    """  # a process of its own: autograd has threads here, which do not survive a fork
+    path = tmp_path / "c.ckpt"
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(clip_files[0].parent), str(path)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert said.stdout.split()[-1:] == ["5"], said.stderr  # losses, of 6 steps in 3 epochs
+    state = torch.load(path, weights_only=False)
+    assert state["global_step"] == state["lr_schedulers"][0]["total_steps"] == 5
+
+
+def test_an_epoch_without_a_batch_is_refused(data, tmp_path):
+    with pytest.raises(UserError, match="no batch for each of 1 devices"):
+        fit(Net(), data, TRAINING, checkpoint=tmp_path / "c", seed=1, trainer=TRAINER | {"limit_train_batches": 0})
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path):
