@@ -75,6 +75,21 @@ def test_round_trip_gives_the_same_spikes(case: str, tmp_path: Path) -> None:
     assert [int((a != b).sum()) for a, b in zip(before, unfolded, strict=True)] == [0, 0]
 
 
+@pytest.mark.parametrize(("side", "depth"), [(12, 3), (24, 4), (10, 2)])
+def test_a_picture_three_or_five_wide_is_pooled_as_in_the_model(side: int, depth: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = create_model("snn_convnet", in_channels=2, width=8, depth=depth, grid=1, pool="avg", theta=0.3)
+    x = torch.rand(3, 6, 2, side, side)
+    for _ in range(30):
+        model(x)
+    made = import_nir(export_nir(model.eval(), tmp_path / "model.nir", (side, side)))
+    before, prediction = spikes(fold_norms(model), x)
+    after, imported = spikes(made, x)
+    assert 0 < float(before[-1].mean()) < 1
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert torch.allclose(prediction, imported, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("case", [case for case in EXPORTABLE if case != "if"])
 def test_snntorch_reads_the_same_spikes(case: str, tmp_path: Path) -> None:
     import_from_nir = pytest.importorskip("snntorch.import_nir").import_from_nir
@@ -120,6 +135,9 @@ def test_other_refusals(tmp_path: Path) -> None:
         export_nir(create_model("snn_sew_resnet18", in_channels=2, width=4), tmp_path / "model.nir", (32, 32))
     with pytest.raises(UserError, match="comes to 3 x 3 before the grid of 2 x 2"):
         export_nir(trained(), tmp_path / "model.nir", (12, 12))
+    for dt in (0.0, -1e-4, float("nan"), float("inf")):
+        with pytest.raises(UserError, match=f"dt.* above 0, got {dt:g}"):
+            export_nir(trained(), tmp_path / "model.nir", SIZE, dt=dt)
     (tmp_path / "text.nir").write_text("nothing")
     with pytest.raises(UserError, match="is not a NIR graph"):
         import_nir(tmp_path / "text.nir")
@@ -142,5 +160,7 @@ def test_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     made = import_nir(tmp_path / "m.nir")
     assert torch.equal(made(events(8)), fold_norms(model)(events(8)))
 
+    assert main(["export", str(cell), "--out", str(tmp_path / "n.nir"), "--size", "8", "--dt", "0"]) == 2
+    assert "above 0, got 0" in capsys.readouterr().err
     assert main(["export", str(tmp_path), "--out", str(tmp_path / "n.nir")]) == 2
     assert "name the folder of a trained cell" in capsys.readouterr().err

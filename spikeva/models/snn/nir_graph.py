@@ -12,6 +12,7 @@ dt is 1e-4 s unless told otherwise: snntorch's importer takes that for granted.
 """
 
 import copy
+import math
 import os
 from collections.abc import Iterator
 from itertools import pairwise
@@ -39,9 +40,12 @@ def export_nir(model: nn.Module, path: Path | str, size: tuple[int, int], dt: fl
     """Write `model`, in eval mode, for pictures of `size` (height, width) as a NIR file; returns its path.
 
     Raises UserError that says what NIR has no node for: another reset than to zero, other dynamics than IF, LIF and CUBA,
-    max pooling, BatchNorm per step, other topologies than a chain, pooling windows that are not all equal.
+    max pooling, BatchNorm per step, other topologies than a chain, pooling windows that are not all equal; and for a `dt`
+    (seconds) that is not above 0.
     """
     nir = _nir()
+    if not 0 < dt < math.inf:
+        raise UserError(f"dt, the seconds of one step, must be finite and above 0, got {dt:g}")
     if not isinstance(model, SpikingModel) or not isinstance(model.body, Chain):
         raise UserError(f"{type(model).__name__} cannot be exported: NIR export takes a chain of layers (snn_convnet)")
     if not isinstance(model.readout, LinearReadout) or model.readout.score is not None:
@@ -168,7 +172,8 @@ def _nodes(model: SpikingModel, size: tuple[int, int], dt: float) -> Iterator[tu
             pool = layer.pool.module
             if not isinstance(pool, nn.AvgPool2d):
                 raise UserError("pool='max' cannot be exported: NIR has average pooling only")
-            yield f"pool_{i}", _pool(nir, x, tuple(n // 2 for n in x.shape[3:]))
+            sides = (np.array(_pair(value)) for value in (pool.kernel_size, pool.stride, pool.padding))
+            yield f"pool_{i}", nir.AvgPool2d(*sides)
             x = layer.pool(x)[0]
     grid = next(m for m in model.body.modules() if isinstance(m, nn.AdaptiveAvgPool2d)).output_size
     assert isinstance(grid, int)
@@ -177,17 +182,13 @@ def _nodes(model: SpikingModel, size: tuple[int, int], dt: float) -> Iterator[tu
             f"a picture of {size[0]} x {size[1]} comes to {x.shape[3]} x {x.shape[4]} before the grid of {grid} x {grid}: "
             f"NIR pools equal windows only; choose a size that comes to a multiple of {grid}"
         )
-    yield "grid", _pool(nir, x, (grid, grid))
+    window = np.array(x.shape[3:]) // grid
+    yield "grid", nir.AvgPool2d(window, window, np.zeros(2, int))
     yield "flatten", nir.Flatten({"input": np.array([x.shape[2], grid, grid])}, 0, -1)
     assert isinstance(model.readout, LinearReadout)
     linear = model.readout.linear
     yield "readout", nir.Affine(_array(linear.weight), _array(linear.bias))
     yield "output", nir.Output({"output": np.array([linear.out_features])})
-
-
-def _pool(nir: Any, x: Tensor, to: tuple[int, ...]) -> Any:
-    kernel = np.array([n // m for n, m in zip(x.shape[3:], to, strict=True)])
-    return nir.AvgPool2d(kernel, kernel, np.zeros(2, int))
 
 
 def _neuron_node(neuron: Neuron, x: Tensor, dt: float) -> Any:
