@@ -24,6 +24,8 @@ def test_valence_and_arousal_of_frames_and_a_gradient_everywhere(name):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
     with pytest.raises(ValueError, match=r"\[B, T, C, H, W\]"):
         model(torch.rand(2, 2, 32, 32))
+    with pytest.raises(UserError, match=r"T >= 1, got a tensor \[2, 0, 2, 32, 40\]"):
+        model(torch.rand(2, 0, 2, 32, 40))
 
 
 def test_resnet18_has_torchvisions_size_and_names():

@@ -19,6 +19,6 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def check_input(x: Tensor) -> None:
-    """Nothing; raises ValueError where `x` is not `[B, T, C, H, W]`."""
-    if x.ndim != 5:
-        raise ValueError(f"a model takes [B, T, C, H, W], not {x.ndim} axes of sizes {tuple(x.shape)}")
+    """Nothing; raises UserError where `x` is not `[B, T, C, H, W]` with at least one frame."""
+    if x.ndim != 5 or x.shape[1] == 0:
+        raise UserError(f"a model takes [B, T, C, H, W] with T >= 1, got a tensor {list(x.shape)}")
