@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import inspect
 import pickle
 from collections.abc import Iterator
 from itertools import product
@@ -38,11 +39,12 @@ def check_neuron(name: str, *, compiled: bool = False, **options: Any) -> None:
     """Raise AssertionError unless the registered neuron `name`, built with `options`, keeps the contract of neurons.
 
     On every backend that can run it: spikes of 0 and 1 in the input's dtype; for every reset and surrogate the same
-    spikes as its `step` taken step by step, gradients equal to 2e-5 in float32 and 1e-12 in float64; a sequence in two
-    parts with the state carried equals the whole; a batch equals its samples one by one; no call changes its inputs or
-    remembers anything; bfloat16 in, bfloat16 spikes out, those of the same numbers in float32; pickle, deepcopy, `.to`,
-    one state_dict for all backends; nothing outlives a deleted neuron. `compiled`: also torch.compile(fullgraph=True)
-    on the fused and snntorch backends.
+    spikes as its `step` taken step by step, gradients equal to 2e-5 in float32 and 1e-12 in float64; so too from a given
+    state, for one step, with a shortcut, in eval mode and on [T, B, C]; a sequence in two parts with the state carried
+    equals the whole; a batch equals its samples one by one; no call changes its inputs or remembers anything; bfloat16
+    in, bfloat16 spikes out, those of the same numbers in float32; pickle, deepcopy, `.to`, one state_dict for all
+    backends; nothing outlives a deleted neuron. `compiled`: also torch.compile(fullgraph=True) on the fused and snntorch
+    backends.
     """
     if NEURONS.get(name).needs_channels:
         options = {"channels": SHAPE[2], **options}
@@ -52,6 +54,7 @@ def check_neuron(name: str, *, compiled: bool = False, **options: Any) -> None:
         case = Case(name, backend, options)
         if not runs(case):
             continue
+        _however_called(case)
         for check in (_output, _carried_state, _batch, _pure, _half_precision, _copies, _freed, _refuses):
             check(case)
         if compiled and backend != "norse":
@@ -84,29 +87,53 @@ def sample(dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
     return (drawn * 0.8 + 0.2).to(dtype)
 
 
-def _gradients(out: Tensor, state: State, x: Tensor, neuron: Neuron) -> list[Tensor]:
+def _gradients(out: Tensor, state: State, wanted: list[Tensor]) -> list[Tensor]:
     weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
     loss = (out * weights).sum() + sum(s.to(out.dtype).sum() for s in state)
-    wanted = [x, *neuron.parameters()]
     found = torch.autograd.grad(loss, wanted, allow_unused=True)
     return [torch.zeros_like(w) if g is None else g for g, w in zip(found, wanted, strict=True)]
 
 
+def _compare(
+    case: Case, neuron: Neuron, x: Tensor, given: State | None = None, shortcut: Tensor | None = None, how: str = ""
+) -> None:
+    """Raise AssertionError unless output, state and gradients are those of the neuron's step taken step by step."""
+    leaves = [t.requires_grad_() for t in (x, *(given or ()), *(() if shortcut is None else (shortcut,)))]
+    out, state = neuron(x, given) if shortcut is None else neuron(x, given, shortcut=shortcut)
+    start = neuron.initial_state(x) if given is None else given
+    y = x if shortcut is None else x + shortcut
+    ref, ref_state = scan(Run(type(neuron).step, y, start, neuron.parameters_of_step(x), neuron.rule))
+    where = f"in {x.dtype}{how}"
+    if neuron.spiking:
+        wrong = int((out != ref).sum())
+        assert wrong == 0, f"{case}: {wrong} of {out.numel()} spikes differ from those of its step {where}"
+    wanted = [*leaves, *neuron.parameters()]
+    pairs = [*zip([out, *state], [ref, *ref_state], strict=True)]
+    pairs += zip(_gradients(out, state, wanted), _gradients(ref, ref_state, wanted), strict=True)
+    for got, expected in pairs:
+        error = float((got - expected).detach().abs().max() / expected.detach().abs().max().clamp_min(1e-30))
+        assert error <= TOLERANCE[x.dtype], f"{case}: output, state or gradient off by {error:.2g} (relative) {where}"
+
+
 def _equals_its_step(case: Case) -> None:
-    for dtype, tolerance in TOLERANCE.items():
-        neuron = case.build().to(dtype)
-        x = sample(dtype).requires_grad_()
-        out, state = neuron(x)
-        start = neuron.initial_state(x)
-        ref, ref_state = scan(Run(type(neuron).step, x, start, neuron.parameters_of_step(x), neuron.rule))
-        if neuron.spiking:
-            wrong = int((out != ref).sum())
-            assert wrong == 0, f"{case}: {wrong} of {out.numel()} spikes differ from those of its step in {dtype}"
-        pairs = [*zip([out, *state], [ref, *ref_state], strict=True)]
-        pairs += zip(_gradients(out, state, x, neuron), _gradients(ref, ref_state, x, neuron), strict=True)
-        for got, expected in pairs:
-            error = float((got - expected).detach().abs().max() / expected.detach().abs().max().clamp_min(1e-30))
-            assert error <= tolerance, f"{case}: output, state or gradient off by {error:.2g} (relative) in {dtype}"
+    for dtype in TOLERANCE:
+        _compare(case, case.build().to(dtype), sample(dtype))
+
+
+def _however_called(case: Case) -> None:
+    neuron, x = case.build(), sample()
+    given = tuple(torch.linspace(0, 0.9, s.numel()).view(s.shape) for s in neuron.initial_state(x))
+    _compare(case, neuron, sample(), given, how=", from a given state")
+    _compare(case, neuron, sample()[:1], how=", for one step")
+    if "shortcut" in inspect.signature(neuron.forward).parameters:
+        _compare(case, neuron, sample(), shortcut=sample(seed=1), how=", with a shortcut")
+    _compare(case, neuron.eval(), sample(), how=", in eval mode")
+    flat = sample()[..., 0, 0].contiguous()
+    try:
+        neuron.check(flat)
+    except UserError:
+        return  # made for pictures alone
+    _compare(case, neuron, flat, how=", on [T, B, C]")
 
 
 def _output(case: Case) -> None:
@@ -214,5 +241,6 @@ def compiles(case: Case) -> None:
     out, state = compiled(x)
     ref, ref_state = neuron(x)
     assert torch.equal(out, ref), f"{case}: compiled, it gives other spikes"
-    for got, expected in zip(_gradients(out, state, x, neuron), _gradients(ref, ref_state, x, neuron), strict=True):
+    wanted = [x, *neuron.parameters()]
+    for got, expected in zip(_gradients(out, state, wanted), _gradients(ref, ref_state, wanted), strict=True):
         assert torch.allclose(got, expected, rtol=1e-5, atol=1e-6), f"{case}: compiled, it gives another gradient"

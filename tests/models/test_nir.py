@@ -75,8 +75,8 @@ def test_round_trip_gives_the_same_spikes(case: str, tmp_path: Path) -> None:
     assert [int((a != b).sum()) for a, b in zip(before, unfolded, strict=True)] == [0, 0]
 
 
-@pytest.mark.parametrize(("side", "depth"), [(12, 3), (24, 4), (10, 2)])
-def test_a_picture_three_or_five_wide_is_pooled_as_in_the_model(side: int, depth: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("side", "depth"), [(12, 3), (24, 4)])
+def test_a_picture_three_wide_is_pooled_as_in_the_model(side: int, depth: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = create_model("snn_convnet", in_channels=2, width=8, depth=depth, grid=1, pool="avg", theta=0.3)
     x = torch.rand(3, 6, 2, side, side)

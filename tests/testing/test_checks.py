@@ -13,6 +13,7 @@ from spikeva.encode import Encoding, list_encodings, register_encoding
 from spikeva.encode.base import REGISTRY
 from spikeva.events import EventStream, write_clip
 from spikeva.models import MODELS, register_model
+from spikeva.models.ann.checks import check_input
 from spikeva.neurons import NEURONS, register_neuron
 from spikeva.neurons.lif import LIF
 from spikeva.testing import check_dataset, check_encoding, check_model, check_neuron
@@ -78,6 +79,55 @@ def test_a_neuron_that_remembers_is_found() -> None:
         check_neuron("test_remembers")
 
 
+class Wrong(LIF):
+    """A LIF that is right in the usual call, to be made wrong in another."""
+
+    def __init__(self, beta: float = 0.9, **options: Any) -> None:
+        super().__init__(beta, **options)
+
+
+class CutsTheState(Wrong):
+    def forward(self, x: torch.Tensor, state: Any = None, norm: Any = None, shortcut: Any = None) -> Any:
+        return super().forward(x, state if state is None else tuple(s.detach() for s in state), norm, shortcut)
+
+
+class DropsTheShortcut(Wrong):
+    def forward(self, x: torch.Tensor, state: Any = None, norm: Any = None, shortcut: Any = None) -> Any:
+        return super().forward(x, state, norm)
+
+
+class SilentForOneStep(Wrong):
+    def forward(self, x: torch.Tensor, state: Any = None, norm: Any = None, shortcut: Any = None) -> Any:
+        out, state = super().forward(x, state, norm, shortcut)
+        return (out * 0 if len(x) == 1 else out), state
+
+
+class AnotherInEvalMode(Wrong):
+    def forward(self, x: torch.Tensor, state: Any = None, norm: Any = None, shortcut: Any = None) -> Any:
+        return super().forward(x if self.training else 0.9 * x, state, norm, shortcut)
+
+
+class AnotherOnFlatInput(Wrong):
+    def forward(self, x: torch.Tensor, state: Any = None, norm: Any = None, shortcut: Any = None) -> Any:
+        return super().forward(2 * x if x.ndim == 3 else x, state, norm, shortcut)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (CutsTheState, "off by .* from a given state"),
+        (DropsTheShortcut, "spikes differ .* with a shortcut"),
+        (SilentForOneStep, "spikes differ .* for one step"),
+        (AnotherInEvalMode, "spikes differ .* in eval mode"),
+        (AnotherOnFlatInput, r"spikes differ .* on \[T, B, C\]"),
+    ],
+)
+def test_a_neuron_wrong_in_one_kind_of_call_is_found(kind: type[Wrong], said: str) -> None:
+    register_neuron("test_wrong")(kind)
+    with pytest.raises(AssertionError, match=said):
+        check_neuron("test_wrong")
+
+
 def test_a_subclass_with_another_step_gets_no_kernel_of_its_base() -> None:
     register_neuron("test_doubled")(Doubled)
     check_neuron("test_doubled")
@@ -97,6 +147,44 @@ def test_a_model_that_looks_at_the_oldest_frame_is_found() -> None:
 
     with pytest.raises(AssertionError, match="newest time step has no influence"):
         check_model("test_oldest")
+
+
+class Newest(torch.nn.Module):
+    """A good model, whose BatchNorm sees all frames."""
+
+    frame = -1
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(in_channels, 8, 3, 2, 1)
+        self.norm, self.head = torch.nn.BatchNorm2d(8), torch.nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        check_input(x)
+        features = self.norm(self.conv(x.flatten(0, 1))).relu().mean((-2, -1)).unflatten(0, x.shape[:2])
+        return self.head(features[:, self.frame])
+
+
+class OldestUnderBatchNorm(Newest):
+    frame = 0
+
+
+class OldestUnderDropout(OldestUnderBatchNorm):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.dropout(super().forward(x[:, :1]), 0.01, self.training)
+
+
+@pytest.mark.parametrize("kind", [OldestUnderBatchNorm, OldestUnderDropout])
+def test_a_model_that_only_seems_to_look_at_the_newest_frame_is_found(kind: type[Newest]) -> None:
+    register_model("test_oldest")(kind)
+    with pytest.raises(AssertionError, match="newest time step has no influence"):
+        check_model("test_oldest")
+
+
+def test_a_model_of_one_frame_is_checked() -> None:
+    register_model("test_newest")(Newest)
+    check_model("test_newest", time=1)
+    check_model("snn_convnet", time=1, width=4, depth=2)
 
 
 def clips(folder: Path, *, valence: float = 0.5, people: int = 3) -> ClipSet:
