@@ -12,10 +12,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from spikeva.errors import UserError
 from spikeva.progress import Stage, stage
 from spikeva.training.data import EpochSampler, Windows
 from spikeva.training.memory import keep_freed
-from spikeva.training.module import Regression
+from spikeva.training.module import Regression, settings_of
 
 
 class _Bar(lightning.Callback):
@@ -91,9 +92,15 @@ def fit(
 
     Raises:
         Diverged: the loss is not finite.
+        UserError: a setting is missing, or the checkpoint is of a training with others.
     """
     keep_freed()
+    settings = settings_of(training, seed)
     state = torch.load(checkpoint, weights_only=False) if checkpoint.exists() else {"epoch": -1, "global_step": 0}
+    there = state.get("settings", settings)
+    if there != settings:
+        other = ", ".join(k for k in {**there, **settings} if there.get(k) != settings.get(k))
+        raise UserError(f"{checkpoint} is of a training with other settings ({other}); delete it or name another file")
     loader = batches(data, training, seed, epoch=state["epoch"] + 1)
     steps = count_steps(loader, training)
     module = Regression.of(model, training, steps, seed=seed)

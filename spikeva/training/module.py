@@ -11,6 +11,16 @@ from torch import nn
 from spikeva.errors import UserError
 from spikeva.training.loss import Loss, create_loss
 
+NEEDED = ("epochs", "samples_per_clip", "batch_size", "learning_rate", "weight_decay", "loss")
+
+
+def settings_of(training: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """What a training's result depends on. Raises UserError where a setting is missing."""
+    missing = [name for name in NEEDED if name not in training]
+    if missing:
+        raise UserError(f"training settings lack {', '.join(missing)}; needed are {', '.join(NEEDED)}")
+    return {name: value for name, value in training.items() if name != "workers"} | {"seed": seed}
+
 
 class Diverged(UserError, FloatingPointError):
     """A training whose loss is not finite: its settings must change."""
@@ -30,12 +40,13 @@ class Regression(lightning.LightningModule):
         self.model, self.loss = model, loss
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.total_steps, self.seed = total_steps, seed
+        self.settings: dict[str, Any] = {}  # stored beside the weights
         self.history: list[float] = []
 
     @classmethod
     def of(cls, model: nn.Module, training: Mapping[str, Any], steps: int, *, seed: int) -> "Regression":
         """`model` under the settings of a study's `training` block, for so many steps."""
-        return cls(
+        made = cls(
             model,
             create_loss(training["loss"]),
             learning_rate=training["learning_rate"],
@@ -43,6 +54,8 @@ class Regression(lightning.LightningModule):
             total_steps=steps,
             seed=seed,
         )
+        made.settings = settings_of(training, seed)
+        return made
 
     def setup(self, stage: str) -> None:
         """Limits the steps to those of the optimiser: several devices share the batches, gradients may be accumulated."""
@@ -88,7 +101,7 @@ class Regression(lightning.LightningModule):
             scheduler.step()
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
-        checkpoint["history"] = list(self.history)
+        checkpoint["history"], checkpoint["settings"] = list(self.history), self.settings
 
     def on_load_checkpoint(self, checkpoint: dict[str, object]) -> None:
         self.history = list(checkpoint["history"])  # type: ignore[call-overload]  # written above

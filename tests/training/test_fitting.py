@@ -63,6 +63,21 @@ def test_a_killed_run_goes_on_to_the_same_bits(data, tmp_path, workers):
     assert not list(tmp_path.glob("*.writing"))
 
 
+def test_a_checkpoint_of_other_settings_is_not_gone_on_from(data, tmp_path):
+    path, once = tmp_path / "a.ckpt", TRAINING | {"epochs": 1}
+    fit(Net(), data, once, checkpoint=path, seed=1, trainer=TRAINER)
+    for training, seed, named in ((once | {"learning_rate": 0.1}, 1, "learning_rate"), (once, 2, "seed")):
+        with pytest.raises(UserError, match=rf"other settings \({named}\)"):
+            fit(Net(), data, training, checkpoint=path, seed=seed, trainer=TRAINER)
+    fit(Net(), data, once | {"workers": 0}, checkpoint=path, seed=1, trainer=TRAINER)
+
+
+def test_missing_settings_are_named(data, tmp_path):
+    few = {name: value for name, value in TRAINING.items() if name not in ("samples_per_clip", "loss")}
+    with pytest.raises(UserError, match="lack samples_per_clip, loss; needed are epochs"):
+        fit(Net(), data, few, checkpoint=tmp_path / "a.ckpt", seed=1)
+
+
 def test_another_seed_gives_another_run(data, tmp_path):
     runs = [fit(Net(), data, TRAINING, checkpoint=tmp_path / f"{s}.ckpt", seed=s, trainer=TRAINER) for s in (1, 2)]
     assert runs[0] != runs[1]
