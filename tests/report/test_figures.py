@@ -93,3 +93,14 @@ def test_encodings_and_strip(ax: Axes) -> None:
     assert sheet.shape == (11, 4, 4)
     assert sheet[0, 0, 0] == 255
     assert sheet[0, 1, 0] == 0
+
+
+def test_a_page_keeps_every_digit_of_the_words() -> None:
+    figure, (ax,) = style.panels(1, 3, 2)
+    ax.set_xticks([0.00025, 0.0005], ["0.00025", "snn_convnet(beta=0.9344)"])
+    document = style.svg(figure)
+    page = style.inline(document, "one", "ticks of 0.00025")
+    assert ">0.00025</text>" in page
+    assert ">snn_convnet(beta=0.9344)</text>" in page
+    assert 'aria-label="ticks of 0.00025"' in page
+    assert len(page) < 0.9 * len(document)

@@ -101,7 +101,8 @@ def inline(document: str, name: str, title: str) -> str:
     for colour, variable in _VARIABLES.items():
         body = re.sub(colour, f"var({variable})", body, flags=re.IGNORECASE)
     body = body.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, system-ui")
-    body = re.sub(r"(\d\.\d\d)\d{2,}", r"\1", body)  # a hundredth of a point is enough on a page
+    long = re.compile(r"(\d\.\d\d)\d{2,}")  # a hundredth of a point is enough on a page; words stay as they are
+    body = re.sub(r"<[^>]*>", lambda tag: long.sub(r"\1", tag[0]), body)
     opening = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', flags=re.DOTALL)
     label = escape(title, quote=True)
     head = r'<svg xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="\1" role="img" aria-label="LABEL">'
