@@ -201,9 +201,10 @@ def _cost(snn: Row, ann: Row) -> list[str]:
     if None in (ours["energy_pj"], theirs["energy_pj"], ours["acs"], theirs["macs"]):
         return []
     rate = "" if ours["spike_rate"] is None else f" at a spike rate of {number(100 * ours['spike_rate'], 1)} %"
+    both = ours["energy_pj"], theirs["energy_pj"]
+    needs = f"the SNN needs {ratio(*both)}" if min(both) > 0 else "no ratio can be given"
     return [
         f"One prediction takes the SNN {count(ours['acs'])} accumulates and {count(ours['macs'])} multiply-accumulates{rate}, "
         f"the ANN {count(theirs['macs'])} multiply-accumulates; under the 45 nm model (4.6 pJ a MAC, 0.9 pJ an AC, memory "
-        f"not counted) {joules(ours['energy_pj'])} against {joules(theirs['energy_pj'])}: the SNN needs "
-        f"{ratio(ours['energy_pj'], theirs['energy_pj'])}."
+        f"not counted) {joules(ours['energy_pj'])} against {joules(theirs['energy_pj'])}: {needs}."
     ]

@@ -1,5 +1,7 @@
 """Numbers as people read them."""
 
+from collections.abc import Sequence
+
 from spikeva.report.data import Score
 
 
@@ -25,28 +27,28 @@ def score(value: Score | None, digits: int = 2, scale: float = 1) -> str:
 
 def count(value: float | None) -> str:
     """A large count with k, M or G."""
-    if value is None:
-        return "–"
-    for factor, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(value) >= factor:
-            return f"{value / factor:.3g}{unit}"
-    return f"{value:.3g}"
+    return "–" if value is None else _in_units(value, ("", "k", "M", "G"))
 
 
 def joules(picojoules: float | None) -> str:
-    """An energy in nJ, µJ or mJ."""
-    if picojoules is None:
-        return "–"
-    for factor, unit in ((1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ")):
-        if picojoules >= factor:
-            return f"{picojoules / factor:.3g} {unit}"
-    return f"{picojoules:.3g} pJ"
+    """An energy in pJ, nJ, µJ, mJ or J."""
+    return "–" if picojoules is None else _in_units(picojoules, ("pJ", "nJ", "µJ", "mJ", "J"))
+
+
+def _in_units(value: float, units: Sequence[str]) -> str:
+    """Three digits and the unit, each of which is a thousand times the one before."""
+    value = float(f"{value:.3g}")  # 999 700 is 1 M, not 1000 k
+    place = 0
+    while abs(value) >= 1000 and place < len(units) - 1:
+        value, place = value / 1000, place + 1
+    shown = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{shown} {units[place]}".strip()
 
 
 def ratio(a: float, b: float) -> str:
-    """How a compares with b, in words: `3.1 times less`."""
-    if a <= 0 or b <= 0:
-        return "not comparable"
+    """How a compares with b, both above 0, in words: `3.1 times less`."""
     factor = max(a, b) / min(a, b)
+    if factor < 1.05:
+        return "about the same"
     shown = f"{factor:,.0f}" if factor >= 100 else f"{factor:.3g}"
-    return f"{shown} times {'less' if a < b else 'more'}" if a != b else "the same"
+    return f"{shown} times {'less' if a < b else 'more'}"

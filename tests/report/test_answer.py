@@ -43,6 +43,10 @@ def test_a_dearer_spiking_network_is_called_dearer(tmp_path: Path) -> None:
         if cell["kind"] == "snn":
             cell["cost"]["energy_pj"] = 1e9
     assert answer.sentences(run, run.rows())[-1].endswith("the SNN needs 2.72 times more.")
+    for cell in run.cells:
+        if cell["kind"] == "snn":
+            cell["cost"]["energy_pj"] = 0
+    assert answer.sentences(run, run.rows())[-1].endswith("0 pJ against 368 µJ: no ratio can be given.")
 
 
 def test_comparison_read_in_either_direction(tmp_path: Path) -> None:

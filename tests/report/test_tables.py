@@ -129,5 +129,9 @@ def test_numbers() -> None:
     assert number(None) == "–"
     assert count(1_234_567) == "1.23 M"
     assert joules(5.76e6) == "5.76 µJ"
+    assert [count(n) for n in (0, 999, 999_700, 999_700_000, 3e12)] == ["0", "999", "1 M", "1 G", "3,000 G"]
+    assert [joules(pj) for pj in (0, 999.7, 999_700, 2e12)] == ["0 pJ", "1 nJ", "1 µJ", "2 J"]
     assert ratio(1, 4) == "4 times less"
     assert ratio(6, 4) == "1.5 times more"
+    assert ratio(1, 1.001) == ratio(1, 1) == "about the same"
+    assert ratio(99.96, 1) == "100 times more"
