@@ -86,6 +86,18 @@ def test_every_model_of_one_energy_lies_inside_the_axes(n: int) -> None:
     assert frame.x0 + 5 < min(places) <= max(places) < frame.x1 - 5
 
 
+def test_of_points_side_by_side_the_cheaper_stands_left() -> None:
+    figure, (ax,) = style.panels(1, 4.8, 4.0)
+    energies = (1.84e6, 1.68e6, 1.76e6, 1.76e6, 3e7)
+    common = {"kind": "snn", "value": 0.0, "low": -0.1, "high": 0.1}
+    figures.cost([common | {"label": str(i), "energy_pj": e} for i, e in enumerate(energies)], "CCC", ax)
+    figure.canvas.draw()
+    places = [float(t.get_transform().transform(t.get_position())[0]) for t in ax.texts]
+    assert np.argsort(places).tolist() == [1, 2, 3, 0, 4]
+    (zero,) = (line for line in ax.lines if line.get_transform() == ax.get_yaxis_transform())
+    assert zero.get_zorder() < min(line.get_zorder() for line in ax.lines if line is not zero)
+
+
 def test_encodings_and_strip(ax: Axes) -> None:
     figures.encodings({"tbr": np.eye(4)[None], "voxel": np.eye(4)[None] - 0.5}, ax=ax)
     assert [t.get_text() for t in ax.get_yticklabels()] == ["tbr", "voxel"]
