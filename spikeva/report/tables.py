@@ -13,6 +13,7 @@ from spikeva.report.text import count, interval, joules, number, score, signed
 if TYPE_CHECKING:
     from rich.table import Table
 
+FIRST = 20  # letters of the first column that 80 columns leave
 FORMATS = ("html", "md", "csv", "latex")
 
 
@@ -132,13 +133,14 @@ def terminal(rows: Sequence[Row]) -> "Table":
             f"{number(found.value * scale, digits)}{unit}\n{interval(found.interval, digits, scale)}" if found else "–"
         )
 
-    table = Table(title="Held-out people; 95 % intervals over people", title_justify="left", box=box.SIMPLE_HEAD)
-    for head in ("model", "data", *(f"CCC {axis}" for axis in AXES), "zero-shot"):
-        table.add_column(head, no_wrap=head != "data")
+    table = Table(title="Held-out people; 95 % intervals over people", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("model", overflow="fold")
+    for head in ("data", *(f"CCC {axis}" for axis in AXES), "zero-shot"):
+        table.add_column(head, no_wrap=True)
     for i, row in enumerate(rows):
         last_model = row.kind != "baseline" and i + 1 < len(rows) and rows[i + 1].kind == "baseline"
         table.add_row(
-            f"{row.model}\n{row.encoding}".strip(),
+            "\n".join(_broken(text) for text in (row.model, row.encoding) if text),
             "synthetic" if row.synthetic else "recorded",
             *(two_lines(row.ccc.get(axis)) for axis in AXES),
             two_lines(row.transfer(), 0, 100, " %"),
@@ -146,6 +148,11 @@ def terminal(rows: Sequence[Row]) -> "Table":
             end_section=last_model,
         )
     return table
+
+
+def _broken(label: str) -> str:
+    """A label too long for a terminal's first column, with its parameters on a line of their own."""
+    return label if len(label) <= FIRST else label.replace("(", "\n(", 1)
 
 
 def export(rows: Sequence[Row], form: str) -> str:

@@ -123,6 +123,22 @@ def test_terminal_table_shows_intervals_and_baselines(run_dir: Path) -> None:
         assert word in text
 
 
+def test_terminal_table_of_long_names_keeps_every_number(tmp_path: Path) -> None:
+    models = ("ann_resnet18_fusion(fusion=attention)", "ann_resnet18_transformer")
+    run = write_run(tmp_path, models, ("tbr(bits=16, dt=2500)",), gallery=0)
+    results = json.loads((run / "results.json").read_text())
+    for cell in results["cells"]:
+        cell["regression"]["valence"] |= {"ccc": -0.1, "ccc_ci95": [-0.12, -0.08]}
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(terminal_table(results, run))
+    text = console.export_text()
+    assert text.count("synthetic") == 2 + 6
+    assert text.count("[−0.12, −0.08]") == 2
+    assert "…" not in text
+    first = [line[:20].strip() for line in text.splitlines()]
+    assert {"ann_resnet18_fusion", "(fusion=attention)", "tbr", "ceiling (error 0.2)"} <= set(first)
+
+
 def test_numbers() -> None:
     assert number(-0.001) == "0.00"
     assert number(-0.12) == "−0.12"
