@@ -47,8 +47,8 @@ def run_sections(run: Run, rows: Sequence[Row], best: Mapping[str, Row], figures
     models = [row for row in rows if row.kind != "baseline"]
     return {
         "strip": _strip(examples, figures),
-        "plane": _plane(best, predictions, figures),
-        "trajectories": _trajectories(predictions, best, figures),
+        "plane": _plane(best, predictions, _reading(run), figures),
+        "trajectories": _trajectories(predictions, best, _reading(run), figures),
         "course": _course(predictions, best, figures) if not examples else [],
         "forest": _forest(run, models, figures),
         "confusion": _confusion(best, figures),
@@ -91,17 +91,30 @@ def _strip(clips: Sequence[Mapping[str, Any]], figures: Figures) -> list[Section
     return [figures.add("faces", figure, caption)] if figure else []
 
 
-def _plane(best: Mapping[str, Row], found: Mapping[str, Predictions], figures: Figures) -> list[Section]:
+def _reading(run: Run) -> dict[str, str]:
+    """By which anchors and method the study reads an emotion from a point."""
+    settings = (run.study.get("config") or {}).get("evaluation") or {}
+    return {"anchors": settings.get("anchors", "face-like"), "method": settings.get("method", "angle")}
+
+
+def _plane(
+    best: Mapping[str, Row], found: Mapping[str, Predictions], reading: Mapping[str, str], figures: Figures
+) -> list[Section]:
     if not found:
         return []
     figure = {}
     for kind, part in found.items():
         figure[kind], (ax,) = style.panels(1, 4.8, 4.0)
-        draw.plane(*part.clip_means(), kind, ax)
+        draw.plane(*part.clip_means(), kind, **reading, ax=ax)
         ax.set_title(_title(kind, best[kind]), pad=14)
+    borders = (
+        "Rays bound the directions that are read as each emotion"
+        if reading["method"] == "angle"
+        else "Thin borders enclose the points that are read as each emotion, those nearest to its anchor, a cross"
+    )
     caption = (
-        "One line a clip, from the mean label (hollow circle) to the mean prediction (filled). Rays bound the directions "
-        "that are read as each emotion. Short lines are good; lines that all point to the middle show a model that says little."
+        "One line a clip, from the mean label (hollow circle) to the mean prediction (filled). "
+        f"{borders} (anchors: {reading['anchors']}). Short lines are good; lines that all point to the middle show a model that says little."
     )
     return [figures.add("plane", figure, caption)]
 
@@ -121,17 +134,22 @@ def _same_clip(found: Mapping[str, Predictions], clip: Predictions) -> dict[str,
     return {kind: c for kind, p in found.items() if len((c := p.clip_of(*name)).t_us)}
 
 
-def _trajectories(found: Mapping[str, Predictions], best: Mapping[str, Row], figures: Figures) -> list[Section]:
+def _trajectories(
+    found: Mapping[str, Predictions], best: Mapping[str, Row], reading: Mapping[str, str], figures: Figures
+) -> list[Section]:
     if not found:
         return []
     clips = _varied(next(iter(found.values())), 3)
     figure = {}
     for number, clip in enumerate(clips, 1):
         figure[str(number)], (ax,) = style.panels(1, 4.0, 3.4)
-        draw.trajectories(clip.label, {k: c.predicted for k, c in _same_clip(found, clip).items()}, ax)
+        ways = {kind: c.predicted for kind, c in _same_clip(found, clip).items()}
+        draw.trajectories(clip.label, ways, **reading, ax=ax)
         word = data_word(next(iter(best.values())))
         ax.set_title(f"{clip.subject[0]}, {clip.clip[0]}{word}", pad=14, fontsize=9)
-    caption = "The way of three clips through the plane: the label and both models. A marker shows the first frame, the arrow the last."
+    which = "one clip" if len(clips) == 1 else f"{len(clips)} clips"
+    of = "both models" if len(found) > 1 else "the model"
+    caption = f"The way of {which} through the plane: the label and {of}. A marker shows the first frame, the arrow the last."
     return [figures.add("trajectories", figure, caption)]
 
 

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spikeva.errors import UserError
 from spikeva.evaluation import emotion
 from spikeva.report import figures
 from spikeva.report.figures import style
@@ -32,6 +33,18 @@ def test_sectors_bound_what_the_classifier_calls_each_emotion(ax: Axes) -> None:
         around = np.radians([border - 0.5, border + 0.5])
         names = emotion.classify(np.stack([np.cos(around), np.sin(around)], 1))
         assert names[0] != names[1]
+
+
+def test_nearest_anchors_have_borders_halfway_between_them(ax: Axes) -> None:
+    figures.plane(np.zeros((1, 2)), np.zeros((1, 2)), anchors="russell-mehrabian", method="point", ax=ax)
+    corners = [p.vertices for c in ax.collections for p in c.get_paths() if len(p.vertices)]
+    assert len(corners) == 7
+    _, places = emotion.anchor_points("russell-mehrabian")
+    for x, y in np.concatenate(corners)[::7]:
+        near = np.sort(np.hypot(places[:, 0] - x, places[:, 1] - y))
+        assert near[0] == pytest.approx(near[1], abs=0.02)
+    with pytest.raises(UserError, match="'angle' or 'point', not 'nearest'"):
+        figures.sectors(method="nearest", ax=ax)
 
 
 def test_events_picture() -> None:

@@ -112,6 +112,20 @@ def test_recordings_that_several_cells_were_shown_are_called_so(run_dir: Path, t
     assert "Counts of recordings;" in (run_dir / "report.html").read_text()
 
 
+def test_the_plane_shows_how_the_study_reads_it(run_dir: Path, tmp_path: Path) -> None:
+    assert "Rays bound the directions that are read as each emotion (anchors: face-like)" in (
+        run_dir / "report.html"
+    ).read_text()
+    run = write_run(tmp_path, people=2, clips=1, gallery=0)
+    results = json.loads((run / "results.json").read_text())
+    results["study"]["config"]["evaluation"] = {"anchors": "russell-mehrabian", "method": "point"}
+    (run / "results.json").write_text(json.dumps(results))
+    page = write_report(run).read_text()
+    assert "those nearest to its anchor, a cross (anchors: russell-mehrabian)" in page
+    assert "Rays" not in page
+    assert "The way of 2 clips through the plane" in page
+
+
 def test_runs_are_joined(run_dir: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", encodings=("voxel",), gallery=0)
     results = json.loads((other / "results.json").read_text())
