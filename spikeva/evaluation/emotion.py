@@ -214,19 +214,30 @@ def ceiling(
     seed: int = 0,
     n: int = 100_000,
     shown_at: str | None = None,
+    shown: Mapping[str, float] | None = None,
 ) -> float:
     """The accuracy of a perfect readout when (v, a) carries Gaussian errors of `error_sd` (simulated, n draws).
 
-    Emotions equally often, shown at 60 to 100 % of their anchor's distance from the origin; `shown_at` names the anchors
-    where they truly lie, if others than those they are read by. `agreement` is the share of recordings whose label is what
-    was shown; the others are labelled with one of the remaining emotions (label noise).
+    Emotions as often as `shown` says (counts or shares; None: equally often), at 60 to 100 % of their anchor's distance from
+    the origin; `shown_at` names the anchors where they truly lie, if others than those they are read by. `agreement` is the
+    share of recordings whose label is what was shown; the others are labelled with another emotion that occurs (label noise).
+    "None" has no anchor and is never read right.
     """
     if error_sd < 0 or not 0 <= agreement <= 1:
         raise UserError(f"error_sd must not be negative and agreement lie in [0, 1], not {error_sd} and {agreement}")
     names, places = anchor_points(shown_at or anchors)
+    often = dict.fromkeys(names, 1.0) if shown is None else {k: float(v) for k, v in shown.items()}
+    if unknown := sorted(often.keys() - {*names, NONE}):
+        raise UserError(f"shown holds {unknown}; allowed are {', '.join(names)} and {NONE}")
+    weight = np.array([often.get(name, 0.0) for name in names])
+    if not (min(often.values(), default=0.0) >= 0 and weight.any()):
+        raise UserError(f"shown must hold counts or shares of emotions, none negative and not all 0, not {dict(often)}")
+    occur = np.flatnonzero(weight)
+    k, share = len(occur), weight[occur] / weight.sum()
     rng = np.random.default_rng([seed, 0xCE11])
-    shown = rng.integers(0, len(names), n)
-    va = places[shown] * rng.uniform(0.6, 1.0, (n, 1)) + rng.normal(0, error_sd, (n, 2))
-    other = (shown + rng.integers(1, len(names), n)) % len(names)
-    label = np.where(rng.random(n) < agreement, shown, other)
-    return float((classify(va, anchors, method) == np.array(names)[label]).mean())
+    which = rng.integers(0, k, n) if np.ptp(share) == 0 else rng.choice(k, n, p=share)
+    va = places[occur][which] * rng.uniform(0.6, 1.0, (n, 1)) + rng.normal(0, error_sd, (n, 2))
+    other = (which + rng.integers(1, max(k, 2), n)) % k
+    label = occur[np.where(rng.random(n) < agreement, which, other)]
+    right = float((classify(va, anchors, method) == np.array(names)[label]).mean())
+    return right * (float(weight.sum()) / sum(often.values()))

@@ -1,5 +1,6 @@
 """What stands beside every model: the training mean, shuffled labels, sheer event rate; for the transfer chance, majority and ceiling."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def _transfer_baselines(study: Study, material: Material) -> list[Entry]:
     scores: dict[str, Entry] = {
         "chance": {"accuracy": 1 / len(kinds)},
         "majority": {"accuracy": max(map(emotions.count, kinds)) / len(emotions)},
-        **_ceilings(study, agreement(material.transfer), isinstance(study.transfer, StandIn)),
+        **_ceilings(study, material.transfer),
     }
     of = {"dataset": study.transfer.dataset}
     entries = [
@@ -84,13 +85,19 @@ def _transfer_baselines(study: Study, material: Material) -> list[Entry]:
     return entries
 
 
-def _ceilings(study: Study, agreed: float, posed: bool) -> dict[str, Entry]:
-    """Simulated accuracy of readouts without a fault of their own, by name; `posed` faces lie at the stand-in's anchors."""
-    settings = study.evaluation
+def _ceilings(study: Study, clips: ClipSet) -> dict[str, Entry]:
+    """Simulated accuracy of readouts without a fault of their own, by name, on emotions as often as `clips` tell them.
+
+    The stand-in's faces lie at the anchors where they were posed, others where they are read.
+    """
+    settings, agreed = study.evaluation, agreement(clips)
+    posed = POSED_AT if isinstance(study.transfer, StandIn) else None
+    told = [str(clip.emotion).lower() for clip in clips]
+    shown = Counter(emotion.NONE if one == emotion.NONE.lower() else one for one in told)
     return {
         f"ceiling (error {error:g})": {
             "accuracy": emotion.ceiling(
-                settings.anchors, settings.method, error, agreed, study.seed, shown_at=POSED_AT if posed else None
+                settings.anchors, settings.method, error, agreed, study.seed, shown_at=posed, shown=shown
             ),
             "error_sd": error,
             "agreement": agreed,

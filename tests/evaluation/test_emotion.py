@@ -95,6 +95,8 @@ def test_ceiling_of_label_noise():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: ceiling(shown={"joy": 1}), "'joy'.*allowed are anger"),
+        (lambda: ceiling(shown={"None": 3, "fear": 0}), "not all 0"),
         (lambda: classify([[0, 0]], "ekman"), "unknown anchors 'ekman'; there are: face-like"),
         (lambda: classify([[0, 0]], method="nearest"), "'angle' or 'point'"),
         (lambda: classify([0.0, np.nan]), "finite"),
@@ -112,3 +114,15 @@ def test_wrong_calls_say_what_is_allowed(call, message):
 def test_ceiling_of_faces_that_lie_elsewhere():
     """Read by other anchors than those where they lie, even points without error are misread."""
     assert ceiling("russell-mehrabian", error_sd=0, shown_at="face-like") < 0.9 < ceiling("face-like", error_sd=0)
+
+
+def test_ceiling_is_of_the_emotions_that_are_shown():
+    """Happiness and sadness, read among seven: never confused with each other, and seldom with the others."""
+    two = ceiling(error_sd=0.2, shown={"happiness": 3, "sadness": 3})
+    assert ceiling(error_sd=0.2) + 0.1 < two < 1
+    assert ceiling(error_sd=0, agreement=0.7, shown={"happiness": 3, "sadness": 1}) == pytest.approx(0.7, abs=0.01)
+    fear = [ceiling(error_sd=0.2, shown={"fear": often, "happiness": 1 - often}) for often in (0.9, 0.1)]
+    assert fear[0] < fear[1]
+    assert ceiling(error_sd=0, shown={"fear": 3, "None": 1}) == 0.75
+    equal = dict.fromkeys(ANCHORS["face-like"].points, 30)
+    assert ceiling(error_sd=0.2, shown=equal) == ceiling(error_sd=0.2)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spikeva.datasets import ClipSet
+from spikeva.evaluation.emotion import ANCHORS, ceiling
 from spikeva.events import EventStream, write_clip
 from spikeva.study.baselines import _transfer_baselines, agreement, baselines
 from spikeva.study.cells import cells
@@ -49,16 +50,24 @@ def test_disagreeing_labels_lower_the_ceiling(tmp_path):
     rows = found(tmp_path, told, {"dataset": "prepared", "root": str(tmp_path)})
     shares = [rows[f"ceiling (error {e})"]["transfer"]["accuracy"] for e in (0, 0.2, 0.3)]
     assert shares[0] == pytest.approx(0.75, abs=0.01)
-    assert shares[0] > shares[1] > shares[2] > rows["chance"]["transfer"]["accuracy"]
+    assert shares[0] > shares[1] > shares[2]
     assert rows["ceiling (error 0.2)"]["transfer"]["agreement"] == 0.75
     assert rows["ceiling (error 0.2)"]["synthetic"]  # simulated although the recordings are not
     assert not rows["majority"]["synthetic"]
 
 
 def test_posed_faces_are_labelled_as_shown(tmp_path):
-    rows = found(tmp_path, [("", "fear"), ("", "anger")], STUDY["transfer"])
+    all_seven = [("", name) for name in ANCHORS["face-like"].points]
+    rows = found(tmp_path, all_seven, STUDY["transfer"])
     assert "ceiling (error 0)" not in rows
-    assert rows["ceiling (error 0.2)"]["transfer"]["accuracy"] == pytest.approx(0.61, abs=0.01)
+    assert rows["ceiling (error 0.2)"]["transfer"]["accuracy"] == ceiling(error_sd=0.2)
+
+
+def test_the_ceiling_is_of_the_emotions_that_the_recordings_tell(tmp_path):
+    rows = found(tmp_path, [("", "Happiness"), ("", "sadness"), ("", "sadness"), ("", "none")], STUDY["transfer"])
+    best = ceiling(error_sd=0.2, shown={"happiness": 1, "sadness": 2})
+    assert best > 0.7
+    assert rows["ceiling (error 0.2)"]["transfer"]["accuracy"] == pytest.approx(0.75 * best, abs=0.01)
 
 
 def test_other_anchors_than_the_faces_own_lower_the_ceiling(tmp_path):
