@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from spikeva.evaluation import statistics
-from spikeva.report.data import AXES, Row, Run
+from spikeva.report.data import AXES, Row, Run, is_synthetic
 from spikeva.report.text import count, interval, joules, number, ratio, score, signed
 
 QUESTION = (
@@ -173,7 +173,7 @@ def _transfer(rows: Sequence[Row], snn: Row, ann: Row) -> list[str]:
     if ours is None or theirs is None:
         return []
     to = snn.cells[0]["transfer"]
-    word = "synthetic " if str(to["dataset"]).endswith("-like") else ""
+    word = "synthetic " if is_synthetic(to, str(to["dataset"])) else ""
     chance, majority = snn.mean("transfer", "chance"), snn.mean("transfer", "majority")
     floor = ", ".join(
         f"{name} {number(100 * value, 0)} %"

@@ -132,6 +132,11 @@ class Row:
         return total, [str(c) for c in found[0].get("labels") or range(len(total))]
 
 
+def is_synthetic(found: Mapping[str, Any], name: str) -> bool:
+    """Whether data are synthetic: as the results say; older ones, which do not, by the dataset's `name`."""
+    return bool(found.get("synthetic", name.endswith("-like")))
+
+
 def single_score(cell: Cell, axis: str) -> Score:
     """The CCC of one cell, as the study wrote it."""
     found = cell["regression"][axis]
@@ -225,7 +230,7 @@ class Run:
             groups.setdefault(key, []).append(cell)
         rows = []
         for (model, kind, encoding, dataset), cells in groups.items():
-            synthetic = all(c.get("synthetic", dataset.endswith("-like")) for c in cells)
+            synthetic = all(is_synthetic(c, dataset) for c in cells)
             ccc = {axis: self._score(cells, axis) for axis in AXES if all("regression" in c for c in cells)}
             rows.append(Row(self.name, model, kind, encoding, dataset, synthetic, tuple(cells), ccc))
         return rows

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from spikeva.evaluation import metrics
 from spikeva.report import figures as draw
-from spikeva.report.data import AXES, Predictions, Row, Run
+from spikeva.report.data import AXES, Predictions, Row, Run, is_synthetic
 from spikeva.report.figures import style
 from spikeva.report.files import write_text
 
@@ -71,19 +71,21 @@ def _title(kind: str, row: Row) -> str:
 
 def _strip(clips: Sequence[Mapping[str, Any]], figures: Figures) -> list[Section]:
     domains: dict[str, list[dict[str, Any]]] = {}
+    word: dict[str, str] = {}
     for group in clips:
         events = (group["on"].astype(int) + group["off"]).sum((1, 2))
         at = int(np.argsort(events, kind="stable")[int(0.8 * (len(events) - 1))])  # a lively window, not the liveliest
         title = str(group.get("emotion", "")) or str(group["subject"])
         example = {"frame": group["frames"][at], "title": title} | {k: group[k][at] for k in ("on", "off", "tbr")}
-        domains.setdefault(str(group["domain"]), []).append(example)
+        domains.setdefault(domain := str(group["domain"]), []).append(example)
+        word[domain] = " (synthetic)" if is_synthetic(group, domain) else ""
     figure = {}
     for domain, examples in domains.items():
         height, width = examples[0]["frame"].shape
         examples = [e for e in examples if e["frame"].shape == (height, width)][:4]
         figure[domain], (ax,) = style.panels(1, 0.8 + len(examples), 0.6 + 3.05 * height / width)
         draw.strip(examples, ax)
-        figure[domain].suptitle(f"{domain} (synthetic)" if domain.endswith("-like") else domain, fontsize=10)
+        figure[domain].suptitle(f"{domain}{word[domain]}", fontsize=10)
     caption = (
         "What the cameras and networks see: the face, the events of one window (bright: ON, dark: OFF), and the same "
         "window as a TBR picture (the newest events are brightest)."
@@ -192,9 +194,9 @@ def _confusion(best: Mapping[str, Row], figures: Figures) -> list[Section]:
     for kind, (matrix, classes) in found.items():
         figure[kind], (ax,) = style.panels(1, 4.6, 4.3)
         draw.confusion(matrix, classes, ax)
-        to = str(best[kind].cells[0]["transfer"]["dataset"])
-        word = " (synthetic)" if to.endswith("-like") else ""
-        ax.set_title(f"{kind.upper()}: {best[kind].name}\n{to}{word}")
+        to = best[kind].cells[0]["transfer"]
+        word = " (synthetic)" if is_synthetic(to, str(to["dataset"])) else ""
+        ax.set_title(f"{kind.upper()}: {best[kind].name}\n{to['dataset']}{word}")
     several = len(next(iter(best.values())).cells)
     together = f", summed over the {several} cells (folds and seeds)" if several > 1 else ""
     caption = (
@@ -245,9 +247,8 @@ def _spikes(best: Mapping[str, Row], gallery: Mapping[str, Any], figures: Figure
             draw.raster(spikes, name, ax)
             ax.set_xlabel("")
         all_axes[-1].set_xlabel("time step")
-        out.append(
-            figures.add("raster", figure, "Spikes of some neurons of each layer for one sample (synthetic input).")
-        )
+        word = " (synthetic input)" if snn is not None and snn.synthetic else ""
+        out.append(figures.add("raster", figure, f"Spikes of some neurons of each layer for one sample{word}."))
     return out
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spikeva.report.data import AXES, Predictions, Row, Run
+from spikeva.report.data import AXES, Predictions, Row, Run, is_synthetic
 from spikeva.report.figures import polarity, tbr, time_course
 from spikeva.report.figures.style import panels
 from spikeva.report.sections import Figures
@@ -37,7 +37,7 @@ def viewer(run: Run, best: Mapping[str, Row], figures: Figures) -> dict[str, Any
         clips.append({"aspect": aspect, "t_us": t_us.tolist(), "strips": strips, "values": values, "span": span})
         courses.append(course)
         shown = str(group.get("emotion", ""))
-        synthetic = ", synthetic" if str(group["domain"]).endswith("-like") else ""
+        synthetic = ", synthetic" if is_synthetic(group, str(group["domain"])) else ""
         names.append(f"{subject}, {clip}{': ' + shown if shown else ''} ({group['domain']}{synthetic})")
     if not clips:
         return None

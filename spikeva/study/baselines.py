@@ -42,9 +42,9 @@ def baselines(study: Study, material: Material, cells: list[Cell]) -> list[Entry
             rows = test.rows(predicted)
             pooled.setdefault(name, []).extend(rows)
             entry = _entry(study, name, fold, material) | {"regression": regression(rows)}
-            if other is not None and name == "event rate only":
+            if material.transfer is not None and other is not None and name == "event rate only":
                 shown = fitted.event_rate(train.counts, train.labels, other.counts)
-                entry["transfer"] = zero_shot(cell, other.rows(shown))
+                entry["transfer"] = {**zero_shot(cell, other.rows(shown)), "synthetic": material.transfer.synthetic}
             found.append(entry)
     if len(folds) > 1:
         together = {name: regression(rows) for name, rows in pooled.items()}
@@ -76,7 +76,7 @@ def _transfer_baselines(study: Study, material: Material) -> list[Entry]:
         "majority": {"accuracy": max(map(emotions.count, kinds)) / len(emotions)},
         **_ceilings(study, material.transfer),
     }
-    of = {"dataset": study.transfer.dataset}
+    of = {"dataset": study.transfer.dataset, "synthetic": material.transfer.synthetic}
     entries = [
         _entry(study, name, None, material) | of | {"transfer": {**of, **found}} for name, found in scores.items()
     ]

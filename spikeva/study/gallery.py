@@ -31,7 +31,7 @@ def gallery_made_from(path: Path) -> str | None:
 def write_gallery(
     path: Path, study: Study, *sets: ClipSet, raster: panels.Arrays | None = None, made_from: str = ""
 ) -> None:
-    """`<i>/{frames, on, off, tbr, t_us, subject, clip, domain}` of a few clips of each set, of different people.
+    """`<i>/{frames, on, off, tbr, t_us, subject, clip, domain, synthetic}` of a few clips of each set, of different people.
 
     Also `<i>/enc/<encoding>` and `compression/...` of the first clip that has a video, `raster/<layer>` and `made_from` as
     given.
@@ -61,6 +61,7 @@ def write_gallery(
             f"{i}/clip": np.array(one.clip),
             f"{i}/domain": np.array(one.domain),
             f"{i}/emotion": np.array(one.emotion or ""),
+            f"{i}/synthetic": np.array(one.synthetic),
             **{f"{i}/{axis}": values[keep] for axis, values in labels.items()},
         }
         video = one.path.parent / source

@@ -141,7 +141,7 @@ def _evaluate(
     if material.transfer is not None:
         shown = name.replace("evaluate", "transfer")
         seen = score_rows(cell, model, material.transfer, TRANSFER, folder / "transfer.csv", shown)
-        result["transfer"] = zero_shot(cell, seen)
+        result["transfer"] = {**zero_shot(cell, seen), "synthetic": material.transfer.synthetic}
     samples = windows(cell, clips)
     batch = torch.stack([samples[i][0] for i in _spread(len(samples), cell.study.evaluation.cost_samples)])
     if cell.kind == "snn":

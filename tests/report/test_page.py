@@ -8,6 +8,7 @@ import time
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_run import write_run
 
@@ -93,6 +94,32 @@ def test_recorded_data_are_not_called_synthetic(tmp_path: Path) -> None:
     write_report(run)
     body = re.sub(r"<style>.*?</style>", "", (run / "report.html").read_text(), flags=re.DOTALL)
     assert "synthetic" not in body
+
+
+def test_synthetic_is_what_the_results_say_whatever_the_name(tmp_path: Path) -> None:
+    """Clips of an own folder are called `prepared`, be they recorded or rendered."""
+
+    def page(rendered: bool) -> tuple[str, str]:
+        run = write_run(tmp_path / str(rendered), dataset="prepared", gallery=2)
+        results = json.loads((run / "results.json").read_text())
+        for cell in results["cells"]:
+            cell["synthetic"] = rendered
+            cell["transfer"] |= {"dataset": "prepared", "synthetic": rendered}
+        (run / "results.json").write_text(json.dumps(results))
+        with np.load(run / "gallery.npz") as arrays:
+            kept = {k: v for k, v in arrays.items() if not k.startswith("compression")}
+        np.savez(run / "gallery.npz", **kept, **{f"{i}/synthetic": np.array(rendered) for i in (0, 1)})
+        text = write_report(run).read_text()
+        figures = [run / "figures" / f"{name}.svg" for name in ("confusion-snn", "faces-afew-va-like")]
+        return text, "".join(figure.read_text() for figure in figures)
+
+    words = ("Zero-shot emotion on synthetic prepared", "one sample (synthetic input)", "afew-va-like, synthetic)")
+    text, drawn = page(rendered=True)
+    assert [word for word in words if word not in text] == []
+    assert drawn.count("(synthetic)") == 2
+    text, drawn = page(rendered=False)
+    assert [word for word in words if word in text] == []
+    assert "synthetic" not in drawn
 
 
 def test_same_run_gives_the_same_bytes(run_dir: Path, tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def test_every_file_is_there(undisturbed):
             assert {"rmse", "pcc", "ccc", "sagr", "ccc_ci95"} <= set(cell["regression"][axis])
             assert cell["regression"][axis]["clip_mean"]["clips"] == len({(r["subject"], r["clip"]) for r in rows})
         assert {"dataset", "accuracy", "balanced_accuracy", "chance", "confusion"} <= set(cell["transfer"])
+        assert cell["transfer"]["synthetic"] is True
         wanted = {"macs", "acs", "spike_rate", "energy_pj", "latency_ms", "peak_memory_bytes"}
         assert wanted <= set(cell["cost"])
         assert (cell["cost"]["spike_rate"] is None) == (cell["kind"] == "ann")

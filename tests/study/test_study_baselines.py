@@ -54,6 +54,7 @@ def test_disagreeing_labels_lower_the_ceiling(tmp_path):
     assert rows["ceiling (error 0.2)"]["transfer"]["agreement"] == 0.75
     assert rows["ceiling (error 0.2)"]["synthetic"]  # simulated although the recordings are not
     assert not rows["majority"]["synthetic"]
+    assert not rows["majority"]["transfer"]["synthetic"]
 
 
 def test_posed_faces_are_labelled_as_shown(tmp_path):
