@@ -75,18 +75,15 @@ def difference(run: Run, a: Row, b: Row, axis: str) -> Difference | None:
 
 def sentences(run: Run, rows: Sequence[Row]) -> list[str]:
     """The answer: first what was found, with intervals; then the encoding, the transfer and the cost."""
-    best = headline(rows)
-    if set(best) != {"ann", "snn"}:
-        only = max((r for r in rows if r.kind != "baseline"), key=lambda r: sum(r.ccc[a].value for a in AXES))
-        found = ", ".join(f"{axis} {score(only.ccc[axis])}" for axis in AXES)
-        return [f"The study holds one family only; the best model, {_who(only)}, reaches a CCC of {found}."]
-    snn, ann = best["snn"], best["ann"]
+    by_kind = headline(rows)
+    best = [by_kind[kind] for kind in ("snn", "ann") if kind in by_kind]
     return [
-        _main(run, snn, ann),
-        *_encoding(run, rows, snn),
-        *_baselines(rows, snn, ann),
-        *_transfer(rows, snn, ann),
-        *_cost(snn, ann),
+        _main(run, best[0], best[1]) if len(best) == 2 else _alone(run, best[0]),
+        *_silent(rows),
+        *_encoding(run, rows, best[0]),
+        *_baselines(rows, best),
+        *_transfer(rows, best),
+        *_cost(best),
     ]
 
 
@@ -98,9 +95,34 @@ def _word(row: Row) -> str:
     return "synthetic " if row.synthetic else ""
 
 
+def _in_brackets(row: Row) -> str:
+    return " (synthetic data)" if row.synthetic else ""
+
+
+def _people(run: Run, row: Row) -> str:
+    predictions = run.predictions(row)
+    return f"{len(set(predictions.subject.tolist()))} held-out people" if predictions else "held-out people"
+
+
+def _alone(run: Run, only: Row) -> str:
+    found = ", ".join(f"{axis} {score(only.ccc[axis])}" for axis in AXES)
+    return (
+        f"The study holds one family only; on {_word(only)}faces of {_people(run, only)}, the best model, {_who(only)}, "
+        f"reaches a CCC of {found}."
+    )
+
+
+def _silent(rows: Sequence[Row]) -> list[str]:
+    silent = [_who(row) for row in rows if row.kind == "snn" and row.mean("cost", "spike_rate") == 0]
+    if not silent:
+        return []
+    return [
+        f"No spiking neuron fires in {' and '.join(silent)} (spike rate 0 on the samples that were counted): nothing of the "
+        "input reaches the output."
+    ]
+
+
 def _main(run: Run, snn: Row, ann: Row) -> str:
-    predictions = run.predictions(snn)
-    people = f"{len(set(predictions.subject.tolist()))} held-out people" if predictions else "held-out people"
     parts = []
     for axis in AXES:
         values = f"CCC {number(snn.ccc[axis].value)} against {number(ann.ccc[axis].value)}"
@@ -113,31 +135,31 @@ def _main(run: Run, snn: Row, ann: Row) -> str:
             verdict = f"cannot be told from it on {axis} ({values}; {found})"
         parts.append(verdict)
     return (
-        f"On {_word(snn)}faces of {people}, the spiking network ({_who(snn)}), set against the ANN ({_who(ann)}), "
+        f"On {_word(snn)}faces of {_people(run, snn)}, the spiking network ({_who(snn)}), set against the ANN ({_who(ann)}), "
         f"{parts[0]} and {parts[1]}."
     )
 
 
-def _encoding(run: Run, rows: Sequence[Row], snn: Row) -> list[str]:
-    others = [r for r in rows if r.model == snn.model and r.dataset == snn.dataset and r.encoding != snn.encoding]
-    found = {other.encoding: {axis: difference(run, snn, other, axis) for axis in AXES} for other in others}
+def _encoding(run: Run, rows: Sequence[Row], best: Row) -> list[str]:
+    others = [r for r in rows if r.model == best.model and r.dataset == best.dataset and r.encoding != best.encoding]
+    found = {other.encoding: {axis: difference(run, best, other, axis) for axis in AXES} for other in others}
     if len(others) > MANY:
-        return [_encodings_counted(snn, found)]
+        return [_encodings_counted(best, found)]
     out = []
     for other, by_axis in found.items():
         parts = []
         for axis, apart in by_axis.items():
             if apart:
-                better = snn.encoding if apart.value > 0 else other
+                better = best.encoding if apart.value > 0 else other
                 parts.append(
                     f"{axis} {f'{better} is better' if apart.shown else 'no difference could be shown'} ({apart})"
                 )
         if parts:
-            out.append(f"{snn.encoding} or {other} for {snn.model} ({_word(snn)}data): {'; '.join(parts)}.")
+            out.append(f"{best.encoding} or {other} for {best.model}{_in_brackets(best)}: {'; '.join(parts)}.")
     return out
 
 
-def _encodings_counted(snn: Row, found: Mapping[str, Mapping[str, Difference | None]]) -> str:
+def _encodings_counted(best: Row, found: Mapping[str, Mapping[str, Difference | None]]) -> str:
     """One sentence for many encodings."""
     parts = []
     for axis in AXES:
@@ -145,48 +167,46 @@ def _encodings_counted(snn: Row, found: Mapping[str, Mapping[str, Difference | N
         better = [name for name, apart in found.items() if (d := apart[axis]) and d.shown and d.value < 0]
         told = [f"{word} {', '.join(names)}" for word, names in (("ahead of", worse), ("behind", better)) if names]
         parts.append(f"on {axis} {' and '.join(told) if told else 'it could not be told from any of them'}")
-    return f"{snn.encoding} against the {len(found)} other encodings for {snn.model} ({_word(snn)}data): {'; '.join(parts)}."
+    return f"{best.encoding} against the {len(found)} other encodings for {best.model}{_in_brackets(best)}: {'; '.join(parts)}."
 
 
-def _baselines(rows: Sequence[Row], snn: Row, ann: Row) -> list[str]:
-    trivial = [r for r in rows if r.kind == "baseline" and r.dataset == snn.dataset and r.ccc]
+def _baselines(rows: Sequence[Row], best: Sequence[Row]) -> list[str]:
+    trivial = [r for r in rows if r.kind == "baseline" and r.dataset == best[0].dataset and r.ccc]
     if not trivial:
         return []
     out = []
     for axis in AXES:
-        best = max(trivial, key=lambda r: r.ccc[axis].value)
+        top = max(trivial, key=lambda r: r.ccc[axis].value)
         weak = [
             f"{_who(row)}, {score(row.ccc[axis])}"
-            for row in (snn, ann)
-            if row.ccc[axis].value <= best.ccc[axis].value or (row.ccc[axis].interval or (1,))[0] <= 0
+            for row in best
+            if row.ccc[axis].value <= top.ccc[axis].value or (row.ccc[axis].interval or (1,))[0] <= 0
         ]
         if weak:
             out.append(
-                f"Not shown to predict {axis} ({_word(snn)}data): {'; '.join(weak)}. The baseline “{best.model}” has a CCC "
-                f"of {number(best.ccc[axis].value)}."
+                f"Not shown to predict {axis}{_in_brackets(best[0])}: {'; '.join(weak)}. The baseline “{top.model}” has a CCC "
+                f"of {number(top.ccc[axis].value)}."
             )
     return out
 
 
-def _transfer(rows: Sequence[Row], snn: Row, ann: Row) -> list[str]:
-    ours, theirs = snn.transfer(), ann.transfer()
-    if ours is None or theirs is None:
+def _transfer(rows: Sequence[Row], best: Sequence[Row]) -> list[str]:
+    reached = [f"{row.kind.upper()} {score(found, 0, 100)} %" for row in best if (found := row.transfer())]
+    if len(reached) < len(best):
         return []
-    to = snn.cells[0]["transfer"]
+    to = best[0].cells[0]["transfer"]
     word = "synthetic " if is_synthetic(to, str(to["dataset"])) else ""
-    chance, majority = snn.mean("transfer", "chance"), snn.mean("transfer", "majority")
+    chance, majority = (best[0].mean("transfer", name) for name in ("chance", "majority"))
     floor = ", ".join(
         f"{name} {number(100 * value, 0)} %"
         for name, value in (("chance", chance), ("majority class", majority))
         if value
     )
-    best = {found["error_sd"]: found["accuracy"] for found in _ceilings(rows, str(to["dataset"]))}
-    if best:
-        told = " and ".join(f"{number(100 * share, 0)} % at an error of {error:g}" for error, share in best.items())
+    ceilings = {found["error_sd"]: found["accuracy"] for found in _ceilings(rows, str(to["dataset"]))}
+    if ceilings:
+        told = " and ".join(f"{number(100 * share, 0)} % at an error of {error:g}" for error, share in ceilings.items())
         floor += f"; simulated ceiling of a flawless readout {told} in valence and arousal"
-    return [
-        f"Zero-shot emotion on {word}{to['dataset']}: SNN {score(ours, 0, 100)} %, ANN {score(theirs, 0, 100)} % ({floor})."
-    ]
+    return [f"Zero-shot emotion on {word}{to['dataset']}: {', '.join(reached)} ({floor})."]
 
 
 def _ceilings(rows: Sequence[Row], dataset: str) -> list[dict[str, Any]]:
@@ -195,16 +215,25 @@ def _ceilings(rows: Sequence[Row], dataset: str) -> list[dict[str, Any]]:
     return [f for f in found if f.get("error_sd") is not None and f["dataset"] == dataset]
 
 
-def _cost(snn: Row, ann: Row) -> list[str]:
-    ours: dict[str, Any] = {k: snn.mean("cost", k) for k in ("energy_pj", "macs", "acs", "spike_rate")}
-    theirs: dict[str, Any] = {k: ann.mean("cost", k) for k in ("energy_pj", "macs")}
-    if None in (ours["energy_pj"], theirs["energy_pj"], ours["acs"], theirs["macs"]):
+def _cost(best: Sequence[Row]) -> list[str]:
+    energies = [row.mean("cost", "energy_pj") for row in best]
+    known = [energy for energy in energies if energy is not None]
+    if len(known) < len(best):
         return []
-    rate = "" if ours["spike_rate"] is None else f" at a spike rate of {number(100 * ours['spike_rate'], 1)} %"
-    both = ours["energy_pj"], theirs["energy_pj"]
-    needs = f"the SNN needs {ratio(*both)}" if min(both) > 0 else "no ratio can be given"
+    takes = ", ".join(f"the {row.kind.upper()} {_operations(row)}" for row in best)
+    needs = ""
+    if len(known) == 2:
+        needs = f": the SNN needs {ratio(*known)}" if min(known) > 0 else ": no ratio can be given"
     return [
-        f"One prediction takes the SNN {count(ours['acs'])} accumulates and {count(ours['macs'])} multiply-accumulates{rate}, "
-        f"the ANN {count(theirs['macs'])} multiply-accumulates; under the 45 nm model (4.6 pJ a MAC, 0.9 pJ an AC, memory "
-        f"not counted) {joules(ours['energy_pj'])} against {joules(theirs['energy_pj'])}: {needs}."
+        f"One prediction takes {takes}; under the 45 nm model (4.6 pJ a MAC, 0.9 pJ an AC, memory not counted) "
+        f"{' against '.join(map(joules, known))}{needs}."
     ]
+
+
+def _operations(row: Row) -> str:
+    macs = f"{count(row.mean('cost', 'macs'))} multiply-accumulates"
+    if row.kind == "ann":
+        return macs
+    rate = row.mean("cost", "spike_rate")
+    fired = "" if rate is None else f" at a spike rate of {number(100 * rate, 1)} %"
+    return f"{count(row.mean('cost', 'acs'))} accumulates and {macs}{fired}"

@@ -14,6 +14,7 @@ PACKAGES = (
     "torch", "numpy", "numba", "snntorch", "norse", "tonic", "lightning", "h5py", "hdf5plugin", "opencv-python-headless",
     "scipy", "matplotlib", "av", "nir", "distributed",
 )  # fmt: skip
+MAIN = Path(spikeva.__file__).with_name("__main__.py")  # what `python -m spikeva` calls itself
 
 
 def package_version(name: str) -> str | None:
@@ -28,8 +29,9 @@ def environment() -> dict[str, Any]:
     """Versions of what is installed, the interpreter, the platform and the device."""
     import torch
 
+    called = Path(sys.argv[0])
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join(["spikeva" if called == MAIN else called.name, *sys.argv[1:]]),
         "spikeva": spikeva.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),

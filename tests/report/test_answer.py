@@ -69,7 +69,31 @@ def test_comparison_read_in_either_direction(tmp_path: Path) -> None:
 
 def test_one_family_only(tmp_path: Path) -> None:
     lines = _sentences(write_run(tmp_path, models=("snn_convnet",), gallery=0))
-    assert "one family only" in lines[0]
+    assert "one family only; on synthetic faces of 6 held-out people, the best model, snn_convnet on tbr," in lines[0]
+    assert lines[1].startswith("tbr or spikes for snn_convnet (synthetic data): valence ")
+    assert lines[2].startswith("Zero-shot emotion on synthetic nefer-like: SNN ")
+    assert "ANN" not in lines[2]
+    assert lines[3].startswith("One prediction takes the SNN 1.8 M accumulates and 900 k multiply-accumulates at a spike")
+    assert lines[3].endswith("memory not counted) 5.76 µJ.")
+
+
+def test_one_family_no_better_than_a_baseline(tmp_path: Path) -> None:
+    run = Run.open(write_run(tmp_path, models=("ann_convnet",), dataset="afew-va", gallery=0))
+    for cell in run.cells:
+        for axis in ("valence", "arousal"):
+            cell["regression"][axis] |= {"ccc": -0.2, "ccc_ci95": [-0.3, -0.1]}
+    lines = answer.sentences(run, run.rows())
+    assert any(line.startswith("Not shown to predict valence: ann_convnet on tbr, −0.20 [−0.30, −0.10].") for line in lines)
+    assert "(data)" not in " ".join(lines)
+
+
+def test_a_network_that_never_fires_is_named(tmp_path: Path) -> None:
+    run = Run.open(write_run(tmp_path, gallery=0))
+    assert not any("fires" in line for line in answer.sentences(run, run.rows()))
+    for cell in run.cells:
+        if cell["kind"] == "snn" and cell["encoding"] == "spikes":
+            cell["cost"]["spike_rate"] = 0.0
+    assert "No spiking neuron fires in snn_convnet on spikes (spike rate 0" in answer.sentences(run, run.rows())[1]
 
 
 def test_many_encodings_are_counted_in_one_sentence(tmp_path: Path) -> None:

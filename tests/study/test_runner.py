@@ -73,6 +73,7 @@ def test_every_file_is_there(undisturbed):
     assert text.index("4 cells to run: about") < text.index("1/4 train")
     results = json.loads((out / "results.json").read_text())
     assert set(results) == {"study", "cells", "baselines", "comparisons", "environment"}
+    assert results["environment"]["command"] == f"spikeva compare {ROOT / 'configs' / 'tiny.yaml'} --out {out}"
     assert len(results["cells"]) == len(list((out / "cells").iterdir())) == 4
     for cell in results["cells"]:
         folder = out / "cells" / cell["hash"]
