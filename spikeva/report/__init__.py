@@ -20,10 +20,12 @@ def terminal_table(results: Mapping[str, Any], run_dir: str | Path = ".") -> "Ta
 
     Where a row takes several folds or seeds together, its interval needs the predictions under `run_dir`.
     """
-    return tables.terminal(Run(results, Path(run_dir)).rows())
+    run = Run(results, Path(run_dir))
+    return tables.terminal(run.rows(), run.unfinished())
 
 
 def table_text(*run_dirs: str | Path, form: str = "md") -> str:
     """The tables of one or several run directories as text: `form` is "md", "csv" or "latex"."""
     runs = Run.open_all([Path(directory) for directory in run_dirs])
-    return tables.export([row for run in runs for row in run.rows()], form)
+    notes = [f"{run.name}: {note}" for run in runs if (note := run.unfinished())]
+    return tables.export([row for run in runs for row in run.rows()], form, notes)

@@ -59,7 +59,10 @@ def difference(run: Run, a: Row, b: Row, axis: str) -> Difference | None:
             low, high = sorted(sign * float(end) for end in item["ci95"])
             holm = item.get("p_holm") is not None
             return Difference(sign * item["difference"], (low, high), item["p_holm"] if holm else item.get("p"), holm)
-    first, second = run.seeds(a.cells), run.seeds(b.cells)
+    shared = run.shared(a, b)
+    if shared is None:
+        return None
+    first, second = (run.seeds(row.cells) for row in shared)
     if not (first and second and len(first) == len(second)):
         return None
     label, who = first[0].label, first[0].subject
@@ -123,6 +126,13 @@ def _silent(rows: Sequence[Row]) -> list[str]:
 
 
 def _main(run: Run, snn: Row, ann: Row) -> str:
+    shared = run.shared(snn, ann)
+    if shared is None:
+        return (
+            f"The spiking network ({_who(snn)}) and the ANN ({_who(ann)}) have no fold and seed in common yet: nothing can "
+            "be said of the one against the other."
+        )
+    snn, ann = shared
     parts = []
     for axis in AXES:
         values = f"CCC {number(snn.ccc[axis].value)} against {number(ann.ccc[axis].value)}"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -143,6 +144,10 @@ def single_score(cell: Cell, axis: str) -> Score:
     return Score(found["ccc"], tuple(found["ccc_ci95"]) if found.get("ccc_ci95") else None)
 
 
+def _place(cell: Cell) -> tuple[Any, Any]:
+    return cell.get("seed"), cell.get("fold")
+
+
 def _dig(cell: Any, path: Sequence[str]) -> Any:
     for key in path:
         cell = (cell or {}).get(key)
@@ -211,7 +216,7 @@ class Run:
 
         Of a study that is not finished, the seeds that have the most folds.
         """
-        of = {(cell.get("seed"), cell.get("fold")): cell for cell in cells}
+        of = {_place(cell): cell for cell in cells}
         seeds, folds = statistics.crossed(of)
         out = []
         for seed in seeds:
@@ -221,6 +226,29 @@ class Run:
             names = Predictions.__dataclass_fields__
             out.append(Predictions(*(np.concatenate([getattr(p, n) for p in found]) for n in names)).sorted())
         return out
+
+    def unfinished(self) -> str:
+        """`2 of 8 cells are not finished`; nothing where all are, or where the config does not tell how many there should be."""
+        grid = (self.study.get("config") or {}).get("grid") or {}
+        planned = math.prod(len(grid.get(part) or []) for part in ("models", "encodings", "folds", "seeds"))
+        missing = planned - len(self.cells)
+        return f"{missing} of {planned} cells are not finished" if missing > 0 else ""
+
+    def shared(self, a: Row, b: Row) -> tuple[Row, Row] | None:
+        """Both rows with the cells whose seed and fold the other has too, and their CCCs; None where they share none.
+
+        Scores over different people or seeds say nothing beside each other.
+        """
+        both = {_place(cell) for cell in a.cells} & {_place(cell) for cell in b.cells}
+        if not both:
+            return None
+        return self._cut(a, both), self._cut(b, both)
+
+    def _cut(self, row: Row, places: set[tuple[Any, Any]]) -> Row:
+        kept = [cell for cell in row.cells if _place(cell) in places]
+        if len(kept) == len(row.cells):
+            return row
+        return replace(row, cells=tuple(kept), ccc={axis: self._score(kept, axis) for axis in row.ccc})
 
     def rows(self) -> list[Row]:
         """One row for each model, encoding and dataset, in the order of the results; the baselines last."""

@@ -69,6 +69,7 @@ def _part(run: Run, rows: Sequence[Row], figures: Figures) -> dict[str, Any]:
     best = answer.headline(rows)
     return {
         "name": run.name,
+        "unfinished": run.unfinished(),
         "answer": answer.sentences(run, rows),
         "sections": {**run_sections(run, rows, best, figures), "sweep": sweep(run, rows, figures)},
         "viewer": viewer(run, best, figures),

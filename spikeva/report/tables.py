@@ -123,8 +123,8 @@ def comparisons(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"heads": heads, "rows": rows}
 
 
-def terminal(rows: Sequence[Row]) -> "Table":
-    """A table that fits 80 columns; "synthetic" stands in every row to which it applies."""
+def terminal(rows: Sequence[Row], note: str = "") -> "Table":
+    """A table that fits 80 columns; "synthetic" stands in every row to which it applies, and `note` in the title."""
     from rich import box
     from rich.table import Table
 
@@ -133,7 +133,8 @@ def terminal(rows: Sequence[Row]) -> "Table":
             f"{number(found.value * scale, digits)}{unit}\n{interval(found.interval, digits, scale)}" if found else "–"
         )
 
-    table = Table(title="Held-out people; 95 % intervals over people", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    title = "; ".join(filter(None, ("Held-out people", "95 % intervals over people", note)))
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", overflow="fold")
     for head in ("data", *(f"CCC {axis}" for axis in AXES), "zero-shot"):
         table.add_column(head, no_wrap=True)
@@ -155,13 +156,15 @@ def _broken(label: str) -> str:
     return label if len(label) <= FIRST else label.replace("(", "\n(", 1)
 
 
-def export(rows: Sequence[Row], form: str) -> str:
-    """The tables as text: `form` is md, latex (formatted numbers) or csv (one column a number, all digits)."""
+def export(rows: Sequence[Row], form: str, notes: Sequence[str] = ()) -> str:
+    """The tables as text: `form` is md, latex (formatted numbers, under the `notes`) or csv (one column a number, all digits)."""
     if form == "csv":
         return _csv(rows)
     if form in ("md", "latex"):
         write = _markdown if form == "md" else _latex
-        return "\n".join(write(_shown(rows, columns), told_apart(rows, columns)) for columns in (MAIN, METRICS, COST))
+        above = [f"{note}\n" if form == "md" else f"% {note}" for note in notes]
+        shown = [write(_shown(rows, columns), told_apart(rows, columns)) for columns in (MAIN, METRICS, COST)]
+        return "\n".join([*above, *shown])
     raise UserError(f"unknown table format {form!r}: allowed are {', '.join(FORMATS)}")
 
 

@@ -109,3 +109,21 @@ def test_the_transfer_stands_beside_its_ceiling(tmp_path: Path) -> None:
     line = next(line for line in _sentences(write_run(tmp_path, gallery=0)) if line.startswith("Zero-shot"))
     assert "chance 14 %" in line
     assert "ceiling of a flawless readout 61 % at an error of 0.2 in valence and arousal" in line
+
+
+def test_both_numbers_are_of_the_same_people_in_a_study_that_is_not_finished(tmp_path: Path) -> None:
+    """The ANN has both folds, the SNN one: both CCCs and the difference are of that one."""
+
+    def first(*there: tuple[str, int]) -> str:
+        run = Run.open(tmp_path)
+        run.cells = [cell for cell in run.cells if (cell["kind"], cell["fold"]) in there]
+        run.comparisons.clear()
+        return answer.sentences(run, run.rows())[0]
+
+    write_run(tmp_path, encodings=("tbr",), folds=2, gallery=0)
+    assert first(("ann", 0), ("ann", 1), ("snn", 0)) == first(("ann", 0), ("snn", 0))
+    assert "difference −" in first(("ann", 0), ("snn", 0))
+    assert first(("ann", 0), ("ann", 1), ("snn", 0)) != first(("ann", 0), ("ann", 1), ("snn", 0), ("snn", 1))
+    apart = first(("ann", 0), ("snn", 1))
+    assert "have no fold and seed in common yet" in apart
+    assert "CCC" not in apart

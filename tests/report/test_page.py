@@ -1,6 +1,7 @@
 """The page: whole, offline, honest about synthetic numbers, the same bytes every time."""
 
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -11,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_run import write_run
+from rich.console import Console
 
 from spikeva.errors import UserError
-from spikeva.report import write_report
+from spikeva.report import table_text, terminal_table, write_report
 
 
 def test_parts_and_figures_are_there(run_dir: Path) -> None:
@@ -151,6 +153,24 @@ def test_the_plane_shows_how_the_study_reads_it(run_dir: Path, tmp_path: Path) -
     assert "those nearest to its anchor, a cross (anchors: russell-mehrabian)" in page
     assert "Rays" not in page
     assert "The way of 2 clips through the plane" in page
+
+
+def test_a_study_that_is_not_finished_says_so_everywhere(tmp_path: Path) -> None:
+    run = write_run(tmp_path, gallery=0)
+    results = json.loads((run / "results.json").read_text())
+    entries = [{"encoding": "tbr"}, {"encoding": "spikes"}]
+    grid = {"models": [{}, {}], "encodings": entries, "folds": [0], "seeds": [0]}
+
+    def told(**changed: list[int]) -> list[bool]:
+        results["study"]["config"]["grid"] = grid | changed
+        (run / "results.json").write_text(json.dumps(results))
+        console = Console(width=80, record=True, file=io.StringIO())
+        console.print(terminal_table(results, run))
+        texts = [write_report(run).read_text(), console.export_text(), *(table_text(run, form=f) for f in ("md", "latex"))]
+        return ["4 of 8 cells are not finished" in " ".join(text.split()) for text in texts]
+
+    assert told(seeds=[0, 1]) == [True] * 4
+    assert told() == [False] * 4
 
 
 def test_runs_are_joined(run_dir: Path, tmp_path: Path) -> None:
