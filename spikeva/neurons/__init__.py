@@ -46,6 +46,7 @@ _EXPORTS = {
     "table": "backends",
     "Health": "firing",
     "health": "firing",
+    "unhealthy": "firing",
     "warn_unhealthy": "firing",
 }
 
@@ -67,6 +68,7 @@ __all__ = [
     "register_surrogate",
     "support",
     "table",
+    "unhealthy",
     "warn_unhealthy",
 ]
 
@@ -81,5 +83,5 @@ if TYPE_CHECKING:
     from spikeva.neurons.backends import Support, support, table
     from spikeva.neurons.base import Neuron, Rule, Run
     from spikeva.neurons.factory import make_neuron
-    from spikeva.neurons.firing import Health, health, warn_unhealthy
+    from spikeva.neurons.firing import Health, health, unhealthy, warn_unhealthy
     from spikeva.neurons.surrogates import Surrogate, make_surrogate

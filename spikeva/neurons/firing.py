@@ -51,17 +51,30 @@ def health(model: nn.Module, batch: Tensor) -> list[Health]:
     return list(found.values())
 
 
-def warn_unhealthy(layers: list[Health]) -> None:
-    """Warn, with the layer's name and what to do, for every layer that is silent or saturated."""
-    for layer in layers:
-        if layer.state == "alive":
+def unhealthy(layers: list[Health], normed: bool = False) -> str:
+    """What is wrong with the layers that are silent or saturated, with their names and what to do; "" where all are alive.
+
+    `normed`: a norm scales the neurons' input by theta already, so that neither another theta nor a norm would help.
+    """
+    said = []
+    for state, theta, beta in (("silent", "lower", "raise"), ("saturated", "raise", "lower")):
+        found = [layer for layer in layers if layer.state == state]
+        if not found:
             continue
-        remedy = "lower theta or raise beta" if layer.state == "silent" else "raise theta or lower beta"
-        warnings.warn(
-            f"spiking layer {layer.layer!r} is {layer.state}: {layer.rate:.4f} spikes per neuron and step; {remedy}, "
-            "or use norm='bn'",
-            stacklevel=2,
+        names = ", ".join(repr(layer.layer) for layer in found)
+        which = f"spiking layer {names} is" if len(found) == 1 else f"spiking layers {names} are"
+        rates = sorted({f"{layer.rate:.4f}" for layer in found})
+        remedy = f"{beta} beta or train longer" if normed else f"{theta} theta or {beta} beta, or use norm='bn'"
+        said.append(
+            f"{which} {state}: {' to '.join(rates[:: max(1, len(rates) - 1)])} spikes per neuron and step; {remedy}"
         )
+    return ". ".join(said)
+
+
+def warn_unhealthy(layers: list[Health], normed: bool = False) -> None:
+    """Warn of layers that are silent or saturated (see `unhealthy`)."""
+    if said := unhealthy(layers, normed):
+        warnings.warn(said, stacklevel=2)
 
 
 def _note(found: dict[str, Health], name: str, spikes: Tensor) -> None:

@@ -15,7 +15,8 @@ from spikeva.datasets.mapping import remove_parts
 from spikeva.encode import Augment
 from spikeva.encode import channels as channels_of
 from spikeva.evaluation import cost, emotion, metrics, statistics
-from spikeva.neurons import health, warn_unhealthy
+from spikeva.neurons import health, unhealthy
+from spikeva.progress import console
 from spikeva.study import panels
 from spikeva.study.cells import Cell, encoding_label, model_label, options_of
 from spikeva.study.files import read_json, write_csv, write_json, write_yaml
@@ -145,7 +146,9 @@ def _evaluate(
     samples = windows(cell, clips)
     batch = torch.stack([samples[i][0] for i in _spread(len(samples), cell.study.evaluation.cost_samples)])
     if cell.kind == "snn":
-        warn_unhealthy(health(model.to("cpu"), batch))
+        normed = options_of(cell.model, "model").get("norm", "bn") != "none"
+        if said := unhealthy(health(model.to("cpu"), batch), normed):
+            console.print(f"{name}: {said}", highlight=False, markup=False, soft_wrap=True)
     measured = cost.measure(model.to("cpu"), batch, cell.kind)
     return {**result, "parameters": measured["parameters"], "cost": measured}
 

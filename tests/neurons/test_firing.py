@@ -6,7 +6,7 @@ from torch import nn
 
 from spikeva.models import create_model
 from spikeva.neurons import health, make_neuron
-from spikeva.neurons.firing import warn_unhealthy
+from spikeva.neurons.firing import Health, unhealthy, warn_unhealthy
 
 
 class Two(nn.Module):
@@ -31,6 +31,20 @@ def test_health_and_warning_name_the_silent_layer() -> None:
     ]
     with pytest.warns(UserWarning, match="spiking layer 'idle' is silent: 0.0000 .* lower theta"):
         warn_unhealthy(layers)
+    warn_unhealthy(layers[:1])
+
+
+def test_layers_of_one_state_are_told_in_one_sentence() -> None:
+    rates = {"a": 0.0004, "b": 0.2, "c": 0.0, "d": 0.95, "e": 0.0002}
+    layers = [Health(name, rate, 0.0, 0.0) for name, rate in rates.items()]
+    silent, saturated = unhealthy(layers).split(". ")
+    assert silent == (
+        "spiking layers 'a', 'c', 'e' are silent: 0.0000 to 0.0004 spikes per neuron and step; "
+        "lower theta or raise beta, or use norm='bn'"
+    )
+    assert saturated.startswith("spiking layer 'd' is saturated: 0.9500 spikes")
+    assert unhealthy(layers[:1], normed=True).endswith("; raise beta or train longer")
+    assert unhealthy(layers[1:2]) == ""
 
 
 def test_saturated_layer() -> None:

@@ -107,6 +107,19 @@ def test_every_file_is_there(undisturbed):
     assert not list(out.rglob("*.part"))
 
 
+def test_a_silent_network_gets_one_plain_line(undisturbed):
+    out, text = undisturbed
+    cells = json.loads((out / "results.json").read_text())["cells"]
+    rates = {c["hash"]: [layer["spike_rate"] for layer in c["cost"]["layers"]] for c in cells}
+    silent = [c for c in cells if any(rate is not None and rate < 0.001 for rate in rates[c["hash"]])]
+    said = [line for line in text.splitlines() if "silent" in line]
+    assert len(said) == len(silent)
+    for line, cell in zip(said, silent, strict=True):
+        assert f"evaluate {cell['model']} · {cell['encoding']}: spiking layer" in line
+    assert "Warning" not in text
+    assert "norm='bn'" not in text
+
+
 def test_nobody_is_both_trained_and_tested_on(undisturbed):
     out, _ = undisturbed
     results = json.loads((out / "results.json").read_text())
