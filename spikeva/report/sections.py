@@ -93,30 +93,31 @@ def _strip(clips: Sequence[Mapping[str, Any]], figures: Figures) -> list[Section
     return [figures.add("faces", figure, caption)] if figure else []
 
 
-def _reading(run: Run) -> dict[str, str]:
-    """By which anchors and method the study reads an emotion from a point."""
+def _reading(run: Run) -> tuple[str, str]:
+    """(anchors, method) by which the study reads an emotion from a point."""
     settings = (run.study.get("config") or {}).get("evaluation") or {}
-    return {"anchors": settings.get("anchors", "face-like"), "method": settings.get("method", "angle")}
+    return settings.get("anchors", "face-like"), settings.get("method", "angle")
 
 
 def _plane(
-    best: Mapping[str, Row], found: Mapping[str, Predictions], reading: Mapping[str, str], figures: Figures
+    best: Mapping[str, Row], found: Mapping[str, Predictions], reading: tuple[str, str], figures: Figures
 ) -> list[Section]:
     if not found:
         return []
     figure = {}
     for kind, part in found.items():
         figure[kind], (ax,) = style.panels(1, 4.8, 4.0)
-        draw.plane(*part.clip_means(), kind, **reading, ax=ax)
+        draw.plane(*part.clip_means(), kind, *reading, ax)
         ax.set_title(_title(kind, best[kind]), pad=14)
+    anchors, method = reading
     borders = (
         "Rays bound the directions that are read as each emotion"
-        if reading["method"] == "angle"
+        if method == "angle"
         else "Thin borders enclose the points that are read as each emotion, those nearest to its anchor, a cross"
     )
     caption = (
         "One line a clip, from the mean label (hollow circle) to the mean prediction (filled). "
-        f"{borders} (anchors: {reading['anchors']}). Short lines are good; lines that all point to the middle show a model that says little."
+        f"{borders} (anchors: {anchors}). Short lines are good; lines that all point to the middle show a model that says little."
     )
     return [figures.add("plane", figure, caption)]
 
@@ -137,7 +138,7 @@ def _same_clip(found: Mapping[str, Predictions], clip: Predictions) -> dict[str,
 
 
 def _trajectories(
-    found: Mapping[str, Predictions], best: Mapping[str, Row], reading: Mapping[str, str], figures: Figures
+    found: Mapping[str, Predictions], best: Mapping[str, Row], reading: tuple[str, str], figures: Figures
 ) -> list[Section]:
     if not found:
         return []
@@ -146,12 +147,14 @@ def _trajectories(
     for number, clip in enumerate(clips, 1):
         figure[str(number)], (ax,) = style.panels(1, 4.0, 3.4)
         ways = {kind: c.predicted for kind, c in _same_clip(found, clip).items()}
-        draw.trajectories(clip.label, ways, **reading, ax=ax)
+        draw.trajectories(clip.label, ways, *reading, ax)
         word = data_word(next(iter(best.values())))
         ax.set_title(f"{clip.subject[0]}, {clip.clip[0]}{word}", pad=14, fontsize=9)
     which = "one clip" if len(clips) == 1 else f"{len(clips)} clips"
     of = "both models" if len(found) > 1 else "the model"
-    caption = f"The way of {which} through the plane: the label and {of}. A marker shows the first frame, the arrow the last."
+    caption = (
+        f"The way of {which} through the plane: the label and {of}. A marker shows the first frame, the arrow the last."
+    )
     return [figures.add("trajectories", figure, caption)]
 
 

@@ -73,7 +73,9 @@ def test_one_family_only(tmp_path: Path) -> None:
     assert lines[1].startswith("tbr or spikes for snn_convnet (synthetic data): valence ")
     assert lines[2].startswith("Zero-shot emotion on synthetic nefer-like: SNN ")
     assert "ANN" not in lines[2]
-    assert lines[3].startswith("One prediction takes the SNN 1.8 M accumulates and 900 k multiply-accumulates at a spike")
+    assert lines[3].startswith(
+        "One prediction takes the SNN 1.8 M accumulates and 900 k multiply-accumulates at a spike"
+    )
     assert lines[3].endswith("memory not counted) 5.76 µJ.")
 
 
@@ -83,7 +85,9 @@ def test_one_family_no_better_than_a_baseline(tmp_path: Path) -> None:
         for axis in ("valence", "arousal"):
             cell["regression"][axis] |= {"ccc": -0.2, "ccc_ci95": [-0.3, -0.1]}
     lines = answer.sentences(run, run.rows())
-    assert any(line.startswith("Not shown to predict valence: ann_convnet on tbr, −0.20 [−0.30, −0.10].") for line in lines)
+    assert any(
+        line.startswith("Not shown to predict valence: ann_convnet on tbr, −0.20 [−0.30, −0.10].") for line in lines
+    )
     assert "(data)" not in " ".join(lines)
 
 

@@ -142,9 +142,10 @@ def test_recordings_that_several_cells_were_shown_are_called_so(run_dir: Path, t
 
 
 def test_the_plane_shows_how_the_study_reads_it(run_dir: Path, tmp_path: Path) -> None:
-    assert "Rays bound the directions that are read as each emotion (anchors: face-like)" in (
-        run_dir / "report.html"
-    ).read_text()
+    assert (
+        "Rays bound the directions that are read as each emotion (anchors: face-like)"
+        in (run_dir / "report.html").read_text()
+    )
     run = write_run(tmp_path, people=2, clips=1, gallery=0)
     results = json.loads((run / "results.json").read_text())
     results["study"]["config"]["evaluation"] = {"anchors": "russell-mehrabian", "method": "point"}
@@ -166,7 +167,11 @@ def test_a_study_that_is_not_finished_says_so_everywhere(tmp_path: Path) -> None
         (run / "results.json").write_text(json.dumps(results))
         console = Console(width=80, record=True, file=io.StringIO())
         console.print(terminal_table(results, run))
-        texts = [write_report(run).read_text(), console.export_text(), *(table_text(run, form=f) for f in ("md", "latex"))]
+        texts = [
+            write_report(run).read_text(),
+            console.export_text(),
+            *(table_text(run, form=f) for f in ("md", "latex")),
+        ]
         return ["4 of 8 cells are not finished" in " ".join(text.split()) for text in texts]
 
     assert told(seeds=[0, 1]) == [True] * 4
