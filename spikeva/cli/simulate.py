@@ -132,12 +132,13 @@ def _value(text: str) -> Any:
 
 def _size(text: str | None) -> tuple[int, int] | None:
     from spikeva.errors import UserError
+    from spikeva.simulate.frames import LARGEST
 
     if text is None:
         return None
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise UserError(f"--size takes WIDTHxHEIGHT, such as 224x224, got {text!r}")
+    if not all(n.isdecimal() and 1 <= int(n) <= LARGEST for n in (width, height)):
+        raise UserError(f"--size takes WIDTHxHEIGHT, such as 224x224, each 1 to {LARGEST}, got {text!r}")
     return int(width), int(height)
 
 

@@ -10,6 +10,7 @@ from spikeva.errors import UserError
 BT601 = (0.299, 0.587, 0.114)
 BT601_OF_BYTES = (9798, 19235, 3735)  # of 2**15: OpenCV's
 LATEST = 1e12  # s: events count microseconds in 63 bits
+LARGEST = 1 << 16  # pixels a side: events have coordinates of 16 bits
 
 
 def check_frames(frames: Any, name: str = "frames") -> NDArray[Any]:
@@ -53,6 +54,8 @@ def _check_shape(shape: tuple[int, ...], name: str) -> None:
         )
     if 0 in shape[1:3]:
         raise UserError(f"{name} have no pixels: shape {shape}")
+    if max(shape[1:3]) > LARGEST:
+        raise UserError(f"{name} may be at most {LARGEST} pixels wide and high, found {shape[2]} x {shape[1]}")
 
 
 def on_gpu(frames: Any) -> bool:

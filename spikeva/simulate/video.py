@@ -77,7 +77,7 @@ def _ahead(decode: Callable[[Path], NDArray[Any]], files: list[Path]) -> Iterato
 
 def _natural(path: Path) -> list[Any]:
     """frame2 before frame10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def _image(path: Path, size: tuple[int, int] | None) -> NDArray[Any]:

@@ -99,6 +99,13 @@ def test_inverted_contrast_swaps_polarity(frames: Any) -> None:
 
 
 @pytest.mark.parametrize("engine", ["reference", "numba", "torch"])
+def test_the_last_pixel_of_the_widest_picture(engine: str) -> None:
+    frames = np.zeros((2, 1, 65536), np.uint8)
+    frames[1, 0, -1] = 255
+    assert set(simulate(frames, TIMES[:2], "ideal", engine=engine).x) == {65535}
+
+
+@pytest.mark.parametrize("engine", ["reference", "numba", "torch"])
 def test_constant_video_is_silent(engine: str) -> None:
     frames = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 24, 32)).astype(np.uint8), 10, axis=0)
     for pixel in ("ideal", "clean", DVSPixel(cutoff_hz=30.0, refractory_period_s=0.001)):
@@ -158,6 +165,7 @@ NAN = np.full((3, 4, 5), np.nan)
         (GOOD.astype(np.int16) - 1, TIMES[:3], {}, r"0\.\.255, found -1"),
         (GOOD[0], TIMES[:4], {}, r"\[T, H, W\] luma"),
         (GOOD[:, :, :0], TIMES[:3], {}, "no pixels"),
+        (np.zeros((2, 1, 65537), np.uint8), TIMES[:2], {}, "at most 65536 pixels wide and high, found 65537 x 1"),
         (GOOD > 0, TIMES[:3], {}, "got bool"),
         (GOOD, [0.0, 0.1], {}, "one time in seconds a frame: 3 frames"),
         (GOOD, [0.0, 0.1, 0.1], {}, "must increase: frame 2 is at 0.1 s"),

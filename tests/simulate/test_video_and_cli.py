@@ -198,6 +198,8 @@ def test_filters_keep_luma_in_its_range(tmp_path: Path, kind: str, options: list
         (["one.npz", "--set", "cutoff_hz=["], "cutoff_hz must be a finite number"),
         (["one.npz", "--set", "scidvs=2"], "scidvs must be True or False"),
         (["one.npz", "--size", "12"], "WIDTHxHEIGHT"),
+        (["one.npz", "--size", "²x²"], "WIDTHxHEIGHT"),
+        (["one.npz", "--size", "65537x1"], "each 1 to 65536, got '65537x1'"),
         (["one.npz", "--interpolate", "v2e-slomo"], "needs v2e"),
         (["notime.npz", "--fps", "25", "--blur", "inf"], "--blur is 0 to 100 pixels, got inf"),
         (["notime.npz", "--fps", "25", "--blur", "nan"], "--blur is 0 to 100 pixels, got nan"),
@@ -376,6 +378,16 @@ def test_frames_that_change_size_are_refused(method: str) -> None:
 
 def test_one_frame_stays_alone() -> None:
     assert [t for _, t in interpolate([(disc(16.0), 3.0)], "flow")] == [3.0]
+
+
+def test_images_come_in_the_order_of_their_numbers(tmp_path: Path, frames: np.ndarray) -> None:
+    import cv2
+
+    names = ["1.png", "2.png", "10.png", "²1.png"]  # a raised 2 is a digit, but no number
+    for name, frame in zip(names, frames, strict=False):
+        cv2.imwrite(str(tmp_path / name), frame)
+    for (found, _), wanted in zip(read_frames(tmp_path, 25.0)[0], frames[:4], strict=True):
+        assert np.array_equal(found, wanted)
 
 
 def test_a_damaged_image_is_named_where_it_stands(tmp_path: Path, frames: np.ndarray) -> None:
