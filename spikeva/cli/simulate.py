@@ -42,7 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--subframes", type=int, metavar="N", help="steps a frame (default: no motion over half a pixel)"
     )
     parser.add_argument(
-        "--deblock", action="store_true", help="smooth the edges of 8 x 8 compression blocks before simulating"
+        "--deblock", action="store_true", help="smooth the edges of 8 x 8 compression blocks, before anything else"
     )
     parser.add_argument(
         "--blur", type=float, default=0.0, metavar="SIGMA", help="Gaussian blur before simulating, pixels"
@@ -74,7 +74,8 @@ def run(args: Namespace) -> int:
     simulator = Simulator(
         _pixel(args.preset, args.set), seed=args.seed, engine=args.engine, timing=args.timing, threads=args.threads
     )
-    frames, count = read_frames(args.input, args.fps, _size(args.size))
+    size = _size(args.size)
+    frames, count = read_frames(args.input, args.fps, size, args.deblock)
     times: list[float] = []
     summary = Summary()
     with stage("simulate", count) as bar:
@@ -82,14 +83,14 @@ def run(args: Namespace) -> int:
         def prepared() -> Iterator[tuple[Any, float]]:
             for frame, time in frames:
                 times.append(time)
-                yield _filtered(frame, args.deblock, args.blur), time
+                yield _blurred(frame, args.blur), time
                 bar.advance()
             if len(times) < 2:
                 raise UserError(f"{args.input}: events come from changes; found {len(times)} frame(s), need at least 2")
 
         moving = interpolate(prepared(), args.interpolate, args.subframes, args.threads)
         write_events(args.out, summary.watch(simulator.stream(moving)))
-    console.print(f"{args.out}: {summary.text(times[-1] - times[0])}", highlight=False)
+    console.print(f"{args.out}: {summary.text(times[-1] - times[0], blocks=size is None)}", highlight=False)
     if count is not None and len(times) < count:
         console.print(
             f"{args.input}: {len(times)} frames of the {count} that it announces; is it whole?", highlight=False
@@ -142,14 +143,10 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
-def _filtered(frame: Any, deblocked: bool, blur: float) -> Any:
-    if deblocked:
-        from spikeva.simulate import deblock
-
-        frame = deblock(frame)
-    if blur > 0:
+def _blurred(frame: Any, sigma: float) -> Any:
+    if sigma > 0:
         import cv2
 
-        frame = cv2.GaussianBlur(frame.astype("float32"), (0, 0), blur)
+        frame = cv2.GaussianBlur(frame.astype("float32"), (0, 0), sigma)
         frame = frame.clip(0, 255)  # white is a little more by rounding
     return frame

@@ -1,5 +1,6 @@
 """What a simulation made: number of events, rate, polarity, active pixels, traces of compression."""
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -27,13 +28,16 @@ class Summary:
             self.on += int(events.p.sum())
             yield events
 
-    def text(self, seconds: float) -> str:
-        """One line, for a clip of `seconds`."""
+    def text(self, seconds: float, blocks: bool = True) -> str:
+        """One line, for a clip of `seconds`; with `blocks`, of pictures as they were stored, what compression left there."""
         total = int(self.pixels.sum())
         rate = total / seconds
-        return (
+        text = (
             f"{total:,} events in {seconds:.3f} s of {self.pixels.shape[1]} x {self.pixels.shape[0]}: {rate:,.0f} a second, "
             f"{rate / self.pixels.size:.2f} a second and pixel, {self.on / max(total, 1):.0%} ON; "
-            f"{np.count_nonzero(self.pixels) / self.pixels.size:.0%} of the pixels active; "
-            f"edges of 8 x 8 blocks make {edge_excess(self.pixels):.2f} times the events of other pixels"
+            f"{np.count_nonzero(self.pixels) / self.pixels.size:.0%} of the pixels active"
         )
+        excess = edge_excess(self.pixels)
+        if blocks and not math.isnan(excess):
+            text += f"; edges of 8 x 8 blocks make {excess:.2f} times the events of other pixels"
+        return text

@@ -12,37 +12,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeva.errors import UserError
+from spikeva.simulate.blocks import deblock
 from spikeva.simulate.frames import check_frames, check_pictures, check_times
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 AHEAD = 4  # images decoded before they are asked for
 TIMES = ("timestamps", "times", "t")
+Luma = Callable[[NDArray[Any]], NDArray[Any]]  # of a picture
 
 
 def read_frames(
-    path: Path, fps: float | None = None, size: tuple[int, int] | None = None
+    path: Path, fps: float | None = None, size: tuple[int, int] | None = None, deblocked: bool = False
 ) -> tuple[Iterator[tuple[NDArray[Any], float]], int | None]:
     """(luma [H, W], time in s) of each frame of `path`, and the number of frames where it is known.
 
     `fps` sets the times (a folder needs it; a video and an .npz bring their own). `size` (width, height) resizes by area averaging,
-    in colour where there is colour, before luma is taken (BT.601): the other order differs. Frames of a video stand as players show
+    in colour where there is colour, before luma is taken (BT.601): the other order differs. `deblocked` smooths the edges of
+    compression blocks (`deblock`) while they are where the encoder had them: before that. Frames of a video stand as players show
     them: phones write them as the sensor lies, and beside them how to turn them. Raises UserError for what cannot be read.
     """
     if fps is not None and not fps > 0:
         raise UserError(f"fps must be above 0, got {fps}")
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
+    luma = partial(_luma, size=size, deblocked=deblocked)
     if path.is_dir():
-        return _folder(path, fps, size)
+        return _folder(path, fps, luma)
     if path.suffix.lower() == ".npz":
-        return _npz(path, fps, size)
-    return _video(path, fps, size)
+        return _npz(path, fps, luma)
+    return _video(path, fps, luma)
 
 
-def _luma(picture: NDArray[Any], size: tuple[int, int] | None) -> NDArray[Any]:
+def _luma(picture: NDArray[Any], size: tuple[int, int] | None, deblocked: bool) -> NDArray[Any]:
     """Luma of RGB or grey, resized."""
     import cv2
 
+    if deblocked:
+        picture = deblock(check_frames(picture[None])[0])
     if size is not None and picture.shape[1::-1] != size:
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
         if picture.dtype.kind == "f":  # white is a little more by rounding
@@ -51,15 +57,13 @@ def _luma(picture: NDArray[Any], size: tuple[int, int] | None) -> NDArray[Any]:
     return luma
 
 
-def _folder(
-    path: Path, fps: float | None, size: tuple[int, int] | None
-) -> tuple[Iterator[tuple[NDArray[Any], float]], int]:
+def _folder(path: Path, fps: float | None, luma: Luma) -> tuple[Iterator[tuple[NDArray[Any], float]], int]:
     files = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGES), key=_natural)
     if not files:
         raise UserError(f"{path}: no images ({', '.join(sorted(IMAGES))}) in this folder")
     if fps is None:
         raise UserError(f"{path}: a folder of images has no times; give the frame rate (--fps)")
-    pictures = _ahead(partial(_image, size=size), files)
+    pictures = _ahead(partial(_image, luma=luma), files)
     return ((picture, i / fps) for i, picture in enumerate(pictures)), len(files)
 
 
@@ -80,18 +84,16 @@ def _natural(path: Path) -> list[Any]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
 
 
-def _image(path: Path, size: tuple[int, int] | None) -> NDArray[Any]:
+def _image(path: Path, luma: Luma) -> NDArray[Any]:
     import cv2
 
     picture = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR)
     if picture is None:
         raise UserError(f"{path}: not a readable image")
-    return _luma(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if picture.ndim == 3 else picture, size)
+    return luma(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if picture.ndim == 3 else picture)
 
 
-def _npz(
-    path: Path, fps: float | None, size: tuple[int, int] | None
-) -> tuple[Iterator[tuple[NDArray[Any], float]], int]:
+def _npz(path: Path, fps: float | None, luma: Luma) -> tuple[Iterator[tuple[NDArray[Any], float]], int]:
     try:
         with open(path, "rb") as stream, np.load(stream) as file:
             arrays = {name: file[name] for name in file.files if name in ("frames", *TIMES)}
@@ -106,12 +108,10 @@ def _npz(
     elif times is None:
         raise UserError(f"{path}: no array of times ({', '.join(TIMES)}, in s) inside; give the frame rate (--fps)")
     moments = check_times(times, len(frames))
-    return ((_luma(f, size), t) for f, t in zip(frames, moments.tolist(), strict=True)), len(frames)
+    return ((luma(f), t) for f, t in zip(frames, moments.tolist(), strict=True)), len(frames)
 
 
-def _video(
-    path: Path, fps: float | None, size: tuple[int, int] | None
-) -> tuple[Iterator[tuple[NDArray[Any], float]], int | None]:
+def _video(path: Path, fps: float | None, luma: Luma) -> tuple[Iterator[tuple[NDArray[Any], float]], int | None]:
     try:
         import av
     except ImportError:
@@ -130,7 +130,7 @@ def _video(
                 time = frame.time if fps is None else i / fps
                 if time is None:
                     raise UserError(f"{path}: frame {i} has no time; give the frame rate (--fps)")
-                yield _luma(_upright(frame), size), float(time)
+                yield luma(_upright(frame)), float(time)
 
     return frames(), count
 

@@ -270,6 +270,25 @@ def test_block_edges_of_jpeg_are_found_and_smoothed() -> None:
     assert numbers["deblocked"] < numbers["jpeg"]
 
 
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_blocks_are_smoothed_where_they_are_stored(
+    tmp_path: Path, colours: tuple[int, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half the size has the edges at every fourth pixel: they go all the same, and no sentence speaks of eights."""
+    columns = np.arange(64)
+    pictures = np.broadcast_to(100 + 5 * (columns // 8 % 2), (4, 48, 64)).astype(np.uint8)
+    pictures[1::2] += 20
+    np.savez(tmp_path / "clip.npz", frames=np.stack([pictures] * 3, -1) if colours else pictures, t=np.arange(4) / 25)
+    whole, half = (
+        next(read_frames(tmp_path / "clip.npz", None, size, deblocked=True)[0])[0] for size in (None, (32, 24))
+    )
+    assert np.array_equal(whole, deblock(pictures[0]))
+    assert np.allclose(half, whole.reshape(24, 2, 32, 2).mean(axis=(1, 3)))
+    for options, said in ((["--deblock"], True), (["--deblock", "--size", "32x24"], False)):
+        assert main(["simulate", str(tmp_path / "clip.npz"), "-o", str(tmp_path / "a.npz"), *options]) == 0
+        assert ("edges of 8 x 8 blocks" in " ".join(capsys.readouterr().err.split())) == said
+
+
 def test_block_edge_excess_of_even_counts_is_1() -> None:
     x, y = (v.ravel().astype(np.uint16) for v in np.meshgrid(np.arange(16), np.arange(16)))
     even = EventStream(np.zeros(256, np.int64), x, y, np.ones(256, np.uint8), (16, 16))
