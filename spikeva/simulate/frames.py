@@ -13,19 +13,19 @@ LATEST = 1e12  # s: events count microseconds in 63 bits
 LARGEST = 1 << 16  # pixels a side: events have coordinates of 16 bits
 
 
-def check_frames(frames: Any, name: str = "frames") -> NDArray[Any]:
+def check_frames(frames: Any, name: str = "frames", first: int = 0) -> NDArray[Any]:
     """Luma [T, H, W] as uint8, float32 or float64, from luma or RGB frames. No copy where none is needed.
 
     RGB [T, H, W, 3] becomes luma by ITU-R BT.601: a pixel of an event camera sees no colour. A tensor on a GPU stays where it is.
-    Raises UserError for another shape or type, for values outside 0..255 and for NaN.
+    Raises UserError for another shape or type, for values outside 0..255 and for NaN; there frames count from `first`.
     """
     if on_gpu(frames):
         return _check_tensor(frames, name)
-    array = check_pictures(frames, name)
+    array = check_pictures(frames, name, first)
     return to_luma(array) if array.ndim == 4 else array
 
 
-def check_pictures(frames: Any, name: str = "frames") -> NDArray[Any]:
+def check_pictures(frames: Any, name: str = "frames", first: int = 0) -> NDArray[Any]:
     """As `check_frames`, with RGB left as it is."""
     array = np.asarray(frames)
     _check_shape(array.shape, name)
@@ -34,9 +34,9 @@ def check_pictures(frames: Any, name: str = "frames") -> NDArray[Any]:
     if array.dtype != np.uint8:
         low, high = (array.min(), array.max()) if array.size else (0, 0)
         if not (low >= 0 and high <= 255):  # false for NaN, too
-            at = np.argwhere(~((array >= 0) & (array <= 255)))[0]
+            at, *place = np.argwhere(~((array >= 0) & (array <= 255)))[0].tolist()
             raise UserError(
-                f"{name} must be luma in 0..255, found {array[tuple(at)]} at index {tuple(int(i) for i in at)}"
+                f"{name} must be luma in 0..255, found {array[(at, *place)]} at index {(first + at, *place)}"
                 " (frame, row, column); scale or clip first"
             )
         if array.dtype.kind in "iu":
@@ -102,28 +102,30 @@ def to_luma(rgb: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(grey).reshape(rgb.shape[:-1])
 
 
-def check_times(timestamps: Any, count: int, after: float | None = None) -> NDArray[np.float64]:
+def check_times(
+    timestamps: Any, count: int, after: float | None = None, first: int = 0, name: str = "timestamps"
+) -> NDArray[np.float64]:
     """Frame times [count] in seconds, float64.
 
     Raises UserError for what are no numbers, for another length, for times that are not finite or not in seconds, and for times that
-    do not increase (from `after` on).
+    do not increase (from `after` on); there frames count from `first`.
     """
     try:
         times = np.asarray(timestamps, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise UserError(f"timestamps must be seconds, as numbers ({error})") from error
+        raise UserError(f"{name} must be seconds, as numbers ({error})") from error
     if times.shape != (count,):
-        raise UserError(f"timestamps must be one time in seconds a frame: {count} frames, got shape {times.shape}")
+        raise UserError(f"{name} must be one time in seconds a frame: {count} frames, got shape {times.shape}")
     if not np.isfinite(times).all():
         at = int(np.argmin(np.isfinite(times)))
-        raise UserError(f"timestamps must be finite seconds, found {times[at]} at frame {at}")
+        raise UserError(f"{name} must be finite seconds, found {times[at]} at frame {first + at}")
     if (np.abs(times) > LATEST).any():
         raise UserError(
-            f"timestamps must be seconds, found {times[np.abs(times).argmax()]:g}; are these micro- or nanoseconds?"
+            f"{name} must be seconds, found {times[np.abs(times).argmax()]:g}; are these micro- or nanoseconds?"
         )
     steps = np.diff(times, prepend=times[:1] - 1 if after is None else after)
     if (steps <= 0).any():
         at = int(np.argmax(steps <= 0))
         before = times[at - 1] if at else after
-        raise UserError(f"timestamps must increase: frame {at} is at {times[at]} s, the one before at {before} s")
+        raise UserError(f"{name} must increase: frame {first + at} is at {times[at]} s, the one before at {before} s")
     return times

@@ -82,6 +82,7 @@ class Simulator:
         self._size: tuple[int, int] | None = None
         self._start = 0.0
         self._last: float | None = None
+        self._fed = 0  # frames so far
 
     def feed(self, frames: Any, timestamps: Any) -> EventStream:
         """Events of the next frames [T, H, W] (uint8 or float luma 0..255) or [T, H, W, 3] (RGB) at `timestamps` [T] (s).
@@ -91,8 +92,8 @@ class Simulator:
         """
         if on_gpu(frames) and self.engine != "torch":
             raise UserError(f"frames on a GPU need engine='torch', got {self.engine!r}")
-        luma = check_frames(frames)
-        times = check_times(timestamps, len(luma), self._last)
+        luma = check_frames(frames, first=self._fed)
+        times = check_times(timestamps, len(luma), self._last, self._fed)
         size = luma.shape[2], luma.shape[1]
         if not len(times):
             return EventStream.empty(size)
@@ -107,9 +108,11 @@ class Simulator:
             build = partial(build_sensor, self.pixel, size, self.seed, self.timing, self.thresholds)
             self._running = _create(self.engine, self.threads, build)
         elif size != self._size:
-            raise UserError(f"frames changed size within a clip: {self._size} before, now {size} (width, height)")
+            raise UserError(
+                f"frames changed size within a clip: {self._size} before, now {size} (width, height) at frame {self._fed}"
+            )
         t, x, y, p = self._running.advance(luma, times - self._start)
-        self._last = float(times[-1])
+        self._last, self._fed = float(times[-1]), self._fed + len(times)
         if self._start:
             t += round(self._start * 1e6)
         return EventStream._trusted(t, x, y, p, self._size)
@@ -129,9 +132,12 @@ class Simulator:
             yield self._block(held)
 
     def _block(self, held: list[tuple[Any, float]]) -> EventStream:
-        shapes = {np.shape(frame) for frame, _ in held}
-        if len(shapes) > 1:
-            raise UserError(f"frames changed size within a clip: {sorted(shapes)} (H, W)")
+        shapes = [np.shape(frame) for frame, _ in held]
+        for i, shape in enumerate(shapes):
+            if shape != shapes[0]:
+                raise UserError(
+                    f"frames changed size within a clip: {shapes[0]} before, now {shape} (H, W) at frame {self._fed + i}"
+                )
         frames, times = zip(*held, strict=True)
         if not on_gpu(frames[0]):
             return self.feed(np.stack(frames), times)

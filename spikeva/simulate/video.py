@@ -1,5 +1,6 @@
 """Frames and their times from a video file, a folder of images or an .npz, one at a time."""
 
+import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from spikeva.simulate.frames import check_frames, check_pictures, check_times
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 AHEAD = 4  # images decoded before they are asked for
 TIMES = ("timestamps", "times", "t")
-Luma = Callable[[NDArray[Any]], NDArray[Any]]  # of a picture
+Luma = Callable[..., NDArray[Any]]  # of a picture, with its name for errors
 
 
 def read_frames(
@@ -31,29 +32,42 @@ def read_frames(
     compression blocks (`deblock`) while they are where the encoder had them: before that. Frames of a video stand as players show
     them: phones write them as the sensor lies, and beside them how to turn them. Raises UserError for what cannot be read.
     """
-    if fps is not None and not fps > 0:
-        raise UserError(f"fps must be above 0, got {fps}")
+    if fps is not None and not 0 < fps < math.inf:
+        raise UserError(f"fps must be above 0 and finite, got {fps}")
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
     luma = partial(_luma, size=size, deblocked=deblocked)
-    if path.is_dir():
-        return _folder(path, fps, luma)
-    if path.suffix.lower() == ".npz":
-        return _npz(path, fps, luma)
-    return _video(path, fps, luma)
+    read = _folder if path.is_dir() else _npz if path.suffix.lower() == ".npz" else _video
+    frames, count = read(path, fps, luma)
+    return _checked(path, frames), count
 
 
-def _luma(picture: NDArray[Any], size: tuple[int, int] | None, deblocked: bool) -> NDArray[Any]:
-    """Luma of RGB or grey, resized."""
+def _checked(path: Path, frames: Iterator[tuple[NDArray[Any], float]]) -> Iterator[tuple[NDArray[Any], float]]:
+    """The same frames. Raises UserError where a time is not after the one before, or the size is another."""
+    shape: tuple[int, ...] | None = None
+    last: float | None = None
+    for i, (frame, time) in enumerate(frames):
+        check_times([time], 1, last, i, f"{path}: timestamps")
+        if shape is not None and frame.shape != shape:
+            (h, w), (height, width) = shape, frame.shape
+            raise UserError(
+                f"{path}: frame {i} is {width} x {height} pixels, those before it {w} x {h}; give one --size"
+            )
+        shape, last = frame.shape, time
+        yield frame, time
+
+
+def _luma(picture: NDArray[Any], size: tuple[int, int] | None, deblocked: bool, name: str) -> NDArray[Any]:
+    """Luma of RGB or grey, resized; `name` is the picture's for errors."""
     import cv2
 
     if deblocked:
-        picture = deblock(check_frames(picture[None])[0])
+        picture = deblock(check_frames(picture[None], name)[0])
     if size is not None and picture.shape[1::-1] != size:
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
         if picture.dtype.kind == "f":  # white is a little more by rounding
             picture = np.minimum(picture, 255)
-    luma: NDArray[Any] = check_frames(picture[None])[0]
+    luma: NDArray[Any] = check_frames(picture[None], name)[0]
     return luma
 
 
@@ -90,25 +104,26 @@ def _image(path: Path, luma: Luma) -> NDArray[Any]:
     picture = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR)
     if picture is None:
         raise UserError(f"{path}: not a readable image")
-    return luma(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if picture.ndim == 3 else picture)
+    return luma(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if picture.ndim == 3 else picture, name=str(path))
 
 
 def _npz(path: Path, fps: float | None, luma: Luma) -> tuple[Iterator[tuple[NDArray[Any], float]], int]:
     try:
         with open(path, "rb") as stream, np.load(stream) as file:
-            arrays = {name: file[name] for name in file.files if name in ("frames", *TIMES)}
+            names = file.files
+            arrays = {name: file[name] for name in names if name in ("frames", *TIMES)}
     except Exception as error:  # a damaged archive fails in whatever layer meets the damage first
         raise UserError(f"{path}: not a readable .npz ({error})") from error
     if "frames" not in arrays:
-        raise UserError(f"{path}: no array 'frames' [T, H, W] inside (found: {', '.join(arrays) or 'none'})")
+        raise UserError(f"{path}: no array 'frames' [T, H, W] inside (found: {', '.join(names) or 'none'})")
     frames = check_pictures(arrays["frames"], f"{path}: frames")
     times = next((arrays[n] for n in TIMES if n in arrays), None)
     if fps is not None:
         times = np.arange(len(frames)) / fps
     elif times is None:
         raise UserError(f"{path}: no array of times ({', '.join(TIMES)}, in s) inside; give the frame rate (--fps)")
-    moments = check_times(times, len(frames))
-    return ((luma(f), t) for f, t in zip(frames, moments.tolist(), strict=True)), len(frames)
+    moments = check_times(times, len(frames), name=f"{path}: timestamps")
+    return ((luma(f, name=f"{path}: frames"), t) for f, t in zip(frames, moments.tolist(), strict=True)), len(frames)
 
 
 def _video(path: Path, fps: float | None, luma: Luma) -> tuple[Iterator[tuple[NDArray[Any], float]], int | None]:
@@ -118,9 +133,12 @@ def _video(path: Path, fps: float | None, luma: Luma) -> tuple[Iterator[tuple[ND
         raise UserError(f"{path}: video files need PyAV; install it with `pip install spikeva[video]`") from None
     try:
         with av.open(str(path)) as container:
-            count = container.streams.video[0].frames or None
-    except (av.FFmpegError, IndexError) as error:
+            streams = container.streams.video
+            count = streams[0].frames or None if streams else None
+    except av.FFmpegError as error:
         raise UserError(f"{path}: not a readable video ({error})") from error
+    if not streams:
+        raise UserError(f"{path}: no video stream inside; give a video file")
 
     def frames() -> Iterator[tuple[NDArray[Any], float]]:
         with av.open(str(path)) as container:
@@ -130,7 +148,7 @@ def _video(path: Path, fps: float | None, luma: Luma) -> tuple[Iterator[tuple[ND
                 time = frame.time if fps is None else i / fps
                 if time is None:
                     raise UserError(f"{path}: frame {i} has no time; give the frame rate (--fps)")
-                yield luma(_upright(frame)), float(time)
+                yield luma(_upright(frame), name=f"{path}: frames"), float(time)
 
     return frames(), count
 

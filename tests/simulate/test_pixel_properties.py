@@ -206,7 +206,24 @@ def test_bad_pixel(values: dict[str, Any], message: str) -> None:
 def test_a_clip_goes_on_in_time_and_size() -> None:
     camera = Simulator("ideal")
     camera.feed(GOOD, TIMES[:3])
-    with pytest.raises(UserError, match="must increase: frame 0"):
+    with pytest.raises(UserError, match="must increase: frame 3 is"):
         camera.feed(GOOD, TIMES[:3])
-    with pytest.raises(UserError, match="changed size"):
+    with pytest.raises(UserError, match=r"changed size .* at frame 3"):
         camera.feed(GOOD[:, :2], TIMES[:3] + 1)
+
+
+@pytest.mark.parametrize(
+    ("frame", "time", "message"),
+    [
+        (GOOD[0], 0.6, "must increase: frame 7 is at 0.6 s, the one before at 0.6 s"),
+        (GOOD[0], np.nan, "found nan at frame 7"),
+        (GOOD[0, :3], 0.7, "changed size within a clip: .* at frame 7"),
+        (NAN[0], 0.7, r"found nan at index \(7, 0, 0\)"),
+    ],
+)
+def test_frames_of_a_stream_count_from_its_start(frame: Any, time: float, message: str) -> None:
+    """Whether the frame is the first of its block or not."""
+    clip = [(GOOD[0], 0.1 * i) for i in range(7)]
+    for block in (1, 4, 100):
+        with pytest.raises(UserError, match=message):
+            list(Simulator("ideal").stream([*clip[:6], (GOOD[0], 0.6), (frame, time)], pixels=block * 20))

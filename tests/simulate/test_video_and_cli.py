@@ -1,7 +1,6 @@
-"""From a video, a folder or an .npz to an event file; interpolation; compression artefacts."""
+"""From a folder or an .npz to an event file; interpolation; compression artefacts."""
 
 import itertools
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,19 +26,6 @@ def disc(x: float, y: float = 16.0, size: tuple[int, int] = (48, 32)) -> np.ndar
 @pytest.fixture
 def frames() -> np.ndarray:
     return np.stack([disc(14 + 2 * i) for i in range(6)]).round().astype(np.uint8)
-
-
-def write_video(path: Path, frames: Any, codec: str, rate: int, pixels: str, **options: str) -> Any:
-    """Grey `frames` as a video file. Returns PyAV; skips the test where it is missing."""
-    av = pytest.importorskip("av")
-    with av.open(str(path), "w", options=options) as container:
-        stream = container.add_stream(codec, rate=rate)
-        stream.height, stream.width = frames[0].shape
-        stream.pix_fmt, stream.bit_rate = pixels, 10**6
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.astype(np.uint8), format="gray")))
-        container.mux(stream.encode())
-    return av
 
 
 def test_folder_npz_and_array_give_the_same_events(
@@ -101,68 +87,6 @@ def test_the_input_is_never_overwritten(tmp_path: Path, frames: np.ndarray, caps
     assert path.read_bytes() == before
 
 
-def test_video_file_brings_its_times(tmp_path: Path, frames: np.ndarray) -> None:
-    path = tmp_path / "clip.mkv"
-    write_video(path, frames, "ffv1", 50, "gray")
-    read = list(read_frames(path)[0])
-    assert [t for _, t in read] == pytest.approx(np.arange(6) / 50, abs=1e-3)
-    assert np.abs(np.stack([f for f, _ in read]).astype(int) - frames).max() <= 1
-    assert main(["simulate", str(path), "-o", str(tmp_path / "a.raw"), "--size", "24x16", "--interpolate", "flow"]) == 0
-    assert read_events(tmp_path / "a.raw").size == (24, 16)
-
-
-@pytest.mark.parametrize(
-    ("matrix", "turned"),
-    [
-        ((1, 0, 0, 1), lambda f: f),
-        ((0, 1, -1, 0), lambda f: np.rot90(f, -1)),  # as a phone held upright writes it
-        ((-1, 0, 0, -1), lambda f: np.rot90(f, 2)),
-        ((0, -1, 1, 0), lambda f: np.rot90(f, 1)),
-        ((-1, 0, 0, 1), np.fliplr),
-        ((0, 1, 1, 0), np.transpose),
-    ],
-)
-def test_a_video_stands_as_players_show_it(tmp_path: Path, matrix: tuple[int, ...], turned: Any) -> None:
-    path = tmp_path / "clip.mp4"
-    picture = disc(14.0, size=(64, 48)).astype(np.uint8)
-    write_video(path, [picture, picture], "mpeg4", 25, "yuv420p")
-    video = bytearray(path.read_bytes())
-    at = video.index(b"tkhd") + 44  # of the track header's matrix: a, b, u, c, d, v, x, y, w
-    a, b, c, d = (v << 16 for v in matrix)
-    video[at : at + 20] = np.array([a, b, 0, c, d], ">i4").tobytes()
-    path.write_bytes(video)
-    for frame, _ in read_frames(path)[0]:
-        assert frame.shape == turned(picture).shape
-        assert np.abs(frame.astype(int) - turned(picture)).mean() < 3
-    sized = next(read_frames(path, size=(16, 32))[0])[0]
-    assert sized.shape == (32, 16)
-
-
-def test_a_damaged_video_is_named(tmp_path: Path, frames: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "clip.mkv"
-    write_video(path, frames, "mjpeg", 50, "yuvj420p")
-    video = bytearray(path.read_bytes())
-    third, fourth = [m.start() for m in re.finditer(b"\xff\xd8\xff", video)][2:4]
-    # all of the picture: with its scan left, some decoders take the tables of the one before
-    video[third : fourth - 16] = bytes(fourth - 16 - third)
-    path.write_bytes(video)
-    assert main(["simulate", str(path), "-o", str(tmp_path / "a.raw")]) == 2
-    assert f"{path}: the video is damaged or cut short" in " ".join(capsys.readouterr().err.split())
-    assert not (tmp_path / "a.raw").exists()
-
-
-def test_a_video_that_ends_early_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "clip.mp4"
-    moving = [disc(14 + i / 2, size=(64, 48)) for i in range(40)]
-    av = write_video(path, moving, "mpeg4", 25, "yuv420p", movflags="faststart")  # the table of frames comes first
-    with av.open(str(path)) as container:
-        middle = [packet.pos for packet in container.demux(video=0) if packet.size][20]
-    for end, noticed in ((None, False), (middle, True)):
-        (tmp_path / "part.mp4").write_bytes(path.read_bytes()[:end])
-        assert main(["simulate", str(tmp_path / "part.mp4"), "-o", str(tmp_path / "a.raw")]) == 0
-        assert ("20 frames of the 40 that it announces" in " ".join(capsys.readouterr().err.split())) == noticed
-
-
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
@@ -193,6 +117,9 @@ def test_filters_keep_luma_in_its_range(tmp_path: Path, kind: str, options: list
         (["nil.npz"], "not a readable .npz"),
         (["one.npz"], "need at least 2"),
         (["notime.npz"], "give the frame rate"),
+        (["notime.npz", "--fps", "inf"], "fps must be above 0 and finite, got inf"),
+        (["late.npz"], "late.npz: timestamps must increase: frame 2 is at 0.1 s"),
+        (["other.npz"], "no array 'frames' [T, H, W] inside (found: pictures, t)"),
         (["one.npz", "--set", "cutof_hz=3"], "did you mean 'cutoff_hz'"),
         (["one.npz", "--set", "cutoff_hz=fast"], "cutoff_hz must be a finite number"),
         (["one.npz", "--set", "cutoff_hz=["], "cutoff_hz must be a finite number"),
@@ -217,6 +144,8 @@ def test_mistakes_end_with_2(
     np.savez(tmp_path / "one.npz", frames=np.zeros((1, 4, 5), np.uint8), t=[0.0])
     np.savez(tmp_path / "notime.npz", frames=np.zeros((3, 4, 5), np.uint8))
     (tmp_path / "half.npz").write_bytes((tmp_path / "one.npz").read_bytes()[:300])
+    np.savez(tmp_path / "late.npz", frames=np.zeros((3, 4, 5), np.uint8), t=[0.0, 0.1, 0.1])
+    np.savez(tmp_path / "other.npz", pictures=np.zeros((3, 4, 5), np.uint8), t=[0.0, 0.1, 0.2])
     np.savez(tmp_path / "number.npz", frames=np.array(3))
     np.savez(tmp_path / "flat.npz", frames=np.zeros(3, np.uint8))
     (tmp_path / "nil.npz").write_bytes(b"")
@@ -407,6 +336,16 @@ def test_images_come_in_the_order_of_their_numbers(tmp_path: Path, frames: np.nd
         cv2.imwrite(str(tmp_path / name), frame)
     for (found, _), wanted in zip(read_frames(tmp_path, 25.0)[0], frames[:4], strict=True):
         assert np.array_equal(found, wanted)
+
+
+def test_an_image_of_another_size_is_named(tmp_path: Path, frames: np.ndarray) -> None:
+    import cv2
+
+    for i, frame in enumerate(frames):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), frame[:, : 40 if i == 4 else 48])
+    with pytest.raises(UserError, match=r": frame 4 is 40 x 32 pixels, those before it 48 x 32; give one --size"):
+        list(read_frames(tmp_path, 25.0)[0])
+    assert {f.shape for f, _ in read_frames(tmp_path, 25.0, (24, 16))[0]} == {(16, 24)}
 
 
 def test_a_damaged_image_is_named_where_it_stands(tmp_path: Path, frames: np.ndarray) -> None:
