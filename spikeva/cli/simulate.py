@@ -75,7 +75,8 @@ def run(args: Namespace) -> int:
         _pixel(args.preset, args.set), seed=args.seed, engine=args.engine, timing=args.timing, threads=args.threads
     )
     size = _size(args.size)
-    frames, count = read_frames(args.input, args.fps, size, args.deblock)
+    notes: list[str] = []
+    frames, count = read_frames(args.input, args.fps, size, args.deblock, notes)
     times: list[float] = []
     summary = Summary()
     with stage("simulate", count) as bar:
@@ -91,10 +92,8 @@ def run(args: Namespace) -> int:
         moving = interpolate(prepared(), args.interpolate, args.subframes, args.threads)
         write_events(args.out, summary.watch(simulator.stream(moving)))
     console.print(f"{args.out}: {summary.text(times[-1] - times[0], blocks=size is None)}", highlight=False)
-    if count is not None and len(times) < count:
-        console.print(
-            f"{args.input}: {len(times)} frames of the {count} that it announces; is it whole?", highlight=False
-        )
+    for note in notes:
+        console.print(note, highlight=False)
     if args.view is not None:
         show(args.out, args.view)
     return 0

@@ -23,21 +23,26 @@ Luma = Callable[..., NDArray[Any]]  # of a picture, with its name for errors
 
 
 def read_frames(
-    path: Path, fps: float | None = None, size: tuple[int, int] | None = None, deblocked: bool = False
+    path: Path,
+    fps: float | None = None,
+    size: tuple[int, int] | None = None,
+    deblocked: bool = False,
+    notes: list[str] | None = None,
 ) -> tuple[Iterator[tuple[NDArray[Any], float]], int | None]:
     """(luma [H, W], time in s) of each frame of `path`, and the number of frames where it is known.
 
     `fps` sets the times (a folder needs it; a video and an .npz bring their own). `size` (width, height) resizes by area averaging,
     in colour where there is colour, before luma is taken (BT.601): the other order differs. `deblocked` smooths the edges of
     compression blocks (`deblock`) while they are where the encoder had them: before that. Frames of a video stand as players show
-    them: phones write them as the sensor lies, and beside them how to turn them. Raises UserError for what cannot be read.
+    them: phones write them as the sensor lies, and beside them how to turn them. `notes` gets what a user should know of a video:
+    pixels that are not square, fewer frames than it announces. Raises UserError for what cannot be read.
     """
     if fps is not None and not 0 < fps < math.inf:
         raise UserError(f"fps must be above 0 and finite, got {fps}")
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
     luma = partial(_luma, size=size, deblocked=deblocked)
-    read = _folder if path.is_dir() else _npz if path.suffix.lower() == ".npz" else _video
+    read = _folder if path.is_dir() else _npz if path.suffix.lower() == ".npz" else partial(_video, notes=notes)
     frames, count = read(path, fps, luma)
     return _checked(path, frames), count
 
@@ -126,7 +131,9 @@ def _npz(path: Path, fps: float | None, luma: Luma) -> tuple[Iterator[tuple[NDAr
     return ((luma(f, name=f"{path}: frames"), t) for f, t in zip(frames, moments.tolist(), strict=True)), len(frames)
 
 
-def _video(path: Path, fps: float | None, luma: Luma) -> tuple[Iterator[tuple[NDArray[Any], float]], int | None]:
+def _video(
+    path: Path, fps: float | None, luma: Luma, notes: list[str] | None
+) -> tuple[Iterator[tuple[NDArray[Any], float]], int | None]:
     try:
         import av
     except ImportError:
@@ -144,13 +151,56 @@ def _video(path: Path, fps: float | None, luma: Luma) -> tuple[Iterator[tuple[ND
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
+            said = [] if notes is None else notes
+            step = float(1 / stream.average_rate) if stream.average_rate else 0.0
+            i, end = -1, 0.0
             for i, frame in enumerate(_decoded(path, container.decode(stream))):
                 time = frame.time if fps is None else i / fps
                 if time is None:
                     raise UserError(f"{path}: frame {i} has no time; give the frame rate (--fps)")
-                yield luma(_upright(frame), name=f"{path}: frames"), float(time)
+                upright = _upright(frame)
+                picture = luma(upright, name=f"{path}: frames")
+                if i == 0:
+                    said += _oblong(path, stream, upright.shape[:2] != (frame.height, frame.width), upright, picture)
+                end = math.inf if frame.time is None else frame.time + step
+                yield picture, float(time)
+            said += _missing(path, container, stream, i + 1, end)
 
     return frames(), count
+
+
+def _oblong(path: Path, stream: Any, turned: bool, stored: NDArray[Any], picture: NDArray[Any]) -> list[str]:
+    """What to say of pixels that are not square; nothing where the `picture` has a size that makes up for it."""
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    if not aspect or aspect == 1:
+        return []
+    height, width = stored.shape[:2]
+    width, height = (width, round(height * aspect)) if turned else (round(width * aspect), height)
+    if abs(picture.shape[1] * height / (picture.shape[0] * width) - 1) < 0.01:
+        return []
+    ratio = f"{aspect.numerator}:{aspect.denominator}"
+    return [
+        f"{path}: its pixels are not square but {ratio}, so faces lose their shape; --size {width}x{height} keeps it"
+    ]
+
+
+def _missing(path: Path, container: Any, stream: Any, found: int, end: float) -> list[str]:
+    """What to say of a video that announces more than the frames that were found, the last of which ends at `end` s.
+
+    Of files with a number of frames both have to be less: an edit list leaves frames out, and the time with them. Without one,
+    sound may go on for a moment after the last frame.
+    """
+    announced: float | None = None
+    if stream.duration is not None:
+        announced = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+    elif container.duration is not None:
+        announced = container.duration / 1e6
+    count = stream.frames
+    if count and found < count and (announced is None or announced - end > announced / count / 2):
+        return [f"{path}: {found} frames of the {count} that it announces; is it whole?"]
+    if not count and announced is not None and announced - end > max(0.5, 0.02 * announced):
+        return [f"{path}: its frames end at {end:.2f} s of the {announced:.2f} s that it announces; is it whole?"]
+    return []
 
 
 def _upright(frame: Any) -> NDArray[Any]:

@@ -20,13 +20,22 @@ def frames() -> np.ndarray:
     return np.stack([disc(14 + 2 * i) for i in range(6)]).round().astype(np.uint8)
 
 
-def write_video(path: Path, frames: Any, codec: str, rate: int, pixels: str, times: Any = None, **options: str) -> Any:
+def write_video(
+    path: Path,
+    frames: Any,
+    codec: str,
+    rate: int,
+    pixels: str,
+    times: Any = None,
+    aspect: Any = Fraction(1),
+    **options: str,
+) -> Any:
     """Grey `frames` as a video file, at `times` (ms). Returns PyAV; skips the test where it is missing."""
     av = pytest.importorskip("av")
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = frames[0].shape
-        stream.pix_fmt, stream.bit_rate = pixels, 10**6
+        stream.pix_fmt, stream.bit_rate, stream.sample_aspect_ratio = pixels, 10**6, aspect
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         for i, frame in enumerate(frames):
@@ -124,3 +133,49 @@ def test_a_video_that_ends_early_is_noticed(tmp_path: Path, capsys: pytest.Captu
         (tmp_path / "part.mp4").write_bytes(path.read_bytes()[:end])
         assert main(["simulate", str(tmp_path / "part.mp4"), "-o", str(tmp_path / "a.raw")]) == 0
         assert ("20 frames of the 40 that it announces" in " ".join(capsys.readouterr().err.split())) == noticed
+
+
+def test_a_video_without_a_number_of_frames_that_ends_early_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mkv"
+    moving = [disc(14 + i / 2, size=(64, 48)) for i in range(50)]
+    av = write_video(path, moving, "mpeg4", 25, "yuv420p", cluster_time_limit="200")
+    with av.open(str(path)) as container:
+        assert not container.streams.video[0].frames
+        middle = [packet.pos for packet in container.demux(video=0) if packet.size][25]
+    for end, noticed in ((None, False), (middle, True)):
+        (tmp_path / "part.mkv").write_bytes(path.read_bytes()[:end])
+        notes: list[str] = []
+        times = [t for _, t in read_frames(tmp_path / "part.mkv", notes=notes)[0]]
+        assert bool(notes) == noticed
+    assert f"its frames end at {times[-1] + 0.04:.2f} s of the 2.00 s that it announces; is it whole?" in notes[0]
+
+
+def test_a_video_whose_edit_list_leaves_frames_out_is_whole(tmp_path: Path, frames: np.ndarray) -> None:
+    path = tmp_path / "clip.mp4"
+    av = write_video(path, frames, "mpeg4", 25, "yuv420p", [40 * i - 80 for i in range(6)])
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].frames == 6
+    notes: list[str] = []
+    assert len(list(read_frames(path, notes=notes)[0])) == 4
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("aspect", "options", "wanted"),
+    [
+        ("1", [], None),
+        ("3/2", [], "pixels are not square but 3:2, so faces lose their shape; --size 72x32 keeps it"),
+        ("3/2", ["--size", "24x16"], "--size 72x32 keeps it"),
+        ("3/2", ["--size", "72x32"], None),
+        ("3/2", ["--size", "36x16"], None),
+    ],
+)
+def test_pixels_that_are_not_square_are_noticed(
+    tmp_path: Path, frames: np.ndarray, aspect: str, options: list[str], wanted: str | None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    path = tmp_path / "clip.mp4"
+    write_video(path, frames, "mpeg4", 25, "yuv420p", aspect=Fraction(aspect))
+    assert main(["simulate", str(path), "-o", str(tmp_path / "a.raw"), *options]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert wanted in said if wanted else "square" not in said
