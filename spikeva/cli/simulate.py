@@ -50,7 +50,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, metavar="N", help="to interpolate and to simulate (default: all processors)"
     )
-    parser.add_argument("--view", type=Path, metavar="PNG", help="also write a picture of the events")
+    parser.add_argument(
+        "--view", type=Path, metavar="PNG", help="also write a picture of the events (.gif, .webp: of the first 10 s)"
+    )
 
 
 def run(args: Namespace) -> int:
@@ -65,7 +67,7 @@ def run(args: Namespace) -> int:
     if args.input.is_file() and args.out.exists() and args.out.samefile(args.input):
         raise UserError(f"{args.input}: this is the input; the events need another name")
     if args.view is not None:
-        from spikeva.datasets.view import check_name, show
+        from spikeva.datasets.view import check_name
 
         check_name(args.view)
     check_method(args.interpolate, args.subframes)
@@ -95,8 +97,28 @@ def run(args: Namespace) -> int:
     for note in notes:
         console.print(note, highlight=False)
     if args.view is not None:
-        show(args.out, args.view)
+        console.print(f"{args.view}: {_shown(args.out, args.view, summary.span)}", highlight=False)
     return 0
+
+
+def _shown(events: Path, picture: Path, span: tuple[int, int] | None) -> str:
+    """What was drawn of the events, the first and last of which are at `span` (us): on a sheet all, in an animation 10 s."""
+    from dataclasses import replace
+
+    from spikeva.datasets.view import show
+
+    if span is None:
+        return "not written, as there are no events to see"
+    stored = events.suffix.lower() in {".h5", ".hdf5"}  # views of it count from time 0, else from the first event
+    first, last = max(0, span[0]) if stored else span[0], span[1]
+    if last < first:
+        return "not written, as a view begins at time 0 and the events lie before it"
+    seconds = (last + 1 - first) / 1e6
+    if picture.suffix.lower() != ".png":
+        seconds = min(seconds, 10.0)
+    view = show(events, picture, start=first / 1e6 if stored else 0.0, seconds=seconds)
+    more = f"; the recording goes on: spikeva view {events} --seconds N" if view.cut else ""
+    return f"{replace(view, cut=False)}{more}"
 
 
 def _pixel(preset: str, changes: list[str]) -> "DVSPixel":

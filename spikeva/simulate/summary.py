@@ -15,6 +15,7 @@ class Summary:
 
     def __init__(self) -> None:
         self.on = 0
+        self.span: tuple[int, int] | None = None  # us, of the first event and of the last
         self.pixels: NDArray[np.int64] = np.zeros((0, 0), np.int64)
 
     def watch(self, blocks: Iterable[EventStream]) -> Iterator[EventStream]:
@@ -25,6 +26,8 @@ class Summary:
                 self.pixels = np.zeros((height, width), np.int64)
             index = events.y.astype(np.int64) * width + events.x
             self.pixels += np.bincount(index, minlength=width * height).reshape(height, width)
+            if len(events):
+                self.span = self.span[0] if self.span else int(events.t[0]), int(events.t[-1])
             self.on += int(events.p.sum())
             yield events
 

@@ -1,6 +1,7 @@
 """From a folder or an .npz to an event file; interpolation; compression artefacts."""
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,38 @@ def test_the_input_is_never_overwritten(tmp_path: Path, frames: np.ndarray, caps
     assert main(["simulate", str(path), "-o", str(tmp_path / "." / "clip.npz")]) == 2
     assert "this is the input" in capsys.readouterr().err
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("out", ["a.h5", "a.dat"])
+@pytest.mark.parametrize("picture", ["a.png", "a.gif"])
+@pytest.mark.parametrize("times", [(12.0, 12.5, 13.0), (0.0, 11.0, 30.0)])
+def test_a_view_begins_with_the_events(
+    tmp_path: Path, out: str, picture: str, times: tuple[float, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sheet shows all, an animation says when there is more."""
+    np.savez(tmp_path / "clip.npz", frames=np.stack([disc(14.0), disc(15.0), disc(20.0)]), t=times)
+    options = ["-o", str(tmp_path / out), "--timing", "crossing", "--view", str(tmp_path / picture)]
+    assert main(["simulate", str(tmp_path / "clip.npz"), *options]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    found = re.search(rf"{picture}: \d+ pictures of [0-9.]+ s with ([0-9,]+) events", said)
+    assert found
+    number, events = int(found[1].replace(",", "")), read_events(tmp_path / out)
+    cut = picture == "a.gif" and events.t[-1] - events.t[0] > 10_000_000
+    assert (0 < number < len(events)) if cut else (number == len(events))
+    assert (f"goes on: spikeva view {tmp_path / out} --seconds N" in said) == cut
+    assert (tmp_path / picture).exists()
+
+
+@pytest.mark.parametrize(("start", "still"), [(0.0, True), (-9.0, False)])
+def test_no_event_to_see_is_no_failure(
+    tmp_path: Path, start: float, still: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "clip.npz", frames=np.stack([disc(14.0), disc(14.0 if still else 20.0)]), t=[start, start + 1])
+    options = ["-o", str(tmp_path / "a.h5"), "--view", str(tmp_path / "a.png")]
+    assert main(["simulate", str(tmp_path / "clip.npz"), *options]) == 0
+    assert "a.png: not written, as" in " ".join(capsys.readouterr().err.split())
+    assert (len(read_events(tmp_path / "a.h5")) == 0) == still
+    assert not (tmp_path / "a.png").exists()
 
 
 @pytest.mark.parametrize(
