@@ -82,6 +82,19 @@ def test_unknown_command_is_the_users_mistake(capsys):
     assert "did you mean 'compare'?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("prepare", "goes on from here"), ("simulate", "files are there whole or not at all")]
+)
+def test_only_what_goes_on_says_so(name, said, monkeypatch, capsys):
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"spikeva.cli.{name}.run", interrupted)
+    required = {"prepare": ["--dataset", "nefer", "--root", "here"], "simulate": ["a.mp4", "-o", "a.h5"]}[name]
+    assert spikeva.cli.main([name, *required]) == 130
+    assert said in capsys.readouterr().err
+
+
 def test_what_the_system_refuses_is_said_in_a_line(tmp_path, capsys):
     (tmp_path / "sheet.png").mkdir()
     arguments = ["faces", "--sheet", str(tmp_path / "sheet.png"), "--identities", "1", "--side", "32"]

@@ -27,6 +27,7 @@ COMMANDS = {
     "doctor": "say what is installed, what is missing and what to do",
     "cite": "print what to cite",
 }
+RESUMED = {"compare", "faces", "prepare", "train"}  # what these have finished they do not do again
 
 
 def _available() -> dict[str, str]:
@@ -87,7 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(text if "\n" in text else f"spikeva {name}: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nspikeva {name}: interrupted; the same command goes on from here", file=sys.stderr)
+        how = "the same command goes on from here" if name in RESUMED else "files are there whole or not at all"
+        print(f"\nspikeva {name}: interrupted; {how}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader has seen enough (`| head`); Python would try again when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
