@@ -29,6 +29,8 @@ def check_method(method: str, subframes: int | None) -> None:
         )
     if subframes is not None and subframes < 1:
         raise UserError(f"subframes must be at least 1 (or None: as many as the motion needs), got {subframes}")
+    if subframes is not None and method == "none":
+        raise UserError(f"subframes need an interpolation ({', '.join(METHODS[1:])}), got {subframes} with 'none'")
 
 
 def interpolate(
@@ -43,6 +45,8 @@ def interpolate(
     frame and finds its motion; the pictures do not depend on their number.
     """
     check_method(method, subframes)
+    if threads is not None and threads < 1:
+        raise UserError(f"threads must be at least 1, got {threads}")
     if method == "none":
         yield from frames
         return

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
+from numbers import Real
 
 from spikeva.errors import UserError
 from spikeva.registry import did_you_mean
@@ -51,10 +52,12 @@ class DVSPixel:
                     raise UserError(f"DVSPixel: {f.name} must be True or False, got {value!r}")
             elif value is None and f.default is None:
                 continue
-            elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            elif isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
                 raise UserError(f"DVSPixel: {f.name} must be a finite number, got {value!r}")
             elif value < 0:
                 raise UserError(f"DVSPixel: {f.name} must not be negative, got {value}")
+            elif not isinstance(value, int):  # NumPy's, too: recipes are written as JSON
+                object.__setattr__(self, f.name, float(value))
         for name in ("pos_thres", "neg_thres"):
             if getattr(self, name) < 0.01:  # v2e's own floor for drawn thresholds
                 raise UserError(f"DVSPixel: {name} must be at least 0.01 (ln units), got {getattr(self, name)}")

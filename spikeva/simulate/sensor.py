@@ -110,7 +110,10 @@ def build_sensor(
 
 
 def _checked(values: Any, shape: tuple[int, int], name: str) -> NDArray[np.float32]:
-    given = np.ascontiguousarray(values, dtype=np.float32)
+    try:
+        given = np.ascontiguousarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"thresholds: the {name} map must be [H, W] numbers ({error})") from error
     if given.shape != shape:
         raise UserError(f"thresholds: the {name} map has shape {given.shape}, the frames need {shape} (H, W)")
     if not (np.isfinite(given).all() and (given > 0).all()):

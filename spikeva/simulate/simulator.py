@@ -12,7 +12,7 @@ from spikeva.errors import UserError
 from spikeva.events import EventStream
 from spikeva.registry import did_you_mean
 from spikeva.simulate.frames import check_frames, check_times, on_gpu
-from spikeva.simulate.interpolate import interpolate
+from spikeva.simulate.interpolate import check_method, interpolate
 from spikeva.simulate.pixel import DVSPixel
 from spikeva.simulate.sensor import Sensor, build_sensor
 from spikeva.simulate.timing import Columns
@@ -69,8 +69,12 @@ class Simulator:
             raise UserError(f"seed must be a whole number in 0..2**64-1, got {seed!r}")
         if threads is not None and threads < 1:
             raise UserError(f"threads must be at least 1, got {threads}")
-        if thresholds is not None and len(thresholds) != 2:
-            raise UserError("thresholds must be a pair of maps (ON, OFF), each [H, W]")
+        if thresholds is not None:
+            try:
+                on, off = thresholds
+            except (TypeError, ValueError) as error:
+                raise UserError(f"thresholds must be a pair of maps (ON, OFF), each [H, W] ({error})") from error
+            thresholds = on, off
         self.seed, self.engine, self.thresholds, self.timing, self.threads = (
             int(seed),
             engine,
@@ -168,6 +172,7 @@ def simulate(
     count = len(frames)
     if count < 2:
         raise UserError(f"events come from changes: give at least 2 frames, got {count}")
+    check_method(interpolation, subframes)
     simulator = Simulator(pixel, seed=seed, engine=engine, thresholds=thresholds, timing=timing, threads=threads)
     if interpolation == "none":
         return simulator.feed(frames, timestamps)

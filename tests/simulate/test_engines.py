@@ -165,6 +165,17 @@ def test_philox_known_answers() -> None:
     assert [int(w[0]) for w in words] == [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1]
 
 
+@pytest.mark.parametrize("engine", ["reference", "numba", "torch"])
+def test_mirrored_and_read_only_frames(engine: str) -> None:
+    """A row that is turned round has a negative stride on an axis of length 1."""
+    frames, times = clip(height=1)
+    wanted = simulate(frames[:, ::-1, ::-1].copy(), times, "ideal", engine=engine)
+    assert len(wanted)
+    frames.flags.writeable = False
+    assert same(wanted, simulate(frames[:, ::-1, ::-1], times, "ideal", engine=engine))
+    assert len(simulate(frames, times, "ideal", engine=engine)) == len(wanted)
+
+
 def test_strided_frames_and_a_batch_of_clips() -> None:
     import torch
 

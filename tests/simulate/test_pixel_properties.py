@@ -177,7 +177,11 @@ NAN = np.full((3, 4, 5), np.nan)
         (GOOD, TIMES[:3], {"engine": "nunba"}, "did you mean 'numba'"),
         (GOOD, TIMES[:3], {"timing": "esim"}, "there are: v2e, crossing"),
         (GOOD, TIMES[:3], {"interpolation": "flw"}, "did you mean 'flow'"),
+        (GOOD, TIMES[:3], {"subframes": 3}, "subframes need an interpolation .*, got 3 with 'none'"),
         (GOOD, TIMES[:3], {"seed": -1}, "seed must be"),
+        (GOOD, TIMES[:3], {"thresholds": 0.2}, r"thresholds must be a pair of maps \(ON, OFF\)"),
+        (GOOD, TIMES[:3], {"thresholds": (GOOD, GOOD, GOOD)}, r"thresholds must be a pair of maps \(ON, OFF\)"),
+        (GOOD, TIMES[:3], {"thresholds": ("a", "b")}, r"ON map must be \[H, W\] numbers"),
         (GOOD, TIMES[:3], {"thresholds": (np.ones((4, 5)), np.ones((5, 4)))}, r"OFF map has shape \(5, 4\)"),
         (GOOD, TIMES[:3], {"thresholds": (np.zeros((4, 5)), np.ones((4, 5)))}, "ON map must be finite and above 0"),
     ],
@@ -201,6 +205,12 @@ def test_bad_input(frames: Any, times: Any, kw: dict[str, Any], message: str) ->
 def test_bad_pixel(values: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         DVSPixel(**values)
+
+
+def test_numbers_of_numpy_become_pythons() -> None:
+    pixel = DVSPixel(pos_thres=np.float32(0.25), cutoff_hz=np.int64(30), cs_lambda_pixels=np.float64(2))  # type: ignore[arg-type]
+    assert pixel == DVSPixel(pos_thres=0.25, cutoff_hz=30.0, cs_lambda_pixels=2.0)
+    assert {type(v) for v in (pixel.pos_thres, pixel.cutoff_hz, pixel.cs_lambda_pixels)} == {float}
 
 
 def test_a_clip_goes_on_in_time_and_size() -> None:

@@ -161,6 +161,7 @@ def test_filters_keep_luma_in_its_range(tmp_path: Path, kind: str, options: list
         (["one.npz", "--size", "²x²"], "WIDTHxHEIGHT"),
         (["one.npz", "--size", "65537x1"], "each 1 to 65536, got '65537x1'"),
         (["one.npz", "--interpolate", "v2e-slomo"], "needs v2e"),
+        (["one.npz", "--subframes", "3"], "subframes need an interpolation"),
         (["notime.npz", "--fps", "25", "--blur", "inf"], "--blur is 0 to 100 pixels, got inf"),
         (["notime.npz", "--fps", "25", "--blur", "nan"], "--blur is 0 to 100 pixels, got nan"),
         (["notime.npz", "--fps", "25", "--view", "a.jpg"], "the name of a picture ends in"),
@@ -206,6 +207,8 @@ def test_sub_frames_follow_the_motion() -> None:
     assert np.array_equal(fast[-1][0], disc(26.0))
     with pytest.raises(UserError, match="subframes must be at least 1"):
         list(interpolate([], "flow", 0))
+    with pytest.raises(UserError, match="threads must be at least 1, got -1"):
+        list(interpolate([], "flow", threads=-1))
 
 
 def test_interpolation_spreads_events_in_time(frames: np.ndarray) -> None:

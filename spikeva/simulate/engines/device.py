@@ -41,7 +41,7 @@ class TorchEngine:
 
     def advance(self, frames: Any, seconds: NDArray[np.float64]) -> Columns:
         """Events of one clip's `frames` [T, H, W] (array or tensor, luma 0..255) at `seconds` [T] since its first frame."""
-        tensor = frames if isinstance(frames, Tensor) else torch.from_numpy(np.ascontiguousarray(frames))
+        tensor = frames if isinstance(frames, Tensor) else torch.from_numpy(_plain(frames))
         return self.advance_batch(tensor[None], seconds)[0]
 
     def advance_batch(self, frames: Tensor, seconds: NDArray[np.float64]) -> list[Columns]:
@@ -326,6 +326,12 @@ class TorchEngine:
         width = self.sensor.size[0]
         x, y = (pixel % width).to(torch.int16), (pixel // width).to(torch.int16)
         return t, x, y, on.to(torch.uint8)
+
+
+def _plain(frames: NDArray[Any]) -> NDArray[Any]:
+    """`frames` as torch takes them: contiguous, writable, no stride negative (NumPy lets it be on an axis of length 1)."""
+    array = np.ascontiguousarray(frames)
+    return array if array.flags.writeable and min(array.strides) >= 0 else array.copy()
 
 
 def has_kernels(device: torch.device) -> bool:
