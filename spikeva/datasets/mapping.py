@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from spikeva.datasets.pool import WorkerPool
 from spikeva.errors import UserError
+from spikeva.events._atomic import is_orphan
 from spikeva.progress import stage
 
 C = TypeVar("C")
@@ -135,12 +136,12 @@ def _local(workers: int) -> Iterator[Executor]:
 def remove_parts(folder: Path, idle: float = 3600.0) -> None:
     """Remove what killed workers left half-written in `folder`, of files that are there whole by now.
 
-    What was touched in the last `idle` seconds stays: another process may be at it.
+    What was touched in the last `idle` seconds stays, unless its process is gone: another one may be at it.
     """
     for part in folder.glob(".*.part"):
         with suppress(FileNotFoundError):  # another process tidies up, or has just finished this file
-            old = time.time() - part.stat().st_mtime >= idle
-            if old and (folder / part.name[1:].rsplit(".", 2)[0]).exists():
+            left = time.time() - part.stat().st_mtime >= idle or is_orphan(part)
+            if left and (folder / part.name[1:].rsplit(".", 2)[0]).exists():
                 part.unlink()
 
 

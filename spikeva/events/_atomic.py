@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +14,13 @@ from spikeva.events.errors import EventFileError
 def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Path]:
     """A temporary name beside `path` to write to; flushed to the disk and renamed to `path` when the block ends well.
 
-    An exception removes it; a kill leaves `.<name>.<random>.part` behind, which nothing ever reads. `once`: a file that is
-    there by then stays, so that of several processes the first one decides.
+    An exception removes it; a kill leaves `.<name>.<machine>-<process>-<random>.part` behind, which nothing ever reads. `once`:
+    a file that is there by then stays, so that of several processes the first one decides.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise EventFileError(path, "its folder does not exist", "Create the folder first.")
-    part, before = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part"), _identity(path)
+    part, before = path.with_name(f".{path.name}.{_here()}-{os.getpid()}-{secrets.token_hex(4)}.part"), _identity(path)
     try:
         yield part
         try:
@@ -31,6 +32,24 @@ def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Pat
         _sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def is_orphan(part: Path) -> bool:
+    """Whether the process that made `part` was one of this machine's and is no more."""
+    where, _, rest = part.name.split(".")[-2].rpartition("-")[0].rpartition("-")
+    if where != _here() or not rest.isdecimal() or os.name != "posix":
+        return False
+    try:
+        os.kill(int(rest), 0)  # asks only
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+def _here() -> str:
+    return socket.gethostname().replace(".", "-")
 
 
 def _settle(part: Path, path: Path) -> None:

@@ -140,6 +140,23 @@ def test_a_part_that_vanishes_while_the_old_file_stays_is_an_error(tmp_path):
     assert read_events(path) == clip
 
 
+def test_what_a_killed_process_left_goes_at_once(tmp_path):
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from spikeva.events._atomic import whole_file\n"
+        "with whole_file(sys.argv[1]) as part:\n"
+        "    part.write_text('half')\n"
+        "    os._exit(1)\n"
+    )
+    path = tmp_path / "001.h5"
+    subprocess.run([sys.executable, "-c", script, path], timeout=60, check=False)
+    assert len(list(tmp_path.glob(".001.h5.*.part"))) == 1
+    write_clip(path, EventStream.empty((4, 4)))
+    remove_parts(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["001.h5"]
+
+
 def test_a_part_that_another_process_is_at_stays(tmp_path):
     path, clip = tmp_path / "001.h5", EventStream([5], [1], [1], [1], (4, 4))
     write_clip(path, EventStream.empty((4, 4)))
