@@ -8,6 +8,7 @@ EXAMPLES = """  spikeva list
   spikeva list models
   spikeva list models 'snn_*'
   spikeva list neurons        # which backend runs which neuron
+  spikeva list neurons --modules my_neurons.py
 """
 KINDS = ("models", "neurons", "surrogates", "encodings", "presets", "anchors")
 
@@ -15,9 +16,14 @@ KINDS = ("models", "neurons", "surrogates", "encodings", "presets", "anchors")
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("kind", nargs="?", choices=KINDS, help="what to list (default: everything)")
     parser.add_argument("pattern", nargs="?", default="*", help="shell wildcard, in quotes")
+    parser.add_argument("--modules", nargs="+", default=[], metavar="M", help="your own modules or Python files, too")
 
 
 def run(args: Namespace) -> int:
+    if args.modules:
+        from spikeva.study.modules import import_modules
+
+        import_modules(args.modules)
     for kind in [args.kind] if args.kind else KINDS:
         print(f"{kind}:")
         for line in _lines(kind, args.pattern):

@@ -10,6 +10,7 @@ import spikeva
 from spikeva.encode import Kind, span_us
 from spikeva.study.config import Prepared, Study
 from spikeva.study.files import clips_digest, digest
+from spikeva.study.modules import code_of
 
 RESULTS_VERSION = 3  # goes up when the same config comes to mean other numbers
 
@@ -23,6 +24,7 @@ class Cell:
     encoding: dict[str, Any]
     fold: int
     seed: int
+    known_history_us: int | None = None  # of a trained cell, whose study had more encodings than its own
 
     @property
     def kind(self) -> Kind:
@@ -37,12 +39,14 @@ class Cell:
     @property
     def history_us(self) -> int:
         """How much of a clip stands before a label that is used: the longest that any encoding of the grid needs."""
+        if self.known_history_us is not None:
+            return self.known_history_us
         spans = [span_us(e["encoding"], **options_of(e, "encoding")) for e in self.study.grid.encodings]
         longest: int = max(spans)
         return self.study.window.frames * longest
 
     def determinants(self) -> dict[str, Any]:
-        """Everything that the result follows from."""
+        """Everything that the result follows from, and where the user's modules are found."""
         study = self.study.model_dump(mode="json", exclude={"study", "question", "grid"})
         study["trainer"] = {k: study["trainer"][k] for k in ("precision", "gradient_clip_val", "devices", "num_nodes")}
         study["training"].pop("workers")
@@ -52,6 +56,8 @@ class Cell:
         prepared = {name: clips_digest(s.root) for name, s in sources.items() if isinstance(s, Prepared)}
         if prepared:
             study["clips"] = prepared  # a stand-in's follow from its settings, those of a folder from its files alone
+        if code := code_of(self.model, self.encoding):
+            study["code"] = code
         return {
             "spikeva": spikeva.__version__,
             "results_version": RESULTS_VERSION,
@@ -65,7 +71,7 @@ class Cell:
 
     @property
     def key(self) -> str:
-        return digest(self.determinants())
+        return digest({k: v for k, v in self.determinants().items() if k != "modules"})  # their `code` counts
 
     def folder(self, out: Path) -> Path:
         return out / "cells" / self.key

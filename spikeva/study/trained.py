@@ -9,6 +9,7 @@ from spikeva.errors import UserError
 from spikeva.events import EventClip
 from spikeva.study.cells import Cell
 from spikeva.study.config import StandIn, Study
+from spikeva.study.modules import code_of, import_modules
 from spikeva.study.run_cell import create
 
 
@@ -30,11 +31,16 @@ def load_cell(folder: str | Path) -> tuple[Cell, nn.Module]:
         grid |= {"folds": [found["fold"]], "seeds": [found["run_seed"]]}
         settings = {key: found[key] for key in Study.model_fields if key in found}
         study = Study.model_validate({**settings, "study": "cell", "grid": grid})
+        history = int(found["history_us"])
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{config} is damaged or of another version of spikeva ({error}); train the cell again"
         ) from error
-    cell = Cell(study, found["model"], found["encoding"], found["fold"], found["run_seed"])
+    import_modules(study.modules)
+    if (code := code_of(found["model"], found["encoding"])) != (trained := found.get("code", {})):
+        changed = ", ".join(name for name in {**trained, **code} if trained.get(name) != code.get(name))
+        raise UserError(f"{folder} was trained with other code of {changed}; bring that back, or train the cell again")
+    cell = Cell(study, found["model"], found["encoding"], found["fold"], found["run_seed"], history)
     model = create(cell)
     model.load_state_dict(load_file(weights))
     return cell, model.eval()

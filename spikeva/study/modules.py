@@ -1,0 +1,73 @@
+"""A user's own neurons, surrogates, encodings and models in a study: imported before names are checked, known by their code."""
+
+import hashlib
+import inspect
+import sys
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from spikeva.encode.base import REGISTRY as ENCODINGS
+from spikeva.errors import UserError
+from spikeva.models import MODELS
+from spikeva.models import parameters as model_parameters
+from spikeva.neurons import NEURONS, SURROGATES
+from spikeva.registry import Registry
+
+
+def import_modules(names: Iterable[str], folder: Path = Path()) -> list[str]:
+    """Import modules that register things; returns how to name them from any folder.
+
+    A name is that of an importable module or a file `*.py`, relative to `folder`. Raises UserError where one is not there
+    or raises.
+    """
+    return [_import_file(folder / name) if name.endswith(".py") else _import(name) for name in names]
+
+
+def _import(name: str) -> str:
+    try:
+        import_module(name)
+    except Exception as error:
+        raise UserError(f"cannot import {name!r}: {type(error).__name__}: {error}") from error
+    return name
+
+
+def _import_file(path: Path) -> str:
+    """Imported by its bare name from its own folder, as Python itself would."""
+    path = path.resolve()
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; name a Python file, relative to the config, or a module")
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    _import(path.stem)
+    found = getattr(sys.modules[path.stem], "__file__", None)
+    if found is None or Path(found).resolve() != path:
+        raise UserError(f"{path}: another module is called {path.stem!r} ({found or 'built in'}); rename the file")
+    return str(path)
+
+
+def code_of(model: Mapping[str, Any], encoding: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the files in which registered things of a cell are written, by kind and name; spikeva's own have none."""
+    used: list[tuple[Registry[Any], Any]] = [(MODELS, model["model"]), (ENCODINGS, encoding["encoding"])]
+    arguments = model_parameters(model["model"], model.get("neuron"))
+    for registry, key in ((NEURONS, "neuron"), (SURROGATES, "surrogate")):
+        if key in arguments:
+            used.append((registry, model.get(key, arguments[key].default)))
+    return {
+        f"{registry.kind} {name}": _source_digest(registry, name)
+        for registry, name in used
+        if isinstance(name, str) and name in registry and registry.module_of(name) is None
+    }
+
+
+def _source_digest(registry: Registry[Any], name: str) -> str:
+    entry = inspect.unwrap(registry.get(name))
+    try:
+        file = inspect.getsourcefile(entry)
+        code = Path(file or "").read_bytes()
+    except (TypeError, OSError):
+        raise UserError(
+            f"{registry.kind} {name!r} is written in no file, so a change of it would go unseen; put it into a module"
+        ) from None
+    return hashlib.sha256(code).hexdigest()[:16]

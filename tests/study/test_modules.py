@@ -1,0 +1,130 @@
+"""A user's own neuron in a study: found from the config, and a cell is done again when its code changes."""
+
+import subprocess
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from spikeva.errors import UserError
+from spikeva.study.cells import cells
+from spikeva.study.config import load, parse
+
+KEYS = ["f695715eb9aa2446", "46a6f9efb80aae0c", "588808a614a62ec5", "4107eaea8906ad67"]  # of version 0.1.0
+ROOT = Path(__file__).parents[2]
+TINY = yaml.safe_load((ROOT / "configs" / "tiny.yaml").read_text())
+NEURON = '''
+from spikeva.neurons import Neuron, register_neuron
+
+
+def step(x, state, p, rule):
+    (v,) = state
+    h = p["beta"] * v + 1 * x
+    s = rule.fire(h - p["theta"])
+    return s, (rule.discharge(h, s, p["theta"]),)
+
+
+@register_neuron("mine")
+class Mine(Neuron):
+    """My LIF."""
+
+    step = staticmethod(step)
+
+    def __init__(self, beta: float = 0.9, **options):
+        super().__init__(**options)
+        self.decay("beta", beta, learn=False)
+'''
+
+
+def spikeva(folder, *arguments):
+    """A command in a process of its own, since what a module registers stays."""
+    return subprocess.run(
+        [sys.executable, "-m", "spikeva", *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A folder with a neuron, and a study of it elsewhere."""
+    raw = deepcopy(TINY) | {"modules": ["../own_neuron.py"]}
+    raw["grid"]["models"] = [{"model": "snn_convnet", "width": 4, "neuron": "mine"}, {"model": "ann_convnet"}]
+    raw["grid"]["encodings"] = raw["grid"]["encodings"][:1]
+    (tmp_path / "own_neuron.py").write_text(NEURON)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "own.yaml").write_text(yaml.safe_dump(raw))
+    return tmp_path
+
+
+def keys(folder):
+    done = spikeva(folder, "validate", "configs/own.yaml")
+    assert done.returncode == 0, done.stderr
+    return [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
+
+
+def test_changed_code_makes_other_cells_of_what_uses_it(own):
+    before = keys(own)
+    assert keys(own) == before
+    (own / "own_neuron.py").write_text(NEURON.replace("1 * x", "5 * x"))
+    after = keys(own)
+    assert before[0] != after[0]
+    assert before[1] == after[1], "a model without the neuron"
+
+
+def test_a_trained_cell_finds_its_neuron_and_knows_when_it_changed(own):
+    done = spikeva(own, "train", "configs/own.yaml", "--model", "snn_*", "--out", "run", "--workers", "0")
+    assert done.returncode == 0, done.stderr
+    (cell,) = (own / "run" / "cells").iterdir()
+    films = str(next((own / "run" / "data" / "events").glob("afew-va-like-*")))
+    again = [sys.executable, "-m", "spikeva", "evaluate", str(cell), "--clips", films]
+    done = subprocess.run(again, cwd=own.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (own / "own_neuron.py").write_text(NEURON.replace("1 * x", "5 * x"))
+    done = subprocess.run(again, cwd=own.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "was trained with other code of neuron mine" in done.stderr
+
+
+def test_list_knows_them(own):
+    assert "mine" in spikeva(own, "list", "neurons", "--modules", "own_neuron.py").stdout
+
+
+def test_loading_processes_know_an_own_encoding(own):
+    (own / "own_encoding.py").write_text(
+        "from dataclasses import dataclass\n\nfrom spikeva.encode import register_encoding\n"
+        'from spikeva.encode.counts import Counts\n\n\n@register_encoding("my_counts")\n@dataclass(frozen=True)\n'
+        "class Mine(Counts):\n    pass\n"
+    )
+    raw = yaml.safe_load((own / "configs" / "own.yaml").read_text())
+    raw |= {"modules": ["../own_encoding.py"], "training": {**raw["training"], "workers": 1}}
+    raw["grid"] |= {"encodings": [{"encoding": "my_counts"}], "models": [{"model": "ann_convnet", "width": 4}]}
+    raw |= {"window": {"frames": 1}}
+    (own / "configs" / "own.yaml").write_text(yaml.safe_dump(raw))
+    done = spikeva(own, "train", "configs/own.yaml", "--out", "run", "--workers", "0")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("absent.py", "absent.py does not exist; name a Python file"),
+        ("no_such_module", "cannot import 'no_such_module': ModuleNotFoundError"),
+        ("broken.py", "cannot import 'broken': ZeroDivisionError"),
+        ("json.py", "another module is called 'json'"),
+    ],
+)
+def test_a_module_that_cannot_be_had_is_said(name, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for file in ("broken.py", "json.py"):
+        (tmp_path / file).write_text("1 / 0\n")
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(TINY | {"modules": [name]}))
+    with pytest.raises(UserError) as error:
+        load(tmp_path / "own.yaml")
+    assert said in str(error.value)
+
+
+def test_cells_of_spikevas_own_things_keep_their_names():
+    """Written down on the day that own code became part of a name: results found then are found now."""
+    assert [cell.key for cell in cells(parse(TINY))] == KEYS
+    assert [cell.key for cell in cells(parse(TINY | {"modules": ["json"]}))] == KEYS
