@@ -21,10 +21,11 @@ def run(args: Namespace) -> int:
     from spikeva.errors import UserError
     from spikeva.study.files import read_json
     from spikeva.study.run_cell import PREDICTIONS, people, regression, score_rows
-    from spikeva.study.trained import load_cell
+    from spikeva.study.trained import check_pictures, load_cell
 
     cell, model = load_cell(args.cell)
     clips = ClipSet.read(args.clips)
+    check_pictures(cell, args.cell, clips)
     rows = score_rows(cell, model, clips, PREDICTIONS, args.out)
     if any(row["valence"] == "nan" for row in rows):
         raise UserError(f"{args.clips}: clips without valence and arousal; `spikeva transfer` scores their emotion")

@@ -27,21 +27,24 @@ def run(args: Namespace) -> int:
 
     from spikeva.datasets import ClipSet
     from spikeva.study.checks import check_emotions
+    from spikeva.study.config import Prepared
     from spikeva.study.run_cell import TRANSFER, score_rows, zero_shot
-    from spikeva.study.trained import load_cell
+    from spikeva.study.trained import check_pictures, load_cell
 
     cell, model = load_cell(args.cell)
     changes = {k: v for k in ("anchors", "method", "pooling") if (v := getattr(args, k)) is not None}
     settings = cell.study.evaluation.model_copy(update=changes)
-    cell = replace(cell, study=cell.study.model_copy(update={"evaluation": settings}))
+    source = Prepared(dataset="prepared", root=args.clips)
+    cell = replace(cell, study=cell.study.model_copy(update={"evaluation": settings, "transfer": source}))
     clips = ClipSet.read(args.clips)
+    check_pictures(cell, args.cell, clips)
     check_emotions(clips, settings.anchors)
     found = zero_shot(cell, score_rows(cell, model, clips, TRANSFER, args.out))
     synthetic = " (synthetic)" if clips.synthetic else ""
     print(f"{cell.label} on {len(clips)} recordings of {len(clips.subjects)} people{synthetic}")
-    low, high = found["accuracy_ci95"] or (float("nan"),) * 2
+    interval = " [{:.1%}, {:.1%}]".format(*found["accuracy_ci95"]) if found["accuracy_ci95"] else ""
     print(
-        f"  accuracy {found['accuracy']:.1%} [{low:.1%}, {high:.1%}]  balanced {found['balanced_accuracy']:.1%}  "
+        f"  accuracy {found['accuracy']:.1%}{interval}  balanced {found['balanced_accuracy']:.1%}  "
         f"chance {found['chance']:.1%}  majority {found['majority']:.1%}"
     )
     width = max(map(len, found["labels"]))

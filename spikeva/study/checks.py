@@ -1,5 +1,7 @@
 """What the clips of a study must tell, looked at before anything is trained on them."""
 
+from pathlib import Path
+
 import numpy as np
 
 from spikeva.datasets import ClipSet, Split
@@ -28,6 +30,24 @@ def check_emotions(clips: ClipSet, anchors: str) -> None:
         if (clip.emotion or "").lower() not in known:
             found = f"the emotion {clip.emotion!r}" if clip.emotion else "no attribute 'emotion'"
             raise UserError(f"{clip.path}: {found}; a transfer is scored by one of {', '.join(sorted(known))}")
+
+
+def picture_sizes(clips: ClipSet) -> dict[tuple[int, int], Path]:
+    """Each size (width, height) that pictures of some clips have, with the first clip's file of that size."""
+    sizes: dict[tuple[int, int], Path] = {}
+    for one in clips:
+        with EventClip(one.path) as clip:
+            sizes.setdefault(clip.size, one.path)
+    return sizes
+
+
+def check_sizes(regression: ClipSet, transfer: ClipSet | None) -> None:
+    """Raises UserError where pictures are not all of one size: a network learns one, and what it says of another means nothing."""
+    sizes = picture_sizes(regression)
+    sizes = sizes if transfer is None else {**picture_sizes(transfer), **sizes}
+    if len(sizes) > 1:
+        found = ", ".join(f"{file} has {width} x {height}" for (width, height), file in sizes.items())
+        raise UserError(f"all clips of a study have pictures of one size; {found} pixels. Crop and scale them alike")
 
 
 def check_people(folds: list[Split], used: list[int]) -> None:

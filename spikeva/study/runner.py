@@ -11,7 +11,7 @@ from spikeva.errors import UserError
 from spikeva.progress import console
 from spikeva.study.baselines import baselines
 from spikeva.study.cells import Cell, cells
-from spikeva.study.checks import check_emotions, check_labels, check_people
+from spikeva.study.checks import check_emotions, check_labels, check_people, check_sizes
 from spikeva.study.comparisons import compare
 from spikeva.study.config import DataSource, StandIn, Study
 from spikeva.study.environment import environment
@@ -30,15 +30,15 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
     """
     from spikeva.report import write_report
 
-    out.mkdir(parents=True, exist_ok=True)
-    seconds: dict[str, float] = {}
-    with _timed(seconds, "data"):
-        material = prepare(study, out, workers)
     todo = list(cells(study))
     if max_cells is not None:
         todo = _first_unfinished(todo, out, max_cells)
         if not todo:
             raise UserError(f"no cell is finished yet in {out}: max_cells must be at least 1, got {max_cells}")
+    out.mkdir(parents=True, exist_ok=True)
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "data"):
+        material = prepare(study, out, workers)
     entries = []
     if (expected := estimate(todo, material, out)) is not None:
         console.print(str(expected), highlight=False)
@@ -76,6 +76,7 @@ def prepare(study: Study, out: Path, workers: int | None = None) -> Material:
     synthetic = regression.synthetic or (transfer is not None and transfer.synthetic)
     folds = regression.folds(study.folds, study.seed)
     check_labels(regression)
+    check_sizes(regression, transfer)
     check_people(folds, study.grid.folds)
     if transfer is not None:
         check_emotions(transfer, study.evaluation.anchors)

@@ -5,9 +5,11 @@ from pathlib import Path
 import yaml
 from torch import nn
 
+from spikeva.datasets import ClipSet
 from spikeva.errors import UserError
 from spikeva.events import EventClip
 from spikeva.study.cells import Cell
+from spikeva.study.checks import picture_sizes
 from spikeva.study.config import StandIn, Study
 from spikeva.study.modules import code_of, import_modules
 from spikeva.study.run_cell import create
@@ -56,6 +58,12 @@ def learned_from(cell: Cell) -> tuple[tuple[int, int] | None, bool]:
         return None, False
     with EventClip(path) as clip:
         return clip.size, bool(clip.attributes.get("synthetic"))
+
+
+def check_pictures(cell: Cell, folder: Path, clips: ClipSet) -> None:
+    """Raises UserError as `check_picture` does, for any of the clips."""
+    for size, file in picture_sizes(clips).items():
+        check_picture(cell, folder, size, file)
 
 
 def check_picture(cell: Cell, folder: Path, size: tuple[int, int], file: Path) -> None:

@@ -15,11 +15,11 @@ VALENCE = np.float32([0.5, 0.1])
 BOTH = {"valence": VALENCE, "arousal": VALENCE}
 
 
-def folder(path, people=4, labels=BOTH, **attributes):
+def folder(path, people=4, labels=BOTH, size=(8, 8), **attributes):
     path.mkdir()
     for person in range(people):
         who = {"subject": f"p{person}", "clip": "c", "domain": "mine", **attributes}
-        write_clip(path / f"{person}.h5", EventStream.empty((8, 8)), labels={"t_us": TIMES, **labels}, attributes=who)
+        write_clip(path / f"{person}.h5", EventStream.empty(size), labels={"t_us": TIMES, **labels}, attributes=who)
     return path
 
 
@@ -54,3 +54,12 @@ def test_a_fold_tests_two_people(tmp_path):
     assert prepare(study(films), tmp_path).transfer is None
     with pytest.raises(UserError, match=r"fold 2 of 3 tests p\d alone"):
         prepare(study(films, folds=3), tmp_path)
+
+
+def test_pictures_are_of_one_size(tmp_path):
+    films, larger = folder(tmp_path / "films"), folder(tmp_path / "larger", size=(16, 8), emotion="fear")
+    with pytest.raises(UserError, match=r"larger/0\.h5 has 16 x 8, .*films/0\.h5 has 8 x 8 pixels"):
+        prepare(study(films, larger), tmp_path)
+    (larger / "0.h5").rename(films / "0.h5")
+    with pytest.raises(UserError, match="pictures of one size"):
+        prepare(study(films), tmp_path)

@@ -3,9 +3,13 @@
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
+import pytest
 import yaml
 from safetensors.torch import save_file
 
+from spikeva.cli import main
+from spikeva.events import EventStream, write_clip
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.files import write_yaml
@@ -32,3 +36,29 @@ def test_it_sees_the_labels_that_its_study_asked_for(tmp_path):
     assert cell.encoding["encoding"] == "tbr"
     assert found.history_us == cell.history_us == 2 * 16 * 5000
     assert found.key == cell.key
+
+
+def clips(folder, size, people=2):
+    """Clips without an event that tell everything."""
+    folder.mkdir()
+    labels = {"t_us": np.array([200_000]), "valence": np.float32([0.5]), "arousal": np.float32([0.1])}
+    for i in range(people):
+        who = {"subject": f"p{i}", "clip": "c", "domain": "mine", "emotion": "fear"}
+        write_clip(folder / f"{i}.h5", EventStream.empty(size), labels=labels, attributes=who)
+    return str(folder)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "transfer"])
+def test_clips_of_another_picture_size_are_refused(command, tmp_path, capsys):
+    stored(tmp_path / "cell")
+    assert main([command, str(tmp_path / "cell"), "--clips", clips(tmp_path / "large", (64, 48))]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "learned from pictures of 32 x 32 pixels" in said
+    assert "0.h5 has 64 x 48" in said
+
+
+def test_a_transfer_needs_no_interval_and_no_transfer_in_the_study(tmp_path, capsys):
+    stored(tmp_path / "cell", {key: value for key, value in TINY.items() if key != "transfer"})
+    assert main(["transfer", str(tmp_path / "cell"), "--clips", clips(tmp_path / "one", (32, 32))]) == 0
+    told = capsys.readouterr().out
+    assert "accuracy 0.0%  balanced" in told or "accuracy 100.0%  balanced" in told, "alike for all: no interval"
