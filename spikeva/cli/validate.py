@@ -19,6 +19,7 @@ def run(args: Namespace) -> int:
     from spikeva.errors import UserError
     from spikeva.study.cells import cells
     from spikeva.study.config import load
+    from spikeva.study.mistakes import unbuildable
 
     mistakes = []
     for path in args.config:
@@ -26,6 +27,9 @@ def run(args: Namespace) -> int:
             study = load(path)
         except UserError as error:
             mistakes.append(str(error))
+            continue
+        if problems := list(unbuildable(study)):
+            mistakes += [f"{path}: {problem}" for problem in problems]
             continue
         todo = list(cells(study))
         print(f"{path}: fine; {len(todo)} cells")

@@ -1,4 +1,4 @@
-"""What the clips of a study must tell, looked at before anything is trained on them."""
+"""What the models of a study must be and its clips must tell, looked at before anything is trained."""
 
 from pathlib import Path
 
@@ -9,6 +9,14 @@ from spikeva.errors import UserError
 from spikeva.evaluation.emotion import NONE, anchor_points
 from spikeva.events import EventClip
 from spikeva.study.comparisons import AXES
+from spikeva.study.config import Study
+from spikeva.study.mistakes import unbuildable
+
+
+def check_models(study: Study) -> None:
+    """Raises UserError, a line for each model of the grid that cannot be built."""
+    if problems := list(unbuildable(study)):
+        raise UserError("\n".join(problems))
 
 
 def check_labels(clips: ClipSet) -> None:

@@ -1,17 +1,27 @@
 """The schema of a study: what a YAML config may say. All mistakes are found at once, and no torch is imported to say so."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 
 from spikeva.errors import UserError
 from spikeva.registry import did_you_mean
+from spikeva.study.files import parse_yaml
 
 
 class _Block(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class StandIn(_Block):
@@ -34,7 +44,7 @@ class StandIn(_Block):
     style: Annotated[float, Field(ge=0, le=2)] = Field(
         0.7, description="how differently people express the same: higher is harder"
     )
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 class Prepared(_Block):
@@ -70,12 +80,8 @@ class EventChanges(_Block):
     )
     reverse: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="probability of time reversal in the window")
     drop: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="share of events left out")
-    jitter_px: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        0.0, description="sd of an event's place in pixels"
-    )
-    jitter_us: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        0.0, description="sd of an event's time in us"
-    )
+    jitter_px: Annotated[float, Field(ge=0)] = Field(0.0, description="sd of an event's place in pixels")
+    jitter_us: Annotated[float, Field(ge=0)] = Field(0.0, description="sd of an event's time in us")
 
 
 class Training(_Block):
@@ -109,12 +115,25 @@ class Evaluation(_Block):
 class TrainerOptions(_Block):
     """Options of Lightning's Trainer."""
 
-    accelerator: str = "auto"
-    devices: int | str | list[int] = 1
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
+    devices: int | str | list[int] = Field(1, description='how many, which ("0,2" or [0, 2]), "auto", or -1 for all')
     num_nodes: PositiveInt = 1
-    strategy: str = "auto"
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn", "ddp_notebook", "fsdp"] = "auto"
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     gradient_clip_val: PositiveFloat | None = 1.0
+
+    @field_validator("devices")
+    @classmethod
+    def _some_devices(cls, devices: int | str | list[int]) -> int | str | list[int]:
+        if isinstance(devices, list):
+            fits = bool(devices) and min(devices) >= 0 and len({*devices}) == len(devices)
+        elif isinstance(devices, str):
+            fits = re.fullmatch(r"auto|-1|[1-9]\d*|\d+(,\d+)+,?|\d+,", devices) is not None
+        else:
+            fits = devices == -1 or devices >= 1
+        if not fits:
+            raise ValueError('a number above 0, -1 or "auto", or device numbers as [0, 2]')
+        return devices
 
 
 class Study(_Block):
@@ -146,20 +165,27 @@ def load(path: str | Path) -> Study:
         UserError: the file cannot be read, is not YAML, or says something that is not allowed; one line a mistake, each
             with the key's path, what was found and what is allowed.
     """
+    from spikeva.study.mistakes import missing_clips
+
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the config {path}: {error}") from None
     try:
-        raw = yaml.safe_load(text)
+        raw = parse_yaml(text)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    return parse(raw, str(path), Path(path).parent)
+    study = parse(raw, str(path), Path(path).parent)
+    if problems := list(missing_clips(study)):
+        raise UserError("\n".join(f"{path}: {p}" for p in problems))
+    return study
 
 
 def parse(raw: Any, name: str = "config", folder: Path = Path()) -> Study:
     """The study that plain data describe; files under `modules` are relative to `folder`. Raises UserError as `load` does."""
-    from spikeva.study.mistakes import joint_problems, named_problems
+    from spikeva.study.mistakes import joint_problems, named_problems, truth_problems
     from spikeva.study.modules import import_modules
 
     if not isinstance(raw, dict):
@@ -176,6 +202,8 @@ def parse(raw: Any, name: str = "config", folder: Path = Path()) -> Study:
         study = Study.model_validate(raw)
     except ValidationError as error:
         problems += [_sentence(e, raw) for e in error.errors()]
+    said = [problem.split(":")[0] for problem in problems]
+    problems += [problem for problem in truth_problems(raw) if problem.split(":")[0] not in said]
     problems += named_problems(raw)
     if study is not None and not problems:
         problems += joint_problems(study)
@@ -196,7 +224,12 @@ def _sentence(error: Any, raw: Any) -> str:
     if error["type"] == "missing":
         return f"{path}: this key is missing; add it"
     found = error["input"]
-    text = str(error["msg"]).removeprefix("Input should be ").replace("unable to parse string as an integer", "")
+    text = (
+        str(error["msg"])
+        .removeprefix("Input should be ")
+        .removeprefix("Value error, ")
+        .replace("unable to parse string as an integer", "")
+    )
     hint = ""
     if error["type"] in {"literal_error", "union_tag_invalid"}:
         allowed = [

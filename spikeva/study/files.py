@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from spikeva.errors import UserError
 from spikeva.events._atomic import whole_file
 
 
@@ -26,7 +27,33 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """What a JSON file of a cell's folder says. Raises UserError where it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> UserError:
+    """What to say of a file of a cell's folder that cannot be read."""
+    return UserError(f"{path} is damaged ({error}); delete the cell's folder {path.parent} and run the study again")
+
+
+def parse_yaml(text: str) -> Any:
+    """What a YAML text says. Raises yaml.YAMLError, and UserError where a mapping has a key twice."""
+    return yaml.load(text, _Strict)
+
+
+class _Strict(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                if key.value in lines:
+                    raise UserError(f"the key {key.value!r} stands twice, in lines {lines[key.value]} and {line}")
+                lines[key.value] = line
+        return super().construct_mapping(node, deep)
 
 
 def write_yaml(path: Path, data: Any) -> None:

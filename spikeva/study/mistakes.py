@@ -1,12 +1,28 @@
 """Mistakes of a config that its schema cannot see: names, options, and what lies between keys."""
 
+import math
 from collections.abc import Iterator, Mapping
 from inspect import Parameter as Signature
 from typing import Any
 
 from spikeva.errors import UserError
 from spikeva.registry import did_you_mean
-from spikeva.study.config import Grid, StandIn, Study
+from spikeva.study.cells import Cell, cells, options_of
+from spikeva.study.config import Grid, Prepared, StandIn, Study
+
+OPTIONS = ("grid.models", "grid.encodings")  # held against what each takes
+
+
+def truth_problems(part: Any, path: str = "") -> Iterator[str]:
+    """Where a config says yes or no and means neither: Python takes true and false for 1 and 0."""
+    if isinstance(part, bool) and path != "training.augment":
+        yield f"{path}: found {part!r}, as which YAML reads yes, no, on and off; allowed: a number or a name"
+    elif isinstance(part, dict) and path not in OPTIONS:
+        for key, value in part.items():
+            yield from truth_problems(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(part, list) and path not in OPTIONS:
+        for i, value in enumerate(part):
+            yield from truth_problems(value, f"{path}[{i}]")
 
 
 def named_problems(raw: dict[str, Any]) -> Iterator[str]:
@@ -39,6 +55,9 @@ def named_problems(raw: dict[str, Any]) -> Iterator[str]:
                     DVSPixel.preset(source["pixel"])
                 elif isinstance(source["pixel"], dict):
                     DVSPixel(**source["pixel"])
+                    for key, value in source["pixel"].items():
+                        if isinstance(value, float) and not math.isfinite(value):
+                            yield f"{block}.pixel.{key}: found {value!r}, allowed: a finite number"
             except (UserError, TypeError) as error:
                 yield f"{block}.pixel: {error}"
 
@@ -57,7 +76,8 @@ def _option_problems(kind: str, entry: Mapping[str, Any], names: list[str]) -> I
         return models.parameters(known, neuron if takes_it else None)
 
     name = entry[kind]
-    if kind == "model" and (neuron := entry.get("neuron")) is not None and neuron not in NEURONS:
+    neuron = entry.get("neuron")
+    if kind == "model" and neuron is not None and not (isinstance(neuron, str) and neuron in NEURONS):
         yield "neuron", NEURONS.unknown(str(neuron))
     if name not in names:
         yield kind, f"found {name!r}, allowed: {', '.join(names)}{did_you_mean(str(name), names)}"
@@ -70,6 +90,8 @@ def _option_problems(kind: str, entry: Mapping[str, Any], names: list[str]) -> I
             continue
         if key not in allowed:
             yield key, f"unknown key {key!r}{did_you_mean(str(key), list(allowed))} (allowed: {', '.join(allowed)})"
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield key, f"found {value!r}, allowed: a finite number"
         elif problem := _unfit(key, value, allowed[key]):
             yield key, problem
 
@@ -110,6 +132,77 @@ def joint_problems(study: Study) -> Iterator[str]:
     if isinstance(study.regression, StandIn):
         if study.regression.dataset == "nefer-like":
             yield "regression.dataset: found 'nefer-like', which has no valence and arousal labels; use it under transfer"
-        if study.regression.identities < 2 * study.folds:
-            most = study.regression.identities // 2
-            yield f"folds: found {study.folds}, allowed: 2 to {most}, so that each tests two people (an interval needs them)"
+        people = study.regression.identities
+        if people < 4:
+            yield f"regression.identities: found {people}, allowed: at least 4, two for each of two folds (an interval needs them)"
+        elif people < 2 * study.folds:
+            yield f"folds: found {study.folds}, allowed: 2 to {people // 2}, so that each tests two people (an interval needs them)"
+    if isinstance(study.transfer, StandIn):
+        if study.transfer.dataset == "afew-va-like":
+            yield "transfer.dataset: found 'afew-va-like', whose clips show several emotions each; use nefer-like"
+        if isinstance(study.regression, StandIn) and study.transfer.size != study.regression.size:
+            yield f"transfer.size: found {study.transfer.size}, allowed: {study.regression.size}, as regression.size: a network learns one"
+    for name, source in (("regression", study.regression), ("transfer", study.transfer)):
+        if isinstance(source, StandIn):
+            yield from (f"{name}.{problem}" for problem in _too_short(source, study))
+
+
+def _too_short(source: StandIn, study: Study) -> Iterator[str]:
+    """A stand-in's clips of which no label has as much of the clip before it as the windows need."""
+    if source.seconds * min(source.fps, source.label_fps) < 1:
+        yield f"seconds: found {source.seconds:g}, allowed: enough for a frame at fps {source.fps:g} and label_fps {source.label_fps:g}"
+        return
+    last = (round(source.seconds * source.label_fps) - 1) / source.label_fps
+    needed = next(cells(study)).history_us / 1e6
+    if last < needed:
+        yield (
+            f"seconds: found {source.seconds:g}, where the last label is at {last:g} s; window.frames of the longest encoding "
+            f"need {needed:g} s before a label. Use fewer or shorter windows, longer clips or more labels a second"
+        )
+
+
+def missing_clips(study: Study) -> Iterator[str]:
+    """Prepared folders that hold no clips."""
+    for name, source in (("regression", study.regression), ("transfer", study.transfer)):
+        if isinstance(source, Prepared) and next(source.root.glob("[!.]*.h5"), None) is None:
+            found = "holds no clips (*.h5)" if source.root.is_dir() else "is no folder"
+            yield f"{name}.root: {source.root} {found}; make some with `spikeva prepare`"
+
+
+def unbuildable(study: Study) -> Iterator[str]:
+    """Models of the grid that cannot be built; each is, once for each number of channels, which takes torch and seconds."""
+    from spikeva.encode import channels
+
+    tried: list[Any] = []
+    failed: list[Any] = []
+    for cell in cells(study):
+        options = options_of(cell.encoding, "encoding")
+        case = (cell.model, channels(cell.encoding["encoding"], cell.kind, **options), _steps(cell))
+        if case in tried or cell.model in failed:
+            continue
+        tried.append(case)
+        try:
+            _build(cell, *case[1:])
+        except (ValueError, TypeError, RuntimeError) as error:
+            failed.append(cell.model)
+            yield f"grid.models[{study.grid.models.index(cell.model)}]: {' '.join(str(error).split())}"
+
+
+def _steps(cell: Cell) -> int:
+    """T of the cell's samples."""
+    from spikeva.encode import create
+
+    encoding = create(cell.encoding["encoding"], **options_of(cell.encoding, "encoding"))
+    return cell.study.window.frames * (encoding.grid[0] if encoding.stepped and cell.kind == "snn" else 1)
+
+
+def _build(cell: Cell, in_channels: int, steps: int) -> None:
+    from spikeva.models import create_model, parameters
+
+    name, options = cell.model["model"], options_of(cell.model, "model")
+    if "frames" in parameters(name):
+        windows = cell.study.window.frames
+        frames = options.setdefault("frames", windows)
+        if frames > 0 and (steps % frames if cell.kind == "snn" else steps != frames):
+            raise UserError(f"frames: found {frames}, allowed: {windows}, as window.frames; best left out")
+    create_model(name, in_channels=in_channels, **options)

@@ -11,12 +11,12 @@ from spikeva.errors import UserError
 from spikeva.progress import console
 from spikeva.study.baselines import baselines
 from spikeva.study.cells import Cell, cells
-from spikeva.study.checks import check_emotions, check_labels, check_people, check_sizes
+from spikeva.study.checks import check_emotions, check_labels, check_models, check_people, check_sizes
 from spikeva.study.comparisons import compare
 from spikeva.study.config import DataSource, StandIn, Study
 from spikeva.study.environment import environment
 from spikeva.study.estimate import estimate
-from spikeva.study.files import digest, read_csv, write_json
+from spikeva.study.files import damaged, digest, read_csv, write_json
 from spikeva.study.gallery import gallery_made_from, write_gallery
 from spikeva.study.run_cell import Material, run_cell, spikes
 
@@ -45,7 +45,8 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
         seconds["cells, estimated"] = round(expected.seconds, 2)
     with _timed(seconds, "cells"):
         for number, cell in enumerate(todo, 1):
-            entries.append(run_cell(cell, material, out, f"{number}/{len(todo)}"))
+            with _weights_named(cell, out):
+                entries.append(run_cell(cell, material, out, f"{number}/{len(todo)}"))
     with _timed(seconds, "comparisons"):
         rows = {entry["hash"]: read_csv(out / "cells" / entry["hash"] / "predictions.csv") for entry in entries}
         results = {
@@ -57,7 +58,10 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
     made_from = digest({"cells": [cell.key for cell in todo]})
     if gallery_made_from(out / "gallery.npz") != made_from:
         spiking = [cell for cell in todo if cell.kind == "snn"]
-        raster = spikes(spiking[-1], material, out) if spiking else {}
+        raster = {}
+        if spiking:
+            with _weights_named(spiking[-1], out):
+                raster = spikes(spiking[-1], material, out)
         test = material.folds[study.grid.folds[0]].test
         write_gallery(out / "gallery.npz", study, test, *_transfer(material), raster=raster, made_from=made_from)
     write_json(out / "results.json", {**results, "environment": {**environment(), "seconds": seconds}})
@@ -69,8 +73,9 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
 def prepare(study: Study, out: Path, workers: int | None = None) -> Material:
     """The clips of a study, rendered and simulated where they are stand-ins, and their folds by subject.
 
-    Raises UserError where the clips do not tell what the study needs.
+    Raises UserError where a model cannot be built, or the clips do not tell what the study needs.
     """
+    check_models(study)
     regression = _clips(study.regression, out / "data", workers)
     transfer = _clips(study.transfer, out / "data", workers) if study.transfer else None
     synthetic = regression.synthetic or (transfer is not None and transfer.synthetic)
@@ -99,6 +104,17 @@ def _first_unfinished(todo: list[Cell], out: Path, count: int) -> list[Cell]:
             kept.append(cell)
             count -= not done
     return kept
+
+
+@contextmanager
+def _weights_named(cell: Cell, out: Path) -> Iterator[None]:
+    """Damaged weights of the cell are a UserError that names their file."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        raise damaged(cell.folder(out) / "model.safetensors", error) from error
 
 
 def _transfer(material: Material) -> list[ClipSet]:

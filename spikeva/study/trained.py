@@ -11,6 +11,7 @@ from spikeva.events import EventClip
 from spikeva.study.cells import Cell
 from spikeva.study.checks import picture_sizes
 from spikeva.study.config import StandIn, Study
+from spikeva.study.files import damaged
 from spikeva.study.modules import code_of, import_modules
 from spikeva.study.run_cell import create
 
@@ -20,6 +21,7 @@ def load_cell(folder: str | Path) -> tuple[Cell, nn.Module]:
 
     Raises UserError where the folder is not that of a trained cell, or was written by another version of spikeva.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     folder = Path(folder)
@@ -44,7 +46,10 @@ def load_cell(folder: str | Path) -> tuple[Cell, nn.Module]:
         raise UserError(f"{folder} was trained with other code of {changed}; bring that back, or train the cell again")
     cell = Cell(study, found["model"], found["encoding"], found["fold"], found["run_seed"], history)
     model = create(cell)
-    model.load_state_dict(load_file(weights))
+    try:
+        model.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise damaged(weights, error) from error
     return cell, model.eval()
 
 

@@ -11,6 +11,7 @@ from spikeva.errors import UserError
 from spikeva.study.cells import cells
 from spikeva.study.config import load, parse
 
+NAN = float("nan")
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 TINY = yaml.safe_load((Path(__file__).parents[2] / "configs" / "tiny.yaml").read_text())
 
@@ -65,6 +66,24 @@ def test_all_mistakes_at_once_each_with_its_remedy(tmp_path, capsys):
         ("grid.models", [{"model": "snn_convnet", "beta": "high"}], "grid.models[0].beta: must be float"),
         ("grid.models", [{"model": "snn_convnet", 1: 2}], "grid.models[0].1: unknown key 1 (allowed: "),
         ("grid.models", ["snn_convnet"], "grid.models[0]: found 'snn_convnet', allowed: "),
+        ("grid.models", [{"model": "snn_convnet", "neuron": ["lif"]}], "grid.models[0].neuron: unknown neuron"),
+        ("grid.models", [{"model": "snn_convnet", "beta": NAN}], "grid.models[0].beta: found nan, allowed: a finite"),
+        ("training.learning_rate", float("inf"), "training.learning_rate: found inf, allowed: a finite number"),
+        ("regression.pixel", {"cutoff_hz": NAN}, "regression.pixel"),
+        ("training.epochs", True, "training.epochs: found True, as which YAML reads yes"),
+        ("grid.folds", [False], "grid.folds[0]: found False, as which YAML reads"),
+        ("regression.seed", -1, "regression.seed: found -1, allowed: greater than or equal to 0"),
+        ("trainer.accelerator", "cudaa", "trainer.accelerator: found 'cudaa', allowed: 'auto', 'cpu', 'gpu'"),
+        ("trainer.strategy", "ddpp", "did you mean 'ddp'?"),
+        ("trainer.devices", 0, "trainer.devices: found 0, allowed: a number above 0"),
+        ("trainer.devices", "foo", "trainer.devices: found 'foo', allowed: a number above 0"),
+        ("trainer.devices", [0, 0], "trainer.devices: found [0, 0], allowed: a number above 0"),
+        ("regression.seconds", 0.01, "regression.seconds: found 0.01, allowed: enough for a frame"),
+        ("regression.label_fps", 0.1, "regression.seconds: found 0.4, allowed: enough for a frame"),
+        ("window.frames", 40, "transfer.seconds: found 0.4, where the last label is at 0.36 s; "),
+        ("transfer.dataset", "afew-va-like", "transfer.dataset: found 'afew-va-like', whose clips show several"),
+        ("transfer.size", 64, "transfer.size: found 64, allowed: 32, as regression.size"),
+        ("regression.identities", 3, "regression.identities: found 3, allowed: at least 4, two for each of two folds"),
     ],
 )
 def test_a_mistake_names_key_finding_and_remedy(key, value, said):
@@ -88,6 +107,35 @@ def test_what_is_not_a_config_is_said(tmp_path, text):
         load(path)
     with pytest.raises(UserError, match="cannot read the config"):
         load(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("text", ["seed: 1\nseed: 2", "window: {frames: 1, frames: 2}"])
+def test_a_key_that_stands_twice_is_a_mistake(text, tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text(f"study: s\n{text}\n")
+    with pytest.raises(UserError, match=r"twice\.yaml: the key '(seed|frames)' stands twice, in lines 2 and [23]"):
+        load(path)
+
+
+def test_validate_looks_for_clips_and_builds_models(tmp_path, capsys):
+    raw = deepcopy(TINY)
+    raw["grid"]["models"][1]["width"] = -4
+    raw["transfer"] = {"dataset": "prepared", "root": str(tmp_path)}
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    assert main(["validate", str(path)]) == 2
+    assert "transfer.root: " in (said := capsys.readouterr().err)
+    assert "holds no clips" in said
+    path.write_text(yaml.safe_dump({**raw, "transfer": None}))
+    assert main(["validate", str(path)]) == 2
+    assert "grid.models[1]: in_channels, width" in capsys.readouterr().err
+
+
+def test_yes_is_fine_where_it_is_meant():
+    raw = deepcopy(TINY)
+    raw["training"]["augment"] = False
+    raw["trainer"] = {"devices": "auto"}
+    assert not parse(raw).training.augment
 
 
 def test_a_cells_folder_follows_from_what_determines_its_result():

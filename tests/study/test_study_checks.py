@@ -6,7 +6,7 @@ import pytest
 from spikeva.datasets import ClipSet
 from spikeva.errors import UserError
 from spikeva.events import EventStream, write_clip
-from spikeva.study.checks import check_emotions
+from spikeva.study.checks import check_emotions, check_models
 from spikeva.study.config import parse
 from spikeva.study.runner import prepare
 
@@ -63,3 +63,30 @@ def test_pictures_are_of_one_size(tmp_path):
     (larger / "0.h5").rename(films / "0.h5")
     with pytest.raises(UserError, match="pictures of one size"):
         prepare(study(films), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"model": "snn_convnet", "width": 0}, "width"),
+        ({"model": "ann_convnet", "width": -8}, "width must be a whole number above 0, not -8"),
+        ({"model": "snn_convnet", "beta": 5}, "beta must be a number from 0 to 1, got 5"),
+        ({"model": "ann_convnet", "dropout": 3}, "dropout probability has to be between 0 and 1"),
+        ({"model": "snn_convnet", "neuron": "alif", "backend": "snntorch"}, "backend 'snntorch' cannot run ALIF"),
+        ({"model": "ann_resnet18_fusion", "width": 4, "frames": 7}, "frames: found 7, allowed: 4, as window.frames"),
+        ({"model": "snn_resnet18_fusion", "width": 4, "frames": 7}, "frames: found 7, allowed: 4, as window.frames"),
+    ],
+)
+def test_a_model_that_cannot_be_built_is_said(model, said):
+    raw = {"regression": {"dataset": "afew-va-like", "identities": 4, "clips": 1}, "study": "s", "folds": 2}
+    grid = {"models": [{"model": "ann_convnet", "width": 4}, model], "encodings": [{"encoding": "tbr"}]}
+    with pytest.raises(UserError) as error:
+        check_models(parse(raw | {"grid": grid}))
+    assert str(error.value).startswith("grid.models[1]: ")
+    assert said in str(error.value)
+
+
+def test_models_that_go_by_steps_may_fuse_them():
+    raw = {"regression": {"dataset": "afew-va-like", "identities": 4, "clips": 1}, "study": "s", "folds": 2}
+    model = {"model": "snn_resnet18_fusion", "width": 4, "frames": 8}
+    check_models(parse(raw | {"grid": {"models": [model], "encodings": [{"encoding": "spikes", "steps": 8}]}}))

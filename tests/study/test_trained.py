@@ -9,11 +9,12 @@ import yaml
 from safetensors.torch import save_file
 
 from spikeva.cli import main
+from spikeva.errors import UserError
 from spikeva.events import EventStream, write_clip
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
-from spikeva.study.files import write_yaml
-from spikeva.study.run_cell import create
+from spikeva.study.files import write_json, write_yaml
+from spikeva.study.run_cell import Material, create, run_cell
 from spikeva.study.trained import load_cell
 
 TINY = yaml.safe_load((Path(__file__).parents[2] / "configs" / "tiny.yaml").read_text())
@@ -62,3 +63,17 @@ def test_a_transfer_needs_no_interval_and_no_transfer_in_the_study(tmp_path, cap
     assert main(["transfer", str(tmp_path / "cell"), "--clips", clips(tmp_path / "one", (32, 32))]) == 0
     told = capsys.readouterr().out
     assert "accuracy 0.0%  balanced" in told or "accuracy 100.0%  balanced" in told, "alike for all: no interval"
+
+
+def test_damaged_files_are_named_with_what_to_do(tmp_path):
+    cell = stored(tmp_path / "cell")
+    weights = tmp_path / "cell" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"model\.safetensors is damaged .* delete the cell's folder"):
+        load_cell(tmp_path / "cell")
+    folder = cell.folder(tmp_path)
+    for name in ("metrics.json", "done.json"):
+        write_json(folder / name, {})
+    (folder / "metrics.json").write_text('{"ha')
+    with pytest.raises(UserError, match=r"metrics\.json is damaged .* delete the cell's folder"):
+        run_cell(cell, Material([], None, True), tmp_path)
