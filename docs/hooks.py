@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -98,8 +98,11 @@ def neurons() -> str:
 
 def config_reference() -> str:
     """Every key of a config, from the schema."""
+    from spikeva.evaluation.emotion import ANCHORS
     from spikeva.study import config
+    from spikeva.training.loss import LOSSES
 
+    names = {"loss": LOSSES, "anchors": ANCHORS}  # plain strings to the schema, which imports neither
     parts = [
         "# Config\n\nA study is one YAML file. Unknown keys are mistakes; `spikeva validate FILE` names all of them at once. "
         "`configs/quick.yaml` says beside each line what a change does.\n"
@@ -111,6 +114,7 @@ def config_reference() -> str:
         config.Window,
         config.Grid,
         config.Training,
+        config.EventChanges,
         config.Evaluation,
         config.TrainerOptions,
     ]
@@ -124,16 +128,23 @@ def config_reference() -> str:
         for key, field in block.model_fields.items():
             default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)}`"
             default = "see below" if "=" in default else default
-            parts.append(
-                f"| `{key}` | {' or '.join(_type(field.annotation))} | {default} | {field.description or ''} |"
+            kinds = (
+                " or ".join(f"`{name}`" for name in names[key])
+                if key in names
+                else " or ".join(_type(field.annotation))
             )
+            parts.append(f"| `{key}` | {kinds} | {default} | {field.description or ''} |")
         parts.append("")
     return "\n".join(parts)
 
 
 def _type(annotation: Any) -> Iterator[str]:
     arguments = get_args(annotation)
-    if get_origin(annotation) is None or not arguments:
+    if get_origin(annotation) is Annotated:
+        yield from _type(arguments[0])
+    elif annotation is type(None):
+        yield "none"
+    elif get_origin(annotation) is None or not arguments:
         yield f"`{getattr(annotation, '__name__', annotation)}`"
     elif getattr(get_origin(annotation), "__name__", "") == "Literal":
         yield from (f"`{value}`" for value in arguments)

@@ -76,4 +76,10 @@ def test_site_builds_without_a_warning(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "usage: spikeva compare" in (tmp_path / "site" / "reference" / "commands" / "index.html").read_text()
-    assert "learning_rate" in (tmp_path / "site" / "reference" / "config" / "index.html").read_text()
+    config = (tmp_path / "site" / "reference" / "config" / "index.html").read_text()
+    assert "jitter_us" in config
+    assert "mse+pcc+ccc" in config
+    assert not re.search("Annotated|NoneType", config), "words of the schema's library"
+    python = (tmp_path / "site" / "reference" / "python" / "index.html").read_text()
+    offered = "neurons.base.Neuron datasets.standins.standin training.fitting.fit models.snn.nir_graph.export_nir"
+    assert all(f'id="spikeva.{name}"' in python for name in offered.split())
