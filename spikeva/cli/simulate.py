@@ -66,6 +66,8 @@ def run(args: Namespace) -> int:
 
     if args.input.is_file() and args.out.exists() and args.out.samefile(args.input):
         raise UserError(f"{args.input}: this is the input; the events need another name")
+    if not args.out.parent.is_dir():
+        raise UserError(f"{args.out}: its folder does not exist; create it first")
     if args.view is not None:
         from spikeva.datasets.view import check_name
 

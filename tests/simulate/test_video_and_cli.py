@@ -88,6 +88,16 @@ def test_the_input_is_never_overwritten(tmp_path: Path, frames: np.ndarray, caps
     assert path.read_bytes() == before
 
 
+def test_a_folder_that_is_not_there_is_said_before_the_work(
+    tmp_path: Path, frames: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "clip.npz", frames=frames, times=np.arange(len(frames)) / 100)
+    assert main(["simulate", str(tmp_path / "clip.npz"), "-o", str(tmp_path / "absent" / "events.h5")]) == 2
+    said = capsys.readouterr()
+    assert "its folder does not exist" in said.err
+    assert "simulate:" not in said.out  # no progress
+
+
 @pytest.mark.parametrize("out", ["a.h5", "a.dat"])
 @pytest.mark.parametrize("picture", ["a.png", "a.gif"])
 @pytest.mark.parametrize("times", [(12.0, 12.5, 13.0), (0.0, 11.0, 30.0)])
