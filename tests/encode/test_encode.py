@@ -159,7 +159,7 @@ def test_bad_input_is_a_clear_error(call: Any, message: str) -> None:
 
 def test_a_whole_number_of_numpy_is_one() -> None:
     assert enc.spec("tbr", bits=np.uint8(8), dt=np.int64(5000)) == enc.spec("tbr", bits=8, dt=5000)
-    assert enc.create("tbr", bits=np.uint8(16)).scale(np.array([2**16 - 1], np.uint16)) == 1  # type: ignore[attr-defined]
+    assert enc.create("tbr", bits=np.uint8(16)).scale(np.array([2**16 - 1], np.uint16)) == 1  # type: ignore[attr-defined]  # of this encoding
     for odd in (np.bool_(True), np.float64(8), np.uint8(17)):
         with pytest.raises(UserError, match="bits must be a whole number from 1 to 16"):
             enc.create("tbr", bits=odd)

@@ -208,7 +208,7 @@ def test_bad_pixel(values: dict[str, Any], message: str) -> None:
 
 
 def test_numbers_of_numpy_become_pythons() -> None:
-    pixel = DVSPixel(pos_thres=np.float32(0.25), cutoff_hz=np.int64(30), cs_lambda_pixels=np.float64(2))  # type: ignore[arg-type]
+    pixel = DVSPixel(pos_thres=np.float32(0.25), cutoff_hz=np.int64(30), cs_lambda_pixels=np.float64(2))  # type: ignore[arg-type]  # NumPy's own
     assert pixel == DVSPixel(pos_thres=0.25, cutoff_hz=30.0, cs_lambda_pixels=2.0)
     assert {type(v) for v in (pixel.pos_thres, pixel.cutoff_hz, pixel.cs_lambda_pixels)} == {float}
 
