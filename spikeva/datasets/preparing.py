@@ -40,7 +40,7 @@ class Prepared:
     account: Account[Film | Recording, None]
     events: int
     seconds: float
-    again: int  # clips that were there, of a source that has changed since
+    again: int  # clips that were there of another source and were made anew
 
     def __str__(self) -> str:
         account = self.account
@@ -51,7 +51,7 @@ class Prepared:
         ]
         if self.again:
             lines.append(
-                f"{self.again} clips were there of other pictures or labels than the dataset has now: made again"
+                f"{self.again} clips were there of other pictures or labels than the dataset has now and were made again"
             )
         if account.errors:
             lines.append(f"{len(account.errors)} clips failed; the same command tries them again:")
@@ -77,7 +77,8 @@ def prepare(
     (`interpolate`: a method of `spikeva.simulate`), and `pixel` sees them; `timing` "crossing" gives each event its own
     time, "v2e" all of a sub-frame v2e's few, which is further from the truth. A recording's face is found from its own events, and whole
     blocks of pixels are merged to `size` x `size`. A clip is a function of its source and of these arguments: neither the
-    number of workers nor their place changes a byte. A clip that fails is in the account, the others go on. Raises UserError
+    number of workers nor their place changes a byte. A clip that fails is in the account and in `out` no more, if it was there of
+    another source; the others go on. Raises UserError
     for an unknown method, timing or preset, and where `out` holds clips of another recipe.
     """
     from spikeva.simulate import DVSPixel, Simulator
@@ -107,13 +108,16 @@ def prepare(
         work = partial(_recording, out=out, size=size, domain=dataset.domain)
     keep_recipe(out / RECIPE, recipe, "*.h5")
     clips: list[Film | Recording] = list(dataset)
-    there = {_name(clip) for clip in clips if _path(out, clip).exists()}
-    finished = partial(_is_made, out=out)
-    account = map_clips(work, clips, workers, name=f"prepare {dataset.domain}", finished=finished)
+    stale = {i for i, clip in enumerate(clips) if _agrees(clip, out) is False}
+    name, finished = f"prepare {dataset.domain}", lambda clip: _agrees(clip, out) is True
+    account = map_clips(work, clips, workers, name=name, finished=finished)
+    for i in stale & set(account.errors):
+        if _agrees(clips[i], out) is False:  # else another process has made it
+            _path(out, clips[i]).unlink()
     remove_parts(out)
     own = {_path(out, clip).name for clip in clips}  # beside them may lie those of another split
     events = sum(entry["events"] for entry in write_manifest(out) if entry["file"] in own)
-    again = len(there) - len(account.skipped)
+    again = len(stale - set(account.errors))
     done = Prepared(dataset, out, account, events, time.monotonic() - started, again)
     write_json(out / ACCOUNT, {
         "recipe": recipe,
@@ -154,7 +158,7 @@ def _film(
     from spikeva.simulate import Simulator
     from spikeva.simulate.interpolate import interpolate
 
-    if _is_made(film, out):  # by another process since this one began
+    if _agrees(film, out):  # made by another process since this one began
         return
     own_seed = int(np.random.SeedSequence([seed, *film.name.encode()]).generate_state(1)[0])
     crops = (cut(image, film.face, size) for image in frames_of(film))
@@ -192,7 +196,7 @@ def _chunks(timed: Iterator[tuple[NDArray[Any], float]]) -> Iterator[tuple[NDArr
 
 
 def _recording(recording: Recording, out: Path, size: int, domain: str) -> None:
-    if _is_made(recording, out):
+    if _agrees(recording, out):
         return
     reader = _open(recording.path)
     counts = np.zeros(reader.size[::-1], np.int64)
@@ -264,11 +268,18 @@ def _attributes(domain: str, subject: str, clip: str, face: Square) -> dict[str,
     }
 
 
-def _is_made(clip: Film | Recording, out: Path) -> bool:
-    """Whether the clip's file is there, of the source as it is now."""
+def _agrees(clip: Film | Recording, out: Path) -> bool | None:
+    """Whether the clip's file is of the source as it is now; None where there is no file, or the source cannot be looked at."""
+    path = _path(out, clip)
     try:
-        with EventClip(_path(out, clip)) as stored:
-            return stored.attributes.get("listing") == _listing(clip)
+        now = _listing(clip)
+    except OSError:
+        return None
+    if not path.exists():
+        return None
+    try:
+        with EventClip(path) as stored:
+            return stored.attributes.get("listing") == now
     except EventFileError:
         return False
 

@@ -49,7 +49,7 @@ def is_orphan(part: Path) -> bool:
 
 
 def _here() -> str:
-    return socket.gethostname().replace(".", "-")
+    return socket.gethostname().replace(".", "-")[:20]  # file names have an end
 
 
 def _settle(part: Path, path: Path) -> None:

@@ -10,7 +10,7 @@ from spikeva.registry import did_you_mean
 from spikeva.study.cells import Cell, cells, options_of
 from spikeva.study.config import Grid, Prepared, StandIn, Study
 
-OPTIONS = ("grid.models", "grid.encodings")  # held against what each takes
+OPTIONS = ("grid.models", "grid.encodings", "regression.pixel", "transfer.pixel")  # held against what each takes
 
 
 def truth_problems(part: Any, path: str = "") -> Iterator[str]:
@@ -182,7 +182,7 @@ def unbuildable(study: Study) -> Iterator[str]:
             continue
         tried.append(case)
         try:
-            _build(cell, *case[1:])
+            _build(cell, _steps(cell))
         except (ValueError, TypeError, RuntimeError) as error:
             failed.append(cell.model)
             yield f"grid.models[{study.grid.models.index(cell.model)}]: {' '.join(str(error).split())}"
@@ -196,13 +196,11 @@ def _steps(cell: Cell) -> int:
     return cell.study.window.frames * (encoding.grid[0] if encoding.stepped and cell.kind == "snn" else 1)
 
 
-def _build(cell: Cell, in_channels: int, steps: int) -> None:
-    from spikeva.models import create_model, parameters
+def _build(cell: Cell, steps: int) -> None:
+    from spikeva.study.run_cell import create
 
-    name, options = cell.model["model"], options_of(cell.model, "model")
-    if "frames" in parameters(name):
-        windows = cell.study.window.frames
-        frames = options.setdefault("frames", windows)
-        if frames > 0 and (steps % frames if cell.kind == "snn" else steps != frames):
-            raise UserError(f"frames: found {frames}, allowed: {windows}, as window.frames; best left out")
-    create_model(name, in_channels=in_channels, **options)
+    windows = cell.study.window.frames
+    frames = cell.model.get("frames", windows)
+    if frames > 0 and (steps % frames if cell.kind == "snn" else steps != frames):
+        raise UserError(f"frames: found {frames}, allowed: {windows}, as window.frames; best left out")
+    create(cell)

@@ -66,7 +66,7 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
 def _tidy(folder: Path) -> None:
     """Remove what a finished cell needs no more, and what was half-written when it was killed."""
     (folder / "training.ckpt").unlink(missing_ok=True)
-    remove_parts(folder, idle=0)  # nobody else is at a cell that is done
+    remove_parts(folder)
 
 
 def people(clips: ClipSet) -> list[str]:

@@ -105,6 +105,29 @@ def test_what_was_made_of_another_source_is_made_again(afew_va_data, tmp_path):
     assert prepare(films, out, size=32, workers=0).again == 0
 
 
+def test_a_stale_clip_that_cannot_be_made_again_is_not_read(afew_va_data, tmp_path):
+    root, out = tmp_path / "root", tmp_path / "out"
+    afew_va_data.write_layout(root, "official", clips=3)
+    prepare(AFEWVA(root), out, size=32, workers=0)
+    (out / "003.h5").write_bytes(b"damaged")
+    image = root / "002" / "00003.png"
+    sound = image.read_bytes()
+    image.write_bytes(sound[:60] + b"\0" * 40 + sound[100:])  # its head and end look sound, and its size is the same
+    assert prepare(AFEWVA(root), out, size=32, workers=0).again == 1
+    afew_va_data.write_clip(root / "001", 1, number=lambda label: -label)
+    image.write_bytes(sound[:60] + b"\0" * 50 + sound[100:])
+    films = AFEWVA(root)
+    done = prepare(films, out, size=32, workers=0)
+    assert (done.again, list(done.account.errors)) == (1, [1])
+    assert sorted(p.name for p in out.glob("*.h5")) == ["001.h5", "003.h5"]
+    image.write_bytes(sound)
+    lost = AFEWVA(root)
+    prepare(lost, out, size=32, workers=0)
+    (root / "002" / "00003.png").unlink()  # a disk that is gone says nothing of what was made from it
+    assert list(prepare(lost, out, size=32, workers=0).account.errors) == [1]
+    assert (out / "002.h5").exists()
+
+
 def contents_of_fresh(films: AFEWVA, tmp_path: Path) -> dict[str, bytes]:
     prepare(films, tmp_path / "fresh", size=32, workers=0)
     return contents(tmp_path / "fresh")

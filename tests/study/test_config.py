@@ -135,7 +135,10 @@ def test_yes_is_fine_where_it_is_meant():
     raw = deepcopy(TINY)
     raw["training"]["augment"] = False
     raw["trainer"] = {"devices": "auto"}
-    assert not parse(raw).training.augment
+    raw["regression"]["pixel"] = {"photoreceptor_noise": True, "cutoff_hz": 30, "shot_noise_rate_hz": 1}
+    study = parse(raw)
+    assert not study.training.augment
+    assert study.regression.pixel == raw["regression"]["pixel"]
 
 
 def test_a_cells_folder_follows_from_what_determines_its_result():

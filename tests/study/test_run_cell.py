@@ -1,5 +1,7 @@
 """What a cell's model is given."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -62,5 +64,6 @@ def test_a_finished_cell_keeps_nothing_of_a_kill(tmp_path):
         write_json(folder / name, {})
     for name in ("training.ckpt", ".metrics.json.0123abcd.part"):
         (folder / name).write_bytes(b"half")
+        os.utime(folder / name, (0, 0))
     run_cell(cell, Material([], None, True), tmp_path)
     assert {file.name for file in folder.iterdir()} == {"metrics.json", "done.json"}
