@@ -1,4 +1,4 @@
-"""Time a frame of the stand-in faces, on one core, with 2 x 2 supersampling.
+"""Time a frame of the stand-in faces, on one core: 2 x 2 samples a pixel, and eight in each of these at rims.
 
     python benchmarks/faces_speed.py [--sizes 64 96 128] [--frames 120]
 

@@ -87,7 +87,7 @@ def motion(identity: int, seconds: float, size: int, nuisance: float) -> np.ndar
 
     def watched(self: Renderer, *args: object) -> None:
         draw(self, *args)
-        seen.append((self._screen[:, :2] / 2, self._face.ravel().copy(), self._bary.reshape(-1, 2).copy()))
+        seen.append((self._screen[:, :2] / 2, self._seen.face.ravel().copy(), self._seen.bary.reshape(-1, 2).copy()))
 
     with mock.patch.object(Renderer, "draw", watched):
         make_clip("afew-va-like", identity, 0, fps=FPS / KEPT, seconds=seconds, size=size, nuisance=nuisance)

@@ -53,6 +53,17 @@ def project(points, turn, rotation, pivot, scale, centre, distance, screen):
 
 
 @njit(cache=True)
+def bounds(screen):
+    """(x, y) of the smallest box round screen [n, 3]: [2, 2], low and high."""
+    box = np.array([[np.inf, np.inf], [-np.inf, -np.inf]])
+    for i in range(screen.shape[0]):
+        for c in range(2):
+            box[0, c] = min(box[0, c], screen[i, c])
+            box[1, c] = max(box[1, c], screen[i, c])
+    return box
+
+
+@njit(cache=True)
 def vertex_attributes(points, chart, aux, turn, grids, rotation, out):
     """Fill out [n, 8]: deformed x, y, chart, turned unit normal (from the grids' differences), aux."""
     for g in range(grids.shape[0]):
@@ -83,16 +94,15 @@ def vertex_attributes(points, chart, aux, turn, grids, rotation, out):
 
 
 @njit(cache=True)
-def rasterize(screen, triangles, material, attributes, fringe, box, depth, face, bary):
-    """Fill face [h, w] (-1 = nothing) and bary [h, w, 2] with the nearest triangle at each pixel centre.
+def rasterize(screen, triangles, material, attributes, fringe, cells, samples, depth, face, bary):
+    """Nearest triangle (face [n, k], -1 = nothing) and its barycentric coordinates (bary [n, k, 2]) at the samples of cells.
 
-    Only the `box` (x0, y0, x1, y1) is cleared before; it holds all of the geometry.
-
-    Hair is two-sided and drawn only where its mask plus the noise `fringe` [256, 256] (azimuth, height) is positive.
+    `cells` [h, w] numbers the squares of the screen that are drawn (-1: not drawn); `samples` [k, 2] are places (x, y) from its centre. `depth` and
+    `face` come in as what is there already. Hair is two-sided and drawn only where its mask plus the noise `fringe` [256, 256] (azimuth,
+    height) is positive.
     """
-    h, w = depth.shape
-    depth[box[1] : box[3], box[0] : box[2]] = -1e9
-    face[box[1] : box[3], box[0] : box[2]] = -1
+    h, w = cells.shape
+    left, top, right, bottom = samples[:, 0].min(), samples[:, 1].min(), samples[:, 0].max(), samples[:, 1].max()
     for t in range(triangles.shape[0]):
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         x0, y0, x1, y1, x2, y2 = screen[i, 0], screen[i, 1], screen[j, 0], screen[j, 1], screen[k, 0], screen[k, 1]
@@ -100,33 +110,69 @@ def rasterize(screen, triangles, material, attributes, fringe, box, depth, face,
         hair = material[t] == HAIR
         if area > -1e-9 and not (hair and area > 1e-9):
             continue
-        low_x = max(int(np.ceil(min(x0, x1, x2) - 0.5)), 0)
-        high_x = min(int(np.floor(max(x0, x1, x2) - 0.5)), w - 1)
-        low_y = max(int(np.ceil(min(y0, y1, y2) - 0.5)), 0)
-        high_y = min(int(np.floor(max(y0, y1, y2) - 0.5)), h - 1)
+        low_x = max(int(np.ceil(min(x0, x1, x2) - 0.5 - right)), 0)
+        high_x = min(int(np.floor(max(x0, x1, x2) - 0.5 - left)), w - 1)
+        low_y = max(int(np.ceil(min(y0, y1, y2) - 0.5 - bottom)), 0)
+        high_y = min(int(np.floor(max(y0, y1, y2) - 0.5 - top)), h - 1)
         if low_x > high_x or low_y > high_y:
             continue
+        # Barycentric coordinates are linear over the screen; a square whose centre is too far outside for its corners is passed by.
         inverse = 1.0 / area
-        z0, z1, z2 = screen[i, 2], screen[j, 2], screen[k, 2]
+        right1, down1 = (y2 - y0) * inverse, (x0 - x2) * inverse
+        right2, down2 = (y0 - y1) * inverse, (x1 - x0) * inverse
+        reach1, reach2 = 0.5 * (abs(right1) + abs(down1)), 0.5 * (abs(right2) + abs(down2))
+        reach0 = 0.5 * (abs(right1 + right2) + abs(down1 + down2))
+        z0, z1, z2 = screen[i, 2], screen[j, 2] - screen[i, 2], screen[k, 2] - screen[i, 2]
         for y in range(low_y, high_y + 1):
-            py = y + 0.5
             for x in range(low_x, high_x + 1):
-                px = x + 0.5
-                b1 = ((px - x0) * (y2 - y0) - (x2 - x0) * (py - y0)) * inverse
-                b2 = ((x1 - x0) * (py - y0) - (px - x0) * (y1 - y0)) * inverse
-                b0 = 1.0 - b1 - b2
-                if b0 < 0 or b1 < 0 or b2 < 0:
+                n = cells[y, x]
+                if n < 0:
                     continue
-                z = b0 * z0 + b1 * z1 + b2 * z2
-                if z <= depth[y, x]:
+                c1 = (x + 0.5 - x0) * right1 + (y + 0.5 - y0) * down1
+                c2 = (x + 0.5 - x0) * right2 + (y + 0.5 - y0) * down2
+                if c1 < -reach1 or c2 < -reach2 or 1.0 - c1 - c2 < -reach0:
                     continue
-                if hair:
-                    u = b0 * attributes[i, CHART_X] + b1 * attributes[j, CHART_X] + b2 * attributes[k, CHART_X]
-                    v = b0 * attributes[i, CHART_Y] + b1 * attributes[j, CHART_Y] + b2 * attributes[k, CHART_Y]
-                    mask = b0 * attributes[i, AUX] + b1 * attributes[j, AUX] + b2 * attributes[k, AUX]
-                    if mask + tiled(fringe, u * 40.0, v * 30.0) < 0:
+                for s in range(samples.shape[0]):
+                    b1 = c1 + samples[s, 0] * right1 + samples[s, 1] * down1
+                    b2 = c2 + samples[s, 0] * right2 + samples[s, 1] * down2
+                    b0 = 1.0 - b1 - b2
+                    if b0 < 0 or b1 < 0 or b2 < 0:
                         continue
-                depth[y, x] = z
-                face[y, x] = t
-                bary[y, x, 0] = b1
-                bary[y, x, 1] = b2
+                    z = z0 + b1 * z1 + b2 * z2
+                    if z <= depth[n, s]:
+                        continue
+                    if hair:
+                        u = b0 * attributes[i, CHART_X] + b1 * attributes[j, CHART_X] + b2 * attributes[k, CHART_X]
+                        v = b0 * attributes[i, CHART_Y] + b1 * attributes[j, CHART_Y] + b2 * attributes[k, CHART_Y]
+                        mask = b0 * attributes[i, AUX] + b1 * attributes[j, AUX] + b2 * attributes[k, AUX]
+                        if mask + tiled(fringe, u * 40.0, v * 30.0) < 0:
+                            continue
+                    depth[n, s] = z
+                    face[n, s] = t
+                    bary[n, s, 0] = b1
+                    bary[n, s, 1] = b2
+
+
+@njit(cache=True)
+def find_rims(face, depth, material, jump, box, cells):
+    """[n, 2] (y, x) of the samples of `box` beside which another surface begins: another material, or `jump` nearer or farther.
+
+    `face`, `depth` [h, w] are what is seen; fills `cells` [h, w] with the samples' numbers in that list, -1 elsewhere.
+    """
+    cells[box[1] : box[3], box[0] : box[2]] = -1
+    for y in range(box[1], box[3]):
+        for x in range(box[0], box[2]):
+            for j, i in ((y, x + 1), (y + 1, x - 1), (y + 1, x), (y + 1, x + 1)):
+                if j < box[3] and box[0] <= i < box[2] and face[y, x] != face[j, i]:
+                    a, b = face[y, x], face[j, i]
+                    if a < 0 or b < 0 or material[a] != material[b] or abs(depth[y, x] - depth[j, i]) > jump:
+                        cells[y, x] = cells[j, i] = 0
+    places = np.empty((np.count_nonzero(cells[box[1] : box[3], box[0] : box[2]] == 0), 2), np.int64)
+    count = 0
+    for y in range(box[1], box[3]):
+        for x in range(box[0], box[2]):
+            if cells[y, x] == 0:
+                places[count] = y, x
+                cells[y, x] = count
+                count += 1
+    return places

@@ -181,25 +181,17 @@ def shade(
     glasses,
     strands,
     edge,
-    background,
-    offset,
     gain,
     box,
     out,
 ):
-    """Fill out [h, w, 3] with linear RGB. `background` [n, m, 3] is sampled at offset + pixel; `edge` is half a
-    sub-pixel in head units.
-    """
+    """Fill out [h, w, 3] with linear RGB where there is a surface in the `box`; `edge` is half a sub-pixel in head units."""
     th, tw = texture.shape[0], texture.shape[1]
     mouth_top, mouth_bottom = mouth[0].max() + 0.05, mouth[3].min() - 0.05
     for py in range(box[1], box[3]):
         for px in range(box[0], box[2]):
             t = face[py, px]
             if t < 0:
-                r, g, b = _behind(background, offset, px, py)
-                out[py, px, 0] = gain * r
-                out[py, px, 1] = gain * g
-                out[py, px, 2] = gain * b
                 continue
             b1, b2 = bary[py, px, 0], bary[py, px, 1]
             b0 = 1.0 - b1 - b2
@@ -293,12 +285,10 @@ def shade(
                         frame = max(frame, _step(0.024 + edge, 0.010, abs(y - 0.045 - 1.2 * (0.0196 - x * x))))
                     elif ax > 0.78:
                         frame = max(frame, _step(0.030 + edge, 0.014, abs(y - 0.06)))
-                    if (
-                        ring < 1.0
-                        and gx * (1 if x > 0 else -1) + 0.7 * gy > 0.42
-                        and gx * (1 if x > 0 else -1) + 0.7 * gy < 0.80
-                    ):
-                        r, g, b = r + 0.05 * lights[0, 3], g + 0.05 * lights[0, 4], b + 0.05 * lights[0, 5]
+                    band, soft = gx * (1 if x > 0 else -1) + 0.7 * gy, 3.0 * edge
+                    glare = _step(0.42 - soft, 0.42 + soft, band) * _step(0.80 + soft, 0.80 - soft, band)
+                    glare *= 0.05 * _step(1.0 + soft, 1.0 - soft, ring)
+                    r, g, b = r + glare * lights[0, 3], g + glare * lights[0, 4], b + glare * lights[0, 5]
                     r, g, b = (
                         r + frame * (colours[GLASSES, 0] * dr + 0.10 * sr - r),
                         g + frame * (colours[GLASSES, 1] * dg + 0.10 * sg - g),
@@ -329,70 +319,3 @@ def shade(
             out[py, px, 0] = gain * r
             out[py, px, 1] = gain * g
             out[py, px, 2] = gain * b
-
-
-@njit(cache=True)
-def _behind(background, offset, x, y):
-    """(r, g, b) of the background at supersampled pixel (x, y); offset holds the texel of pixel (0, 0) and texels per
-    pixel.
-    """
-    fx = min(max(x * offset[2] + offset[0], 0.0), background.shape[1] - 1.001)
-    fy = min(max(y * offset[2] + offset[1], 0.0), background.shape[0] - 1.001)
-    i, j = int(fy), int(fx)
-    fx, fy = fx - j, fy - i
-    w00, w01, w10, w11 = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
-    p00, p01, p10, p11 = background[i, j], background[i, j + 1], background[i + 1, j], background[i + 1, j + 1]
-    return (
-        w00 * p00[0] + w01 * p01[0] + w10 * p10[0] + w11 * p11[0],
-        w00 * p00[1] + w01 * p01[1] + w10 * p10[1] + w11 * p11[1],
-        w00 * p00[2] + w01 * p01[2] + w10 * p10[2] + w11 * p11[2],
-    )
-
-
-@njit(cache=True)
-def _display(v, table):
-    """Display value 0..255 of linear v, from the sRGB curve tabulated over the square root."""
-    last = table.shape[0] - 1
-    v = np.sqrt(min(max(v, 0.0), 1.0)) * last
-    i = min(int(v), last - 1)
-    return table[i] + (v - i) * (table[i + 1] - table[i])
-
-
-@njit(cache=True)
-def backdrop(background, offset, gain, table, rgb, luma):
-    """Fill rgb [h, w, 3] and luma [h, w] with the background alone (smooth, so neither supersampled nor filtered)."""
-    for y in range(luma.shape[0]):
-        for x in range(luma.shape[1]):
-            r, g, b = _behind(background, offset, 2 * x + 0.5, 2 * y + 0.5)
-            rgb[y, x, 0], rgb[y, x, 1] = _display(gain * r, table), _display(gain * g, table)
-            rgb[y, x, 2] = _display(gain * b, table)
-            luma[y, x] = 0.299 * rgb[y, x, 0] + 0.587 * rgb[y, x, 1] + 0.114 * rgb[y, x, 2]
-
-
-@njit(cache=True)
-def develop(linear, kernel, table, box, rows, rgb, luma):
-    """Lens and film: linear [2h, 2w, 3] filtered by the separable even `kernel` at stride 2 to display values 0..255.
-
-    Fills the output pixels of `box` (x0, y0, x1, y1) of rgb [h, w, 3] and luma [h, w] (ITU-R BT.601 of the encoded
-    colours). `rows` is scratch [2h, w, 3].
-    """
-    h2, w2 = linear.shape[0], linear.shape[1]
-    n = kernel.shape[0]
-    half = n // 2 - 1
-    for y in range(max(2 * box[1] - half, 0), min(2 * box[3] + half + 1, h2)):
-        for x in range(box[0], box[2]):
-            r, g, b = 0.0, 0.0, 0.0
-            for k in range(n):
-                s = min(max(2 * x - half + k, 0), w2 - 1)
-                r += kernel[k] * linear[y, s, 0]
-                g += kernel[k] * linear[y, s, 1]
-                b += kernel[k] * linear[y, s, 2]
-            rows[y, x, 0], rows[y, x, 1], rows[y, x, 2] = r, g, b
-    for y in range(box[1], box[3]):
-        for x in range(box[0], box[2]):
-            for c in range(3):
-                v = 0.0
-                for k in range(n):
-                    v += kernel[k] * rows[min(max(2 * y - half + k, 0), h2 - 1), x, c]
-                rgb[y, x, c] = _display(v, table)
-            luma[y, x] = 0.299 * rgb[y, x, 0] + 0.587 * rgb[y, x, 1] + 0.114 * rgb[y, x, 2]
