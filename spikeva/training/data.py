@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
 from spikeva.encode import Augment, Kind, encode, model_input, span_us
+from spikeva.encode.base import REGISTRY
 from spikeva.errors import UserError
 from spikeva.events import EventClip
 from spikeva.training.augment import Augmentation
@@ -59,6 +60,7 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.paths = list(paths)
         self.name = str(encoding["encoding"])
         self.options = {k: v for k, v in encoding.items() if k != "encoding"}
+        self.registered = REGISTRY.get(self.name)  # a worker that is sent it imports its module, which registers it
         self.kind, self.frames, self.augmentation, self.seed = kind, frames, augmentation, seed
         self.event_changes = event_changes
         self.span_us = span_us(self.name, **self.options)

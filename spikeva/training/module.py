@@ -29,8 +29,8 @@ class Diverged(UserError, FloatingPointError):
 class Regression(lightning.LightningModule):
     """Trains `model` ([B, T, C, H, W] -> [B, 2]) on valence and arousal.
 
-    The random state of a step is a function of (seed, step), so that a resumed run takes the same steps as one that was
-    never stopped: a checkpoint holds no generator's state.
+    The random state of a batch is a function of the seed and of the batch's number among those of all devices, so that a resumed
+    run takes the same steps as one that was never stopped: a checkpoint holds no generator's state.
     """
 
     def __init__(
@@ -72,7 +72,8 @@ class Regression(lightning.LightningModule):
     def on_train_batch_start(self, batch: object, batch_idx: int) -> int | None:
         if self.global_step >= self.total_steps:
             return -1  # leaves the epoch
-        torch.manual_seed((self.seed << 32) + self.global_step)
+        number = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
+        torch.manual_seed((self.seed << 32) + number * self.trainer.world_size + self.global_rank)
         return None
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:

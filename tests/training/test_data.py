@@ -1,6 +1,8 @@
 """A sample ends at its label, is the same for every model, and an epoch's order follows from (seed, epoch)."""
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -25,6 +27,28 @@ def test_shapes_follow_the_kind_of_model(clip_files):
         inputs, target = Windows(clip_files, encoding, kind, 3)[0]
         assert inputs.shape == shape
         assert inputs.dtype == target.dtype == torch.float32
+
+
+def test_workers_that_import_everything_anew_know_a_users_own_encoding(clip_files, tmp_path):
+    (tmp_path / "their_encoding.py").write_text(
+        "from spikeva.encode.counts import Counts\nfrom spikeva.encode import register_encoding\n"
+        "@register_encoding('theirs')\nclass Theirs(Counts):\n    pass\n"
+    )
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from torch.utils.data import DataLoader
+        sys.path.insert(0, sys.argv[1])
+        import their_encoding
+        from spikeva.training import Windows
+        if __name__ == "__main__":
+            data = Windows(sorted(Path(sys.argv[2]).glob("*.h5"))[:1], {"encoding": "theirs", "dt": 5000}, "ann", 3)
+            loader = DataLoader(data, num_workers=1, multiprocessing_context="spawn")
+            print(sum(len(inputs) for inputs, _ in loader) == len(data))
+    """
+    command = [sys.executable, "-c", code, str(tmp_path), str(clip_files[0].parent)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert said.stdout == "True\n", said.stderr
 
 
 def test_a_sample_sees_its_past_and_nothing_else(clip_files, tmp_path):

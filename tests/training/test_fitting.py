@@ -1,5 +1,6 @@
 """Training ends with the same bits whether or not it was interrupted."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -99,22 +100,55 @@ def test_the_learning_rate_ends_where_one_cycle_ends(data, tmp_path, trainer, st
     assert state["epoch"] == (2 if limit is None else trainer.get("accumulate_grad_batches", 1) - 1)
 
 
+class Drawing(Net):
+    """Keeps the first random number of each forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn: list[float] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.drawn.append(float(torch.rand(1)))
+        return super().forward(x)
+
+
+def test_each_batch_of_a_step_draws_its_own_dropout(data, tmp_path):
+    nets = [Drawing(), Drawing()]
+    for net, batches in zip(nets, (1, 2), strict=True):
+        path = tmp_path / f"{batches}.ckpt"
+        fit(net, data, TRAINING, checkpoint=path, seed=1, trainer=TRAINER | {"accumulate_grad_batches": batches})
+    assert len(set(nets[0].drawn)) == 6
+    assert nets[1].drawn == nets[0].drawn
+
+
 def test_two_devices_share_the_steps(clip_files, tmp_path):
     code = """if True:
-        import sys
+        import json, os, sys
         from pathlib import Path
         sys.path.insert(0, sys.argv[1])
-        from test_fitting import TRAINER, TRAINING, Net, Windows, fit
+        from test_fitting import TRAINER, TRAINING, Drawing, Windows, fit
         encoding = {"encoding": "tbr", "bits": 4, "dt": 5000}
         data = Windows(sorted(Path(sys.argv[2]).glob("*.h5")), encoding, "ann", 3)
         trainer = TRAINER | {"devices": 2, "strategy": "ddp_fork"}
         training = TRAINING | {"batch_size": 4, "max_steps": 5}
-        print(len(fit(Net(), data, training, checkpoint=Path(sys.argv[3]), seed=1, trainer=trainer)))
+        path = Path(sys.argv[3])
+
+        class Told(Drawing):
+            def forward(self, x):
+                out = super().forward(x)
+                path.with_name(f"drawn_{os.getpid()}").write_text(json.dumps(self.drawn))
+                return out
+
+        print(len(fit(Told(), data, training, checkpoint=path, seed=1, trainer=trainer)))
     """  # a process of its own: autograd has threads here, which do not survive a fork
     path = tmp_path / "c.ckpt"
     command = [sys.executable, "-c", code, str(Path(__file__).parent), str(clip_files[0].parent), str(path)]
     said = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert said.stdout.split()[-1:] == ["5"], said.stderr  # losses, of 6 steps in 3 epochs
+    drawn = [json.loads(file.read_text()) for file in tmp_path.glob("drawn_*")]
+    assert [len(d) for d in drawn] == [5, 5]
+    assert len({*drawn[0], *drawn[1]}) == 10, "each device draws its own dropout"
     state = torch.load(path, weights_only=False)
     assert state["global_step"] == state["lr_schedulers"][0]["total_steps"] == 5
 
