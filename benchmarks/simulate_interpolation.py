@@ -12,8 +12,8 @@ How to read it: four things bound what any method can reach, and each has its ro
 - Heads and lips speed up and slow down between two frames. "known, bent" are pictures rendered from the truth's own parameters
   between the frames, joined by parabolas through the frame before, as `flow` bends its ways: no flow, no warp and nothing hidden.
   The clips called "steady" have a face that does nothing but move across the picture at a constant speed.
-- The renderer takes 2 x 2 samples a pixel, so that a rim jumps by half pixels, at times that no neighbour frame tells. `--samples 4`
-  renders four times as large and averages: 8 x 8 samples a pixel.
+- The renderer takes 2 x 2 samples a pixel, eight in each of these at rims; what is drawn within a surface can still jump.
+  `--samples 4` renders four times as large and averages: 64 samples a pixel, 512 at rims.
 - A lens of 0.6 pixels lets through more detail than pixels can hold, and a picture moved by parts of a pixel shows it wrongly. The
   "soft" clips are the steady ones behind a lens of 1.2 pixels.
 - The truth has one frame a millisecond, and v2e gives an event the time of its frame's end. Sub-frames further apart have later times
@@ -69,7 +69,7 @@ def counts(events: EventStream, stop_us: int, bin_us: int) -> np.ndarray:
 
 
 def render(identity: int, seconds: float, size: int, samples: int, nuisance: float) -> np.ndarray:
-    """Frames [T, size, size] float32 at 1000 fps with (2 x `samples`)^2 samples a pixel."""
+    """Frames [T, size, size] float32 at 1000 fps with (2 x `samples`)^2 samples a pixel, eight times as many at rims."""
     clip = make_clip("afew-va-like", identity, 0, fps=FPS, seconds=seconds, size=size * samples, nuisance=nuisance)
     if samples == 1:
         return clip.frames
