@@ -1,9 +1,10 @@
 """A user's own neurons, surrogates, encodings and models in a study: imported before names are checked, known by their code."""
 
+import ast
 import hashlib
 import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,10 @@ def _import_file(path: Path) -> str:
 
 
 def code_of(model: Mapping[str, Any], encoding: Mapping[str, Any]) -> dict[str, str]:
-    """Digests of the files in which registered things of a cell are written, by kind and name; spikeva's own have none."""
+    """Digests of the files in which registered things of a cell are written, by kind and name; spikeva's own have none.
+
+    Files that these import count where they lie in the same package or folder.
+    """
     used: list[tuple[Registry[Any], Any]] = [(MODELS, model["model"]), (ENCODINGS, encoding["encoding"])]
     arguments = model_parameters(model["model"], model.get("neuron"))
     for registry, key in ((NEURONS, "neuron"), (SURROGATES, "surrogate")):
@@ -64,10 +68,43 @@ def code_of(model: Mapping[str, Any], encoding: Mapping[str, Any]) -> dict[str, 
 def _source_digest(registry: Registry[Any], name: str) -> str:
     entry = inspect.unwrap(registry.get(name))
     try:
-        file = inspect.getsourcefile(entry)
-        code = Path(file or "").read_bytes()
+        file = Path(inspect.getsourcefile(entry) or "")
+        code = file.read_bytes()
     except (TypeError, OSError):
         raise UserError(
             f"{registry.kind} {name!r} is written in no file, so a change of it would go unseen; put it into a module"
         ) from None
-    return hashlib.sha256(code).hexdigest()[:16]
+    digest = hashlib.sha256(code)
+    for beside in sorted(_imported(entry.__module__, file) - {file}):
+        digest.update(beside.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _imported(module: str, file: Path) -> set[Path]:
+    """`file` of `module` and the files that it imports, they import and so on, of its package or of the folder in which it lies."""
+    top = sys.modules.get(module.partition(".")[0])
+    root = Path(getattr(top, "__file__", None) or file).parent
+    found, todo = set[Path](), [(module, file)]
+    while todo:
+        name, source = todo.pop()
+        found.add(source)
+        package = name if source.name == "__init__.py" else name.rpartition(".")[0]
+        for other in _names(source, package):
+            origin = getattr(sys.modules.get(other), "__file__", None)
+            path = Path(origin or root)
+            beside = path.suffix == ".py" and path.is_relative_to(root)
+            if beside and path not in found and not {"site-packages", "spikeva"} & {*path.relative_to(root).parts}:
+                todo.append((other, path))
+    return found
+
+
+def _names(source: Path, package: str) -> Iterator[str]:
+    """Names of what may be modules among the imports of a file, in full."""
+    for node in ast.walk(ast.parse(source.read_bytes(), str(source))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            base = ".".join(part for part in (above, node.module) if part)
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)

@@ -72,6 +72,31 @@ def test_changed_code_makes_other_cells_of_what_uses_it(own):
     assert before[1] == after[1], "a model without the neuron"
 
 
+@pytest.mark.parametrize("package", [False, True])
+def test_code_that_a_module_imports_from_beside_it_counts(own, package):
+    lines = "from {0}gain import GAIN\n" + NEURON.replace("1 * x", "GAIN * x")
+    folder = own / "theirs" if package else own
+    folder.mkdir(exist_ok=True)
+    (folder / "__init__.py").touch()
+    (folder / "own_neuron.py").write_text(lines.format("." if package else ""))
+    (folder / "gain.py").write_text(
+        "import deeper\n\nGAIN = 1\n" if not package else "from . import deeper\n\nGAIN = 1\n"
+    )
+    (folder / "deeper.py").write_text("X = 1\n")
+    (folder / "unused.py").write_text("X = 1\n")
+    raw = yaml.safe_load((own / "configs" / "own.yaml").read_text())
+    raw["modules"] = ["theirs.own_neuron"] if package else raw["modules"]
+    (own / "configs" / "own.yaml").write_text(yaml.safe_dump(raw))
+    seen = [keys(own)]
+    for changed in ("unused", "gain", "deeper"):
+        with (folder / f"{changed}.py").open("a") as file:
+            file.write("Y = 2\n")
+        seen.append(keys(own))
+    assert seen[0] == seen[1]
+    assert len({models[0] for models in seen}) == 3
+    assert len({models[1] for models in seen}) == 1, "a model without the neuron"
+
+
 def test_a_trained_cell_finds_its_neuron_and_knows_when_it_changed(own):
     done = spikeva(own, "train", "configs/own.yaml", "--model", "snn_*", "--out", "run", "--workers", "0")
     assert done.returncode == 0, done.stderr
