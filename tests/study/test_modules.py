@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from spikeva.errors import UserError
+from spikeva.neurons import NEURONS
 from spikeva.study.cells import cells
 from spikeva.study.config import load, parse
+from spikeva.study.modules import code_of, import_modules
 
 KEYS = ["f695715eb9aa2446", "46a6f9efb80aae0c", "588808a614a62ec5", "4107eaea8906ad67"]  # of version 0.1.0
 ROOT = Path(__file__).parents[2]
@@ -72,29 +74,39 @@ def test_changed_code_makes_other_cells_of_what_uses_it(own):
     assert before[1] == after[1], "a model without the neuron"
 
 
+@pytest.fixture
+def forgotten(tmp_path, monkeypatch):
+    """What is imported from `tmp_path` is forgotten afterwards."""
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    NEURONS._entries.pop("mine", None)
+    for name, module in [*sys.modules.items()]:
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.mark.usefixtures("forgotten")
 @pytest.mark.parametrize("package", [False, True])
-def test_code_that_a_module_imports_from_beside_it_counts(own, package):
-    lines = "from {0}gain import GAIN\n" + NEURON.replace("1 * x", "GAIN * x")
-    folder = own / "theirs" if package else own
+def test_code_that_a_module_imports_from_beside_it_counts(package, tmp_path):
+    folder, above = (tmp_path / "theirs", ".") if package else (tmp_path, "")
     folder.mkdir(exist_ok=True)
     (folder / "__init__.py").touch()
-    (folder / "own_neuron.py").write_text(lines.format("." if package else ""))
-    (folder / "gain.py").write_text(
-        "import deeper\n\nGAIN = 1\n" if not package else "from . import deeper\n\nGAIN = 1\n"
-    )
+    (folder / "own_neuron.py").write_text(f"import numpy\nfrom {above}gain import GAIN\n" + NEURON)
+    (folder / "gain.py").write_text("from . import deeper\nGAIN = 1\n" if package else "import deeper\nGAIN = 1\n")
     (folder / "deeper.py").write_text("X = 1\n")
     (folder / "unused.py").write_text("X = 1\n")
-    raw = yaml.safe_load((own / "configs" / "own.yaml").read_text())
-    raw["modules"] = ["theirs.own_neuron"] if package else raw["modules"]
-    (own / "configs" / "own.yaml").write_text(yaml.safe_dump(raw))
-    seen = [keys(own)]
+    import_modules(["theirs.own_neuron" if package else "own_neuron.py"], tmp_path)
+
+    def digest():
+        return code_of({"model": "snn_convnet", "neuron": "mine"}, {"encoding": "tbr"})["neuron mine"]
+
+    seen = [digest()]
     for changed in ("unused", "gain", "deeper"):
         with (folder / f"{changed}.py").open("a") as file:
             file.write("Y = 2\n")
-        seen.append(keys(own))
+        seen.append(digest())
     assert seen[0] == seen[1]
-    assert len({models[0] for models in seen}) == 3
-    assert len({models[1] for models in seen}) == 1, "a model without the neuron"
+    assert len({*seen}) == 3
 
 
 def test_a_trained_cell_finds_its_neuron_and_knows_when_it_changed(own):
