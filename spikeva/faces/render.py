@@ -14,6 +14,7 @@ from spikeva.faces.rig import Rig
 Array = NDArray[np.float64]
 PIVOT = np.array([0.0, -1.0, -0.45])
 DISTANCE = 9.0  # of the camera, head units
+NOWHERE = -1e9  # depth where nothing is
 CENTRE = np.zeros((1, 2))
 # Eight places in a sample at a rim, no two in a row or a column: a rim that moves reaches them one by one, whatever its direction
 # (Direct3D's standard pattern).
@@ -84,7 +85,7 @@ class _Seen(NamedTuple):
 
     @classmethod
     def nothing(cls, *shape: int) -> "_Seen":
-        return cls(np.full(shape, -1e9, np.float32), np.full(shape, -1, np.int32), np.empty((*shape, 2), np.float32))
+        return cls(np.full(shape, NOWHERE, np.float32), np.full(shape, -1, np.int32), np.empty((*shape, 2), np.float32))
 
     def listed(self) -> "_Seen":
         """The same memory as a list of squares with one sample each."""
@@ -163,7 +164,7 @@ class Renderer:
         )
 
         window = slice(shaded[1], shaded[3]), slice(shaded[0], shaded[2])
-        seen.depth[window], seen.face[window] = -1e9, -1
+        seen.depth[window], seen.face[window] = NOWHERE, -1
         self._rasterize(self._all, CENTRE, seen.listed())
         film.fill_behind(seen.face, scene.background, behind, gain, shaded, self._linear)
         shader.shade(seen.face, seen.bary, *surface, shaded, self._linear)
