@@ -13,11 +13,11 @@ TINY = yaml.safe_load((CONFIGS / "tiny.yaml").read_text())
 
 
 @pytest.mark.filterwarnings("ignore:spiking layer")  # after one step some are silent, and said to be
-@pytest.mark.parametrize("name", ["quick", "encodings", "paper", "tbr_vs_spikes"])
+@pytest.mark.parametrize("name", ["quick", "encodings", "paper", "tbr_vs_spikes", "afew_va"])
 def test_a_shipped_study_in_small(name, tmp_path, capsys):
     raw = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
     raw |= {key: TINY[key] for key in ("regression", "transfer", "folds", "window")}
-    raw["training"] |= {"epochs": 1, "max_steps": 1, "batch_size": 2, "samples_per_clip": 1}
+    raw["training"] |= {"epochs": 1, "max_steps": 1, "batch_size": 2, "samples_per_clip": 1, "workers": 0}
     raw["evaluation"] = raw.get("evaluation", {}) | {"cost_samples": 1}
     grid = raw["grid"]
     grid["folds"], grid["seeds"] = [0], [0]
