@@ -24,7 +24,8 @@ def tiled(noise, u, v):
 @njit(cache=True)
 def deform(base, basis, index, weights, out):
     """out [n, 3] = base, with basis [k, m, 3] times weights [k] added at the vertices index [m]."""
-    out[:] = base
+    for i in range(base.shape[0]):  # numba takes seconds to compile the assignment of an array as a whole
+        out[i, 0], out[i, 1], out[i, 2] = base[i, 0], base[i, 1], base[i, 2]
     for k in range(basis.shape[0]):
         w = np.float32(weights[k])
         if w == 0:
