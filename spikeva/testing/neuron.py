@@ -206,15 +206,16 @@ def _copies(case: Case) -> None:
 
 
 def _freed(case: Case) -> None:
-    def alive() -> int:
+    case.build()(sample())  # what is made once for all may stay
+    gc.freeze()  # only what is made from here on is looked at
+    try:
+        for _ in range(100):
+            case.build()
         gc.collect()
-        return sum(issubclass(type(o), torch.nn.Module) for o in gc.get_objects())
-
-    case.build()(sample())
-    before = alive()
-    for _ in range(100):
-        case.build()
-    assert alive() <= before, f"{case}: of 100 deleted neurons {alive() - before} modules are alive"
+        alive = sum(issubclass(type(o), torch.nn.Module) for o in gc.get_objects())
+    finally:
+        gc.unfreeze()
+    assert alive == 0, f"{case}: of 100 deleted neurons {alive} modules are alive"
 
 
 def _refuses(case: Case) -> None:
