@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from spikeva.errors import UserError
-from spikeva.neurons import NEURONS, list_surrogates, make_neuron
+from spikeva.neurons import NEURONS, list_neurons, list_surrogates, make_neuron
 from spikeva.neurons.base import Neuron, Run, State, scan
 from spikeva.neurons.options import BACKENDS
 
@@ -38,7 +38,7 @@ class Case(NamedTuple):
 def check_neuron(name: str, *, compiled: bool = False, **options: Any) -> None:
     """Raise AssertionError unless the registered neuron `name`, built with `options`, keeps the contract of neurons.
 
-    On every backend that can run it: spikes of 0 and 1 in the input's dtype; for every reset and surrogate the same
+    On every backend that can run it: spikes of 0 and 1 in the input's dtype; for every reset and every surrogate the same
     spikes as its `step` taken step by step, gradients equal to 2e-5 in float32 and 1e-12 in float64; so too from a given
     state, for one step, with a shortcut, in eval mode and on [T, B, C]; a sequence in two parts with the state carried
     equals the whole; a batch equals its samples one by one; no call changes its inputs or remembers anything; bfloat16
@@ -71,14 +71,22 @@ def runs(case: Case) -> bool:
 
 
 def cases(name: str, options: dict[str, Any]) -> Iterator[Case]:
-    """Every backend x reset x detached or not x surrogate that can be built."""
-    kind = NEURONS.get(name)
-    resets = [{"reset": r, "detach_reset": d} for r, d in product(kind.RESETS or ("none",), (True, False))]
-    rules = [r | {"surrogate": s} for r, s in product(resets, list_surrogates())] if kind.spiking else [{}]
-    for backend, rule in product(BACKENDS, rules):
-        case = Case(name, backend, {**rule, **options})
-        if runs(case):
-            yield case
+    """Every backend x reset x surrogate, detached or not, that can be built; on the fused one each surrogate with one reset.
+
+    A fused kernel takes seconds to compile, and a surrogate is a function in it that knows of no reset. In the next neuron
+    each meets another reset.
+    """
+    kind, surrogates, turn = NEURONS.get(name), list_surrogates(), list_neurons().index(name)
+    resets = kind.RESETS or ("none",)
+    for backend in BACKENDS:
+        pairs = [*product(resets, surrogates)]
+        if backend == "fused":
+            pairs = [(resets[i % len(resets)], s) for i, s in enumerate(surrogates, turn)]
+        rules = [{"reset": r, "surrogate": s, "detach_reset": d} for (r, s), d in product(pairs, (True, False))]
+        for rule in rules if kind.spiking else [{}]:
+            case = Case(name, backend, {**rule, **options})
+            if runs(case):
+                yield case
 
 
 def sample(dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
