@@ -65,6 +65,15 @@ def test_light_things_do_not_import_torch(code):
     assert done.returncode == 0, done.stderr
 
 
+def test_only_training_imports_lightning():
+    code = (
+        "import sys, spikeva.study.runner, spikeva.study.trained, spikeva.live; from spikeva.cli import main; "
+        "assert main(['validate', 'configs/tiny.yaml']) == 0; assert 'lightning' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", [n for n in COMMANDS if (ROOT / "cli" / f"{n}.py").exists()])
 def test_every_command_explains_itself_with_an_example(name, capsys):
     assert spikeva.cli.main([name, "--help"]) == 0

@@ -12,9 +12,7 @@ from spikeva.study.cells import Cell
 from spikeva.study.files import read_json
 from spikeva.study.run_cell import Material, create, device, windows
 from spikeva.training.data import EpochSampler
-from spikeva.training.fitting import batches, count_steps
 from spikeva.training.memory import keep_freed
-from spikeva.training.module import Regression
 
 STEPS = 3  # timed, after one that is not
 
@@ -71,6 +69,11 @@ class _Sizes:
 
     @classmethod
     def of(cls, cell: Cell, material: Material) -> "_Sizes":
+        from spikeva.training.fitting import (
+            batches,
+            count_steps,
+        )  # with Lightning, for cells that are to be trained alone
+
         split = material.folds[cell.fold]
         training = cell.study.training.model_dump()
         steps = count_steps(batches(windows(cell, split.train), training, 0), training)
@@ -80,6 +83,8 @@ class _Sizes:
 
 def _seconds(cell: Cell, material: Material, sizes: _Sizes) -> float:
     """Seconds of one cell: its training steps and predictions at the speed of the first few."""
+    from spikeva.training.module import Regression
+
     keep_freed()  # as `fit` does
     study = cell.study
     clips = material.folds[cell.fold].train

@@ -22,7 +22,6 @@ from spikeva.study.cells import Cell, encoding_label, model_label, options_of
 from spikeva.study.files import read_json, write_csv, write_json, write_yaml
 from spikeva.training.augment import Augmentation
 from spikeva.training.data import Windows
-from spikeva.training.fitting import fit
 from spikeva.training.prediction import predict
 
 AXES = ("valence", "arousal")
@@ -109,6 +108,8 @@ def _train(cell: Cell, model: torch.nn.Module, clips: ClipSet, folder: Path, nam
 
     weights = folder / "model.safetensors"
     if not weights.exists():
+        from spikeva.training.fitting import fit  # Lightning takes seconds to import; a trained cell does without
+
         study = cell.study
         history = fit(
             model,
