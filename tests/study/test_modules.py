@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from spikeva.cli import main
 from spikeva.errors import UserError
 from spikeva.neurons import NEURONS
 from spikeva.study.cells import cells
@@ -59,19 +60,12 @@ def own(tmp_path):
     return tmp_path
 
 
-def keys(folder):
-    done = spikeva(folder, "validate", "configs/own.yaml")
-    assert done.returncode == 0, done.stderr
-    return [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
-
-
-def test_changed_code_makes_other_cells_of_what_uses_it(own):
-    before = keys(own)
-    assert keys(own) == before
-    (own / "own_neuron.py").write_text(NEURON.replace("1 * x", "5 * x"))
-    after = keys(own)
-    assert before[0] != after[0]
-    assert before[1] == after[1], "a model without the neuron"
+def forget(folder):
+    """As if nothing of `folder` had been imported: what a module registers stays."""
+    NEURONS._entries.pop("mine", None)
+    for name, module in [*sys.modules.items()]:
+        if str(getattr(module, "__file__", None)).startswith(str(folder)):
+            del sys.modules[name]
 
 
 @pytest.fixture
@@ -79,10 +73,24 @@ def forgotten(tmp_path, monkeypatch):
     """What is imported from `tmp_path` is forgotten afterwards."""
     monkeypatch.syspath_prepend(tmp_path)
     yield
-    NEURONS._entries.pop("mine", None)
-    for name, module in [*sys.modules.items()]:
-        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
-            del sys.modules[name]
+    forget(tmp_path)
+
+
+def keys(folder):
+    return [cell.key for cell in cells(load(folder / "configs" / "own.yaml"))]
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_changed_code_makes_other_cells_of_what_uses_it(own):
+    done = spikeva(own, "validate", "configs/own.yaml")
+    assert done.returncode == 0, done.stderr
+    before = keys(own)
+    assert [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")] == before
+    (own / "own_neuron.py").write_text(NEURON.replace("1 * x", "5 * x"))
+    forget(own)
+    after = keys(own)
+    assert before[0] != after[0]
+    assert before[1] == after[1], "a model without the neuron"
 
 
 @pytest.mark.usefixtures("forgotten")
@@ -109,22 +117,25 @@ def test_code_that_a_module_imports_from_beside_it_counts(package, tmp_path):
     assert len({*seen}) == 3
 
 
-def test_a_trained_cell_finds_its_neuron_and_knows_when_it_changed(own):
+@pytest.mark.usefixtures("forgotten")
+def test_a_trained_cell_finds_its_neuron_and_knows_when_it_changed(own, capsys):
     done = spikeva(own, "train", "configs/own.yaml", "--model", "snn_*", "--out", "run", "--workers", "0")
     assert done.returncode == 0, done.stderr
     (cell,) = (own / "run" / "cells").iterdir()
     films = str(next((own / "run" / "data" / "events").glob("afew-va-like-*")))
-    again = [sys.executable, "-m", "spikeva", "evaluate", str(cell), "--clips", films]
-    done = subprocess.run(again, cwd=own.parent, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    again = ["evaluate", str(cell), "--clips", films]
+    assert main(again) == 0
     (own / "own_neuron.py").write_text(NEURON.replace("1 * x", "5 * x"))
-    done = subprocess.run(again, cwd=own.parent, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "was trained with other code of neuron mine" in done.stderr
+    forget(own)
+    assert main(again) == 2
+    assert "was trained with other code of neuron mine" in capsys.readouterr().err
 
 
-def test_list_knows_them(own):
-    assert "mine" in spikeva(own, "list", "neurons", "--modules", "own_neuron.py").stdout
+@pytest.mark.usefixtures("forgotten")
+def test_list_knows_them(own, capsys, monkeypatch):
+    monkeypatch.chdir(own)
+    assert main(["list", "neurons", "--modules", "own_neuron.py"]) == 0
+    assert "mine" in capsys.readouterr().out
 
 
 def test_loading_processes_know_an_own_encoding(own):
