@@ -17,12 +17,14 @@ from spikeva.neurons import fused, fused_ops, make_neuron
 from spikeva.neurons.base import Neuron, Run, scan
 from spikeva.neurons.bnlif import BNLIF
 
-# Each is a kernel of its own. Surrogates are compiled into the kernels as one function, so each is met once or twice here.
+# Each is a kernel of its own; parameters of each channel (True) make it another one. Surrogates are compiled into the kernels as
+# one function, so each is met once or twice here.
 CASES = [
-    ("if", "zero", "atan"), ("lif", "subtract", "sigmoid"), ("plif", "subtract_delayed", "fast_sigmoid"),
-    ("plif", "zero", "sigmoid"), ("plif", "zero", "straight_through"), ("alif", "zero", "atan"),
-    ("alif", "subtract", "superspike"), ("cuba", "zero", "triangle"), ("cuba", "subtract", "fast_sigmoid"),
-    ("cuba", "subtract_delayed", "sigmoid"),
+    ("if", "zero", "atan", False), ("lif", "subtract", "sigmoid", True),
+    ("plif", "subtract_delayed", "fast_sigmoid", False), ("plif", "zero", "sigmoid", True),
+    ("plif", "zero", "straight_through", False), ("alif", "zero", "atan", True),
+    ("alif", "subtract", "superspike", False), ("cuba", "zero", "triangle", False),
+    ("cuba", "subtract", "fast_sigmoid", True), ("cuba", "subtract_delayed", "sigmoid", True),
 ]  # fmt: skip
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "contiguous": lambda x: x,
@@ -52,29 +54,30 @@ def assert_close(found: list[Tensor], wanted: list[Tensor], tolerance: float) ->
             assert (f - w).abs().max() <= tolerance * max(float(w.abs().max()), 1.0)
 
 
-@pytest.mark.parametrize(("name", "reset", "surrogate"), CASES)
+@pytest.mark.parametrize(("name", "reset", "surrogate", "per_channel"), CASES)
 @settings(max_examples=20, deadline=None)
 @given(
     steps=st.integers(1, 64),
     inner=st.lists(st.integers(0, 9), min_size=1, max_size=4),
     layout=st.sampled_from(sorted(LAYOUTS)),
     detach=st.booleans(),
-    per_channel=st.booleans(),
+    channels=st.integers(2, 9),
     theta=st.floats(0.3, 2.0),
     beta=st.floats(0.05, 0.99),
     seed=st.integers(0, 10**6),
 )
 def test_equals_the_eager_reference(
-    device: str, name: str, reset: str, surrogate: str, steps: int, inner: list[int], layout: str, detach: bool,
-    per_channel: bool, theta: float, beta: float, seed: int,
+    device: str, name: str, reset: str, surrogate: str, per_channel: bool, steps: int, inner: list[int], layout: str,
+    detach: bool, channels: int, theta: float, beta: float, seed: int,
 ) -> None:  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
+    if per_channel:
+        inner = [inner[0], channels, *inner[2:]]
     x = LAYOUTS[layout](torch.randn(steps, *inner, generator=generator).to(device))
-    channels = inner[1] if per_channel and len(inner) > 1 and inner[1] else None
     options = {} if name == "if" else {"beta": beta}
     neuron = make_neuron(
-        name, reset=reset, detach_reset=detach, surrogate=surrogate, channels=channels, theta=theta, learn_theta=True,
-        **options,
+        name, reset=reset, detach_reset=detach, surrogate=surrogate, channels=channels if per_channel else None,
+        theta=theta, learn_theta=True, **options,
     ).to(device)  # fmt: skip
     state = [0.5 * torch.randn(inner, generator=generator).to(device) for _ in neuron.STATES]
     run = Run(type(neuron).step, x, tuple(state), neuron.parameters_of_step(x), neuron.rule)
