@@ -11,7 +11,7 @@ compare: $(INSTALLED)  ## the whole comparison on synthetic faces, from video to
 	$(BIN)/spikeva compare configs/quick.yaml --out runs/quick
 
 test: $(INSTALLED)  ## the tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(INSTALLED)  ## style and types
 	$(BIN)/ruff format --check .
