@@ -69,10 +69,7 @@ class _Sizes:
 
     @classmethod
     def of(cls, cell: Cell, material: Material) -> "_Sizes":
-        from spikeva.training.fitting import (
-            batches,
-            count_steps,
-        )  # with Lightning, for cells that are to be trained alone
+        from spikeva.training.fitting import batches, count_steps  # with Lightning: only where something is trained
 
         split = material.folds[cell.fold]
         training = cell.study.training.model_dump()
