@@ -20,6 +20,7 @@ from spikeva.events.stream import EventStream
 
 _MAGIC = b"#!AER-DAT4.0\r\n"
 _DAMAGED = "packets that cannot be decoded"
+_COMPRESSED = (b"\x04\x22\x4d\x18", b"\x28\xb5\x2f\xfd")  # how LZ4 and Zstandard begin, as the closing table may
 
 
 class Aedat4Reader(EventReader):
@@ -63,8 +64,14 @@ class Aedat4Reader(EventReader):
                 raise EventFileError(self.path, "the header is cut short", "Copy the file again.", len(_MAGIC))
             offset = len(_MAGIC) + 4 + length
             table = self._table(header)
-            if table > end or 0 <= table < offset:
-                self.fault(TRUNCATED, f"the closing table is announced at byte {table}", end, max(0, table - end))
+            if table >= end or 0 <= table < offset:
+                self.fault(TRUNCATED, f"the closing table is announced at byte {table}", end, max(1, table - end))
+            elif table >= 0:
+                file.seek(table)
+                start = file.read(12)
+                if not start.startswith(_COMPRESSED) and start[8:] != b"FTAB":
+                    found = f"the closing table is announced at byte {table}, where something else stands"
+                    self.fault(TRUNCATED, found, table, end - table)
             last = table if 0 <= table <= end else end
             while offset < last:
                 file.seek(offset)

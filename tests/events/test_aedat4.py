@@ -79,6 +79,42 @@ def test_the_packets_left_out_are_counted(
     assert reader.report.faults == {"packets that cannot be decoded": count}
 
 
+def header(table: int) -> bytes:
+    """The start of a file whose closing table is announced at byte `table`: a flatbuffer of two fields."""
+    buffer = struct.pack(
+        "<IHHHHiiq", 12, 8, 16, 4, 8, 8, 0, table
+    )  # root, vtable at byte 4, the root's table at byte 12
+    return b"#!AER-DAT4.0\r\n" + struct.pack("<I", len(buffer)) + buffer
+
+
+LZ4, ZSTANDARD, PLAIN = b"\x04\x22\x4d\x18 frame", b"\x28\xb5\x2f\xfd frame", b"\x20\0\0\0\x14\0\0\0FTAB"
+
+
+@pytest.mark.parametrize(
+    ("announced", "table"),  # packets that the header leaves before the closing table, of five
+    [(5, LZ4), (5, ZSTANDARD), (5, PLAIN), (0, LZ4), (2, ZSTANDARD), (4, PLAIN), (5, b""), (5, b"\0" * 12)],
+)
+def test_the_closing_table_must_stand_where_it_is_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, announced: int, table: bytes
+) -> None:
+    (tmp_path / "aedat.py").write_text(f"BAD, DEADLY = [], 0\n{DECODER}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    packet = struct.pack("<iI", 0, len(LZ4)) + LZ4
+    position = len(header(0)) + announced * len(packet)
+    path = tmp_path / "a.aedat4"
+    path.write_bytes(header(position) + 5 * packet + table)
+    if announced == 5 and any(table):
+        assert len(open_events(path).read()) == 5
+        return
+    with pytest.raises(
+        EventFileError, match=rf"a\.aedat4, byte {position}: the closing table is announced at byte {position}"
+    ):
+        open_events(path)
+    lost = max(1, (5 - announced) * len(packet) + len(table))
+    assert open_events(path, strict=False).report.faults == {"bytes of a truncated end": lost}
+
+
 @pytest.mark.recordings
 def test_a_bad_packet_costs_its_own_events_alone(shared: Path, tmp_path: Path) -> None:
     pytest.importorskip("aedat")
