@@ -1,14 +1,18 @@
 """The part of the page for a sweep over bits and encodings."""
 
+import itertools
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_run import write_run
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from spikeva.report import figures, write_report
 from spikeva.report.data import Run
+from spikeva.report.figures import style
 from spikeva.report.sweep import size_of
 
 SWEEP = (
@@ -58,5 +62,49 @@ def test_curves_hold_their_points_and_intervals() -> None:
     assert [[10.0, 0.1], [100.0, 0.2]] in data
     assert [[100.0, 0.1], [100.0, pytest.approx(0.3)]] in data
     assert [t.get_text() for t in ax.texts] == ["2", "4", "voxel 2"]
-    assert [t.xy for t in ax.texts] == [(10, 0.1), (100, 0.2), (10, 0.2)]  # a lone point's name: at the interval's end
+    assert [t.xy for t in ax.texts] == [(10, 0.1), (100, 0.2), (10, 0.1)]
     assert ax.get_xscale() == "log"
+
+
+@pytest.mark.parametrize("width", [5.5, 9.9])  # inches for two columns: as a report has it, and wider
+@pytest.mark.parametrize("spread", [0.0, 0.1])
+def test_names_of_ten_encodings_overlap_neither_each_other_nor_a_point(width: float, spread: float) -> None:
+    rng = np.random.default_rng(0)
+    curves = []
+    for kind, (name, factor, value) in itertools.product(
+        ("ann", "snn"), [(f"encoding_{i}", *rng.normal(0, spread, 2)) for i in range(10)]
+    ):
+        at = {
+            "x": 1e8 * 10 ** (factor - (kind == "snn")),
+            "value": 0.5 + value,
+            "low": 0.4 + value,
+            "high": 0.6 + value,
+        }
+        curves.append({"kind": kind, "name": name, "points": [{**at, "size": 4}]})
+    with style.context():
+        figure, axes = style.panels(2, width, 5.6, rows=2, sharex=True, sharey="row")
+        for ax in axes:
+            figures.sweep(curves, base=10, ax=ax)
+        figure.draw_without_rendering()
+    for ax in axes:
+        boxes = [Text.get_window_extent(text) for text in ax.texts]
+        assert len(boxes) == 20
+        inside = ax.bbox.padded(1)
+        assert all(inside.contains(*corner) for box in boxes for corner in box.corners())
+        assert not [(a, b) for a, b in itertools.combinations(boxes, 2) if a.padded(-0.5).overlaps(b)]
+        points = ax.transData.transform([(c["points"][0]["x"], c["points"][0]["value"]) for c in curves])
+        assert not [p for p in points for box in boxes if box.contains(*p)]
+        moved = [text for text in ax.texts if text.arrow_patch.get_visible()]
+        assert len(moved) >= (18 if spread == 0 else 1)
+
+
+def test_a_name_with_room_stays_beside_its_point() -> None:
+    curves = [
+        {"kind": kind, "name": "voxel", "points": [{"x": 4.0, "size": 4, "value": 0.5, "low": 0.4, "high": 0.6}]}
+        for kind in ("ann", "snn")
+    ]
+    figure, (ax,) = style.panels(1, 3.3, 2.8)
+    figures.sweep(curves, ax=ax)
+    figure.draw_without_rendering()
+    assert [t.xyann for t in ax.texts] == [(-7, 0), (7, 0)]
+    assert not any(t.arrow_patch.get_visible() for t in ax.texts)

@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox, ScaledTranslation
 
 from spikeva.report.figures.style import COLOURS, GRID, INK, LINES, MARKERS, MUTED, PAPER, axes
 
@@ -90,9 +93,42 @@ def cost(rows: Sequence[Mapping[str, Any]], name: str = "CCC", ax: Axes | None =
     return ax
 
 
-# where a word stands in a sweep: at which height of a point, by how many points away from it, and how it is aligned
-BESIDE = {"ann": ("value", (-7, 0), "right", "center"), "snn": ("value", (7, 0), "left", "center")}
-AT_END = {"ann": ("high", (-2, 3), "center", "bottom"), "snn": ("low", (2, -3), "center", "top")}
+# where a word stands in a sweep: by how many points away from its point, and how it is aligned
+BESIDE = {"ann": ((-7, 0), "right", "center"), "snn": ((7, 0), "left", "center")}
+_EPS = 0.01  # pixels
+
+
+class _Apart(Artist):
+    """Draws nothing itself: before `words` are drawn, it moves each to the nearest place inside the axes where it covers no other
+    word and none of `bars` [n, 2, 2] (data). A thin line leads from a moved word to its point."""
+
+    def __init__(self, words: Sequence[Annotation], bars: Sequence[npt.ArrayLike]) -> None:
+        super().__init__()
+        self.words, self.bars = [(word, word.xyann) for word in words], bars
+        self.set(zorder=2.9, in_layout=False)  # words have 3
+
+    def draw(self, renderer: RendererBase) -> None:
+        assert self.axes is not None  # what is drawn is on some
+        (x0, y0, x1, y1), point = self.axes.bbox.extents, float(np.asarray(renderer.points_to_pixels(1)))
+        bars = [Bbox(self.axes.transData.transform(bar)).padded(4.5 * point, point) for bar in self.bars]
+        taken = np.array([bar.extents for bar in bars])  # [n, 4]: left, bottom, right, top, in pixels
+        for word, (right, up) in sorted(self.words, key=lambda entry: float(entry[0].xy[1])):
+            word.xyann = right, up
+            word.update_positions(renderer)
+            box = np.array(Text.get_window_extent(word, renderer).extents)  # an Annotation's own is with its line
+            beside = np.array([0, x0 - box[0], x1 - box[2], *(taken[:, 2] - box[0]), *(taken[:, 0] - box[2])])
+            above = np.array([0, y0 - box[1], y1 - box[3], *(taken[:, 3] - box[1]), *(taken[:, 1] - box[3])])
+            moves = np.stack(np.meshgrid(beside, above), -1).reshape(-1, 2)
+            low, high = box[:2] + moves + _EPS, box[2:] + moves - _EPS
+            met = ((low[:, None] < taken[:, 2:]) & (taken[:, :2] < high[:, None])).all(-1).any(-1)
+            outside = ((low < (x0, y0)) | ((x1, y1) < high)).any(-1)
+            far = np.hypot(3 * moves[:, 0], moves[:, 1])  # words stand rather one above the other
+            best = np.lexsort((far, outside, met))[0]
+            move = moves[best]
+            taken = np.vstack([taken, box + np.tile(move, 2) + [-3 * point, 0, 3 * point, 0]])
+            word.xyann = right + move[0] / point, up + move[1] / point
+            assert word.arrow_patch is not None  # made so below
+            word.arrow_patch.set_visible(np.hypot(*move) > (box[3] - box[1]) / 2)
 
 
 def sweep(
@@ -112,6 +148,7 @@ def sweep(
     ax.axhline(0, color=INK, linewidth=0.5)
     if floor is not None:
         ax.axhline(floor, color=MUTED, linestyle=":", linewidth=1.1)
+    words, bars = [], []
     for curve in curves:
         kind, points = curve["kind"], curve["points"]
         aside = ScaledTranslation(
@@ -126,11 +163,15 @@ def sweep(
             ax.plot([point["x"]] * 2, [point["low"], point["high"]], linewidth=0.9, **style)
             ax.update_datalim([(point["x"], point["low"]), (point["x"], point["high"])])
             told = [curve["name"]] * (len(points) == 1) + [str(point["size"])] * (base != 2)
-            height, offset, ha, va = (AT_END if len(points) == 1 else BESIDE)[kind]
-            ax.annotate(
-                " ".join(told), (point["x"], point[height]), offset, textcoords="offset points", fontsize=6,
-                color=COLOURS[kind], ha=ha, va=va,
+            offset, ha, va = BESIDE[kind]
+            line = {"arrowstyle": "-", "linewidth": 0.4, "color": COLOURS[kind], "shrinkA": 0, "shrinkB": 0}
+            word = ax.annotate(
+                " ".join(told), (point["x"], point["value"]), offset, textcoords="offset points", fontsize=6,
+                color=COLOURS[kind], ha=ha, va=va, arrowprops=line,
             )  # fmt: skip
+            words += [word] * bool(told)
+            bars.append([(point["x"], point["low"]), (point["x"], point["high"])])
+    ax.add_artist(_Apart(words, bars))
     ax.set_xscale("log", base=base)
     if base == 2:
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
