@@ -1,5 +1,6 @@
 """Progress bars with a stage's name, count and time left; a plain line every tenth where the output is a file."""
 
+import os
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
@@ -8,7 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 T = TypeVar("T")
-console = Console(stderr=True)
+# A training on several devices may run the whole command once more for each: one of them tells.
+console = Console(stderr=True, quiet=os.environ.get("LOCAL_RANK", "0") != "0")
 
 
 class Stage:
@@ -28,11 +30,6 @@ class Stage:
             if tenth != self._said:
                 self._said = tenth
                 console.print(f"{self.name}: {self._done}/{self.total}", highlight=False)
-
-    def expect(self, total: int) -> None:
-        """Another total, where it is known only later."""
-        self.total = total
-        self._progress.update(self._task, total=total)
 
     def note(self, text: str) -> None:
         self._progress.update(self._task, note=text)

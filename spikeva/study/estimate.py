@@ -12,28 +12,35 @@ from spikeva.study.cells import Cell
 from spikeva.study.files import read_json
 from spikeva.study.run_cell import Material, create, device, windows
 from spikeva.training.data import EpochSampler
+from spikeva.training.fitting import batches, count_devices, count_steps
 from spikeva.training.memory import keep_freed
+from spikeva.training.module import Regression
 
 STEPS = 3  # timed, after one that is not
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """`seconds` for `cells` unfinished cells, from `timed` pairs of model and encoding and `known` ones that finished before."""
+    """`seconds` for `cells` unfinished cells, from `timed` pairs of model and encoding and `known` ones that finished before.
+
+    Each training is shared by `devices`.
+    """
 
     seconds: float
     cells: int
     timed: int
     known: int
+    devices: int = 1
 
     def __str__(self) -> str:
+        shared = f"{self.devices} devices share each training and are taken to be no slower together, "
         sources = [f"{STEPS} timed training steps of each of {self.timed} pairs of model and encoding"] * bool(
             self.timed
         )
         sources += [f"the time that finished cells of {self.known} pairs took"] * bool(self.known)
         return (
             f"{self.cells} cells to run: about {duration(self.seconds)}, an estimate from {' and '.join(sources)}; one fold "
-            "stands for all, and other work on the machine is not foreseen"
+            f"stands for all, {shared * (self.devices > 1)}and other work on the machine is not foreseen"
         )
 
 
@@ -41,7 +48,8 @@ def estimate(todo: list[Cell], material: Material, out: Path) -> Estimate | None
     """What the unfinished cells of `todo` will take one after the other; None where all are finished.
 
     A finished cell's own time stands for others of its model and encoding. For the rest, training and prediction are timed on
-    the first samples, on the device that will train; counting operations, comparisons and the report come on top.
+    the first samples, on one device of those that will train and share the steps; one alone predicts. Counting operations,
+    comparisons and the report come on top. Raises UserError where this machine does not have the devices.
     """
     open_cells = [cell for cell in todo if not (cell.folder(out) / "done.json").exists()]
     if not open_cells:
@@ -50,14 +58,16 @@ def estimate(todo: list[Cell], material: Material, out: Path) -> Estimate | None
     for cell in todo:
         if (done := cell.folder(out) / "done.json").exists():
             known.setdefault(cell.label, []).append(sum(read_json(done)["seconds"].values()))
-    sizes = _Sizes.of(open_cells[0], material)
+    devices = count_devices(open_cells[0].study.trainer.model_dump())
+    sizes = _Sizes.of(open_cells[0], material, devices)
     timed: dict[str, float] = {}
     for cell in open_cells:
         if cell.label not in known and cell.label not in timed:
             timed[cell.label] = _seconds(cell, material, sizes)
     each = {**timed, **{label: sum(own) / len(own) for label, own in known.items()}}
     labels = [cell.label for cell in open_cells]
-    return Estimate(sum(each[label] for label in labels), len(labels), len(timed), len({*labels} & {*known}))
+    seconds = sum(each[label] for label in labels)
+    return Estimate(seconds, len(labels), len(timed), len({*labels} & {*known}), devices)
 
 
 @dataclass(frozen=True)
@@ -68,20 +78,16 @@ class _Sizes:
     samples: int
 
     @classmethod
-    def of(cls, cell: Cell, material: Material) -> "_Sizes":
-        from spikeva.training.fitting import batches, count_steps  # with Lightning: only where something is trained
-
+    def of(cls, cell: Cell, material: Material, devices: int = 1) -> "_Sizes":
         split = material.folds[cell.fold]
         training = cell.study.training.model_dump()
-        steps = count_steps(batches(windows(cell, split.train), training, 0), training)
+        steps = count_steps(batches(windows(cell, split.train), training, 0), training, devices)
         scored = [split.test, *([] if material.transfer is None else [material.transfer])]
         return cls(steps, sum(len(windows(cell, clips)) for clips in scored))
 
 
 def _seconds(cell: Cell, material: Material, sizes: _Sizes) -> float:
     """Seconds of one cell: its training steps and predictions at the speed of the first few."""
-    from spikeva.training.module import Regression
-
     keep_freed()  # as `fit` does
     study = cell.study
     clips = material.folds[cell.fold].train

@@ -15,6 +15,7 @@ from spikeva.datasets.mapping import remove_parts
 from spikeva.encode import Augment
 from spikeva.encode import channels as channels_of
 from spikeva.evaluation import cost, emotion, metrics, statistics
+from spikeva.events._atomic import whole_file
 from spikeva.neurons import health, unhealthy
 from spikeva.progress import console
 from spikeva.study import panels
@@ -121,9 +122,8 @@ def _train(cell: Cell, model: torch.nn.Module, clips: ClipSet, folder: Path, nam
             name=name,
         )
         write_csv(folder / "training.csv", ("step", "loss"), enumerate(history))
-        part = weights.with_name(".model.safetensors.part")
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part)
-        part.rename(weights)
+        with whole_file(weights) as part:
+            save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part)
     model.load_state_dict(load_file(weights))
 
 

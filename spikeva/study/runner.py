@@ -15,7 +15,6 @@ from spikeva.study.checks import check_emotions, check_labels, check_models, che
 from spikeva.study.comparisons import compare
 from spikeva.study.config import DataSource, StandIn, Study
 from spikeva.study.environment import environment
-from spikeva.study.estimate import estimate
 from spikeva.study.files import damaged, digest, read_csv, write_json
 from spikeva.study.gallery import gallery_made_from, write_gallery
 from spikeva.study.run_cell import Material, run_cell, spikes
@@ -29,6 +28,7 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
         workers: processes that render and simulate; None: one a core.
     """
     from spikeva.report import write_report
+    from spikeva.study.estimate import estimate  # with Lightning, which takes seconds to import
 
     todo = list(cells(study))
     if max_cells is not None:

@@ -1,14 +1,17 @@
 """Training that can be killed at any time and ends with the same bits."""
 
 import logging
+import math
 import os
 import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -19,20 +22,39 @@ from spikeva.training.memory import keep_freed
 from spikeva.training.module import Regression, settings_of
 
 
-class _Bar(lightning.Callback):
-    """Moves our progress bar, a step of the optimiser at a time."""
+def _quiet() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
-    def __init__(self, bar: Stage, done: int) -> None:
-        self.bar, self.done = bar, done
+
+class _Bar(lightning.Callback):
+    """Our progress bar, a step of the optimiser at a time; shown by the process that trains on the first device."""
+
+    def __init__(self, name: str, done: int) -> None:
+        self.name, self.done = name, done
+        self.bar: Stage | None = None
+        self.shown: ExitStack | None = None  # not here: it would have to travel to processes that are spawned
+
+    def setup(self, *_: object, **__: object) -> None:
+        _quiet()  # a process that was spawned does not know yet
 
     def on_train_start(self, trainer: lightning.Trainer, module: Regression) -> None:
-        self.bar.expect(module.total_steps)
+        if trainer.is_global_zero:
+            self.shown = ExitStack()
+            self.bar = self.shown.enter_context(stage(self.name, module.total_steps, self.done))
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Regression, *_: object) -> None:
+        if self.bar is None:
+            return
         recent = module.history[-20:]
         self.bar.note(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {sum(recent) / len(recent):.3f}")
         self.bar.advance(trainer.global_step - self.done)
         self.done = trainer.global_step
+
+    def on_train_end(self, *_: object) -> None:
+        if self.shown is not None:
+            self.shown.close()
+
+    on_exception = on_train_end
 
 
 class _Checkpoint(lightning.Callback):
@@ -64,9 +86,36 @@ def batches(data: Windows, training: Mapping[str, Any], seed: int, epoch: int = 
     )
 
 
-def count_steps(loader: DataLoader[Any], training: Mapping[str, Any]) -> int:
-    """Steps of the whole training on one device."""
-    steps = int(training["epochs"]) * len(loader)
+def count_devices(trainer: Mapping[str, Any]) -> int:
+    """How many devices, of all nodes, share a training under options for `lightning.Trainer`.
+
+    Raises UserError where this machine does not have them.
+    """
+    engine = _engine(trainer)
+    return int(engine.num_devices * engine.num_nodes)
+
+
+def _engine(options: Mapping[str, Any], **own: Any) -> lightning.Trainer:
+    _quiet()
+    try:
+        return lightning.Trainer(
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            **own,
+            **options,
+        )
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        asked = ", ".join(f"{key}: {value}" for key, value in options.items())
+        raise UserError(f"trainer: {{{asked}}} is refused on this machine ({error})") from error
+
+
+def count_steps(loader: DataLoader[Any], training: Mapping[str, Any], devices: int = 1) -> int:
+    """Steps of the optimiser in the whole training, where each of `devices` has its share of an epoch's samples."""
+    samples = math.ceil(len(loader.sampler) / devices)  # type: ignore[arg-type]  # an EpochSampler
+    size = training["batch_size"]
+    steps = int(training["epochs"]) * (samples // size if loader.drop_last else math.ceil(samples / size))
     return min(steps, training["max_steps"]) if training.get("max_steps") else steps
 
 
@@ -92,7 +141,7 @@ def fit(
 
     Raises:
         Diverged: the loss is not finite.
-        UserError: a setting is missing, or the checkpoint is of a training with others.
+        UserError: a setting is missing, the checkpoint is of a training with others, or this machine lacks the devices.
     """
     keep_freed()
     settings = settings_of(training, seed)
@@ -104,19 +153,14 @@ def fit(
     loader = batches(data, training, seed, epoch=state["epoch"] + 1)
     steps = count_steps(loader, training)
     module = Regression.of(model, training, steps, seed=seed)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    with stage(name, steps, state["global_step"]) as bar, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoding takes microseconds
         warnings.filterwarnings("ignore", message=".*GPU available but not used.*")  # who asks for a CPU means it
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning on recent torch
-        engine = lightning.Trainer(
+        engine = _engine(
+            trainer or {},
             max_epochs=training["epochs"],
-            callbacks=[_Bar(bar, state["global_step"]), _Checkpoint(checkpoint)],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            **(trainer or {}),
+            callbacks=[_Bar(name, state["global_step"]), _Checkpoint(checkpoint)],
         )
         try:
             engine.fit(module, loader, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from spikeva.errors import UserError
 from spikeva.study import estimate as module
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
@@ -48,6 +49,24 @@ def test_a_cell_is_its_steps_and_predictions(study, monkeypatch):
     clock = itertools.count()  # a second a look: one a step, and one a batch of two predictions
     monkeypatch.setattr(module.time, "perf_counter", lambda: float(next(clock)))
     assert module._seconds(cell, material, sizes) == sizes.steps + sizes.samples / 2
+
+
+@pytest.mark.parametrize(("devices", "limit", "steps"), [(1, None, 6), (2, None, 3), (3, None, 3), (2, 2, 2)])
+def test_devices_share_the_steps(study, monkeypatch, devices, limit, steps):
+    _, material, out = study
+    monkeypatch.setattr(module, "_seconds", lambda _, __, sizes: float(sizes.steps))
+    trainer = {"trainer": {"accelerator": "cpu", "devices": devices}}
+    training = {"training": {"epochs": 3, "max_steps": limit, "samples_per_clip": 2, "batch_size": 2}}
+    expected = estimate(list(cells(parse({**STUDY, **trainer, **training}))), material, out)
+    assert expected.seconds == 4 * steps
+    assert (f"{devices} devices share each training" in str(expected)) == (devices > 1)
+
+
+def test_devices_that_are_not_there(study):
+    _, material, out = study
+    parsed = parse({**STUDY, "trainer": {"accelerator": "cpu", "devices": [0, 1]}})
+    with pytest.raises(UserError, match=r"trainer: .accelerator: cpu, devices: \[0, 1\].* is refused on this machine"):
+        estimate(list(cells(parsed)), material, out)
 
 
 def test_finished_cells_tell_their_own_time(study, monkeypatch, tmp_path):

@@ -227,3 +227,19 @@ def test_train_takes_the_cells_that_match(undisturbed, capsys):
     ]
     assert main(["train", config, "--model", "cnn"]) == 2
     assert "no cell of" in capsys.readouterr().err
+
+
+def test_processes_of_several_devices_do_not_cross(undisturbed, tmp_path):
+    """Lightning runs the whole command again for the second device; both go through every stage."""
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "data").symlink_to(undisturbed[0] / "data")
+    config = tmp_path / "two.yaml"
+    config.write_text((ROOT / "configs" / "tiny.yaml").read_text() + "trainer: {accelerator: cpu, devices: 2}\n")
+    command = [sys.executable, "-m", "spikeva", "train", str(config), "--model", "snn_*", "--encoding", "tbr"]
+    done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (out / "cells").iterdir()
+    assert (folder / "done.json").is_file()
+    assert not list(folder.glob(".*"))
+    assert done.stderr.count("tbr: 2/2") == 1

@@ -153,6 +153,14 @@ def test_two_devices_share_the_steps(clip_files, tmp_path):
     assert state["global_step"] == state["lr_schedulers"][0]["total_steps"] == 5
 
 
+def test_spawned_processes_train_the_same_model(data, tmp_path):
+    trainer = TRAINER | {"devices": 2, "strategy": "ddp_spawn"}
+    training = TRAINING | {"batch_size": 4, "max_steps": 2}
+    model, untrained = Net(), Net()
+    assert len(fit(model, data, training, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=trainer)) == 2
+    assert not torch.equal(model.layers[1].weight, untrained.layers[1].weight)
+
+
 def test_an_epoch_without_a_batch_is_refused(data, tmp_path):
     with pytest.raises(UserError, match="no batch for each of 1 devices"):
         fit(Net(), data, TRAINING, checkpoint=tmp_path / "c", seed=1, trainer=TRAINER | {"limit_train_batches": 0})
