@@ -104,6 +104,13 @@ def test_only_what_goes_on_says_so(name, said, monkeypatch, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--yaw", "--pitch"])
+def test_a_turn_of_heads_is_checked(tmp_path, capsys, option):
+    assert spikeva.cli.main(["faces", "--sheet", str(tmp_path / "sheet.png"), option, "nan"]) == 2
+    assert f"{option} lies in -180..180 degrees, got nan" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_the_system_refuses_is_said_in_a_line(tmp_path, capsys):
     (tmp_path / "sheet.png").mkdir()
     arguments = ["faces", "--sheet", str(tmp_path / "sheet.png"), "--identities", "1", "--side", "32"]

@@ -86,6 +86,9 @@ def _sheet(args: Namespace) -> int:
         raise UserError(f"--sheet {args.sheet}: give a .png file in a folder that exists")
     if not 32 <= args.side <= 1024:
         raise UserError(f"--side lies in 32..1024, got {args.side}")
+    for name, degrees in (("yaw", args.yaw), ("pitch", args.pitch)):
+        if not -180 <= degrees <= 180:
+            raise UserError(f"--{name} lies in -180..180 degrees, got {degrees}")
     turn = np.deg2rad([args.yaw, args.pitch])
     people = range(args.identities or 8)
     sheet = contact_sheet(args.domain, people, args.seed, args.side, float(turn[0]), float(turn[1]))

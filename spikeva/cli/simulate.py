@@ -135,10 +135,12 @@ def _pixel(preset: str, changes: list[str]) -> "DVSPixel":
     values = {}
     for change in changes:
         name, _, value = change.partition("=")
-        if name not in names or not value:
+        if name not in names:
             raise UserError(
-                f"--set takes NAME=VALUE, got {change!r}{did_you_mean(name, names)} (there are: {', '.join(names)})"
+                f"--set: unknown parameter {name!r}{did_you_mean(name, names)} (there are: {', '.join(names)})"
             )
+        if not value:
+            raise UserError(f"--set takes NAME=VALUE, got {change!r}")
         values[name] = _value(value)
     return replace(DVSPixel.preset(preset), **values)
 

@@ -25,6 +25,7 @@ FULL = 3  # events of one pixel in one window that show in full colour
 TOP, BOTTOM, ROW = 24, 72, 17  # of the labels' curves in the strip below, and the height of a line of text, in pixels
 WIDTHS = (320, 960)  # pictures are enlarged to at least, or reduced to at most so many pixels in width
 SHEET, CELL = (4, 3), 480  # windows on a contact sheet: columns, rows; their largest width in pixels
+MOST = 2**16  # pictures of an animation: three quarters of an hour at 25 a second
 FORMATS = (".gif", ".webp", ".png")
 
 
@@ -112,10 +113,16 @@ def show(
         raise UserError(f"{path}: no events in the {seconds:g} s from {start:g} s on, so there is nothing to see")
     count = max(1, -(-(last - origin) // window))  # the last one contains its end, as the last bin of a histogram
     predicted = None if predictor is None else _predict(predictor, origin, start, window, count)
-    wanted, widest = np.arange(count), WIDTHS[1]
     if out.suffix.lower() == ".png":
         widest = CELL
         wanted = np.unique(np.linspace(0, count - 1, SHEET[0] * SHEET[1]).round().astype(int))
+    elif count > MOST:
+        raise UserError(
+            f"{out}: an animation holds at most {MOST:,} pictures, found {count:,} of {window / 1e6:g} s; "
+            "show fewer seconds, or raise speed"
+        )
+    else:
+        wanted, widest = np.arange(count), WIDTHS[1]
     elapsed = start + (wanted + 1) * window / 1e6
     counts = _windows(reader, origin, window, wanted)
     digits = 2 if window >= 10_000 else 4

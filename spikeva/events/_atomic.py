@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
 import secrets
 import socket
@@ -20,6 +21,8 @@ def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Pat
     path = Path(path)
     if not path.parent.is_dir():
         raise EventFileError(path, "its folder does not exist", "Create the folder first.")
+    if path.is_dir():  # before the work, not at its end
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     part, before = path.with_name(f".{path.name}.{_here()}-{os.getpid()}-{secrets.token_hex(4)}.part"), _identity(path)
     try:
         yield part
@@ -30,6 +33,10 @@ def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Pat
             if _identity(path) in (None, before):  # else another process was first and took this part for a remnant
                 raise
         _sync(path.parent)
+    except OSError as error:
+        if error.filename != os.fspath(part):
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error  # the part's name says nothing to a user
     finally:
         part.unlink(missing_ok=True)
 

@@ -37,8 +37,8 @@ def read_frames(
     them: phones write them as the sensor lies, and beside them how to turn them. `notes` gets what a user should know of a video:
     pixels that are not square, fewer frames than it announces. Raises UserError for what cannot be read.
     """
-    if fps is not None and not 0 < fps < math.inf:
-        raise UserError(f"fps must be above 0 and finite, got {fps}")
+    if fps is not None and not 0 < fps <= 1e6:
+        raise UserError(f"fps must be above 0 and at most 1e6, since events have whole microseconds, got {fps}")
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
     luma = partial(_luma, size=size, deblocked=deblocked)

@@ -141,6 +141,7 @@ def test_labels_without_a_time_each_are_not_drawn(times, recording, tmp_path):
         (["--speed", "inf"], "speed must be above 0"),
         (["--seconds", "inf"], "seconds must be above 0 and finite"),
         (["--start", "nan"], "start must be 0 or more"),
+        (["--speed", "1e-9"], "dots.gif: an animation holds at most 65,536 pictures, found 3,000,000 of 1e-06 s"),
     ],
 )
 def test_mistakes_are_said(options, message, recording, tmp_path, capsys, monkeypatch):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from spikeva.errors import UserError
 from spikeva.events import EventClip, EventFileError, EventStream, read_manifest, write_clip, write_manifest
+from spikeva.events._atomic import whole_file
 
 SIZE = (64, 48)
 
@@ -184,6 +185,20 @@ def _write_over_and_over(path: str, started: Any) -> None:
     while True:
         for stream in events:
             write_clip(path, stream, labels={"t_us": np.arange(4)})
+
+
+def test_a_folder_of_that_name_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "a.h5").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"a\.h5'$"), whole_file(tmp_path / "a.h5"):
+        pytest.fail("worked in vain")
+
+
+def test_a_failure_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "a.h5"
+    path.parent.mkdir()
+    with pytest.raises(FileNotFoundError) as caught, whole_file(path) as part:
+        (path.parent.rmdir(), part.write_bytes(b""))
+    assert str(caught.value) == f"[Errno 2] No such file or directory: '{path}'"
 
 
 def test_a_killed_writer_leaves_a_whole_file_or_none(tmp_path: Path) -> None:
