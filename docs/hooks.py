@@ -5,6 +5,7 @@ SPIKEVA_DOCS_PICTURES=0 leaves the pictures empty, where only the text matters.
 """
 
 import argparse
+import inspect
 import os
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from pydantic import BaseModel
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / ".cache" / "examples"
+WORDS = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Path: "path"}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -24,6 +27,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {
         "reference/commands.md": commands(),
         "reference/config.md": config_reference(),
+        "reference/models.md": models(),
         "reference/neurons.md": neurons(),
         "results.md": results(),
     }
@@ -65,7 +69,7 @@ def commands() -> str:
     from spikeva.cli import COMMANDS
 
     parts = [
-        "# Commands\n\nEvery command explains itself with `--help`. Exit codes: 0 done, 1 failed, 2 a mistake in what was asked, 130 interrupted.\n"
+        "# Commands\n\nThe same texts as with `--help`. Exit codes: 0 done, 1 failed, 2 a mistake in the command or config, 130 interrupted.\n"
     ]
     for name in COMMANDS:
         try:
@@ -88,12 +92,51 @@ def neurons() -> str:
     """The neurons and what each backend runs of them, asked of the backends."""
     from spikeva.neurons import table
 
-    about = (
-        "What each backend runs of each neuron: all its resets and surrogates, some, or none; the numbers name the reason. "
-        "`spikeva list neurons` prints it for your installation and your own neurons. Whatever runs, runs with the same "
-        "spikes: `spikeva.testing.check_neuron` holds every neuron, reset, surrogate and backend to its step."
-    )
-    return f"# Neurons and backends\n\n{about}\n\n```text\n{table()}\n```\n"
+    lines = table().splitlines()
+    names = ["neuron", "fused", "snntorch", "norse", "definition"]
+    starts = [lines[0].index(name) for name in names]
+    rows = [line for line in lines[1:] if not line.startswith("(")]
+    cells = [[line[i:j].strip() for i, j in zip(starts, [*starts[1:], None], strict=True)] for line in rows]
+    parts = [
+        "# Neurons and backends\n\nWhich resets and surrogates of each neuron each backend runs: all, some, or none; numbers refer to the "
+        "reasons below. `fused` is the default and the fastest. `spikeva list neurons` prints this for your installation, "
+        "your own neurons included. All backends give the same spikes; `spikeva.testing.check_neuron` tests that.\n",
+        "| " + " | ".join(names) + " |",
+        "| --- " * len(names) + "|",
+        *("| " + " | ".join(row) + " |" for row in cells),
+        "",
+        *(line.replace("(", "", 1).replace(") ", ". ", 1) for line in lines if line.startswith("(")),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def models() -> str:
+    """The models, encodings and surrogates with their parameters, from their docstrings."""
+    from spikeva.encode.base import REGISTRY
+    from spikeva.models import MODELS, parameters
+    from spikeva.neurons import SURROGATES
+
+    def entry(name: str, thing: Any, given: Any) -> str:
+        shown = (
+            f"`{key}`" if one.default is inspect.Parameter.empty else f"`{key}={one.default!r}`"
+            for key, one in given.items()
+            if getattr(one, "kind", None) is not inspect.Parameter.VAR_KEYWORD
+        )
+        return f"### {name}\n\n{inspect.getdoc(thing)}\n\nParameters: {', '.join(shown) or 'none'}.\n"
+
+    parts = [
+        "# Models and encodings\n\nWhat the grid of a config may name. B: samples, T: frames or time steps, C: channels, "
+        "K: windows, P: polarities. A study sets `in_channels` and `frames` itself.\n\n## Models\n",
+        *(entry(name, MODELS.get(name), parameters(name)) for name in MODELS.names()),
+        "## Encodings\n",
+        *(
+            entry(name, REGISTRY.get(name), inspect.signature(REGISTRY.get(name)).parameters)
+            for name in REGISTRY.names()
+        ),
+        "## Surrogates\n\nFor `surrogate` of a neuron ([what that is](../concepts/surrogates.md)); `slope` is its steepness.\n",
+        *(entry(name, one := SURROGATES.get(name), inspect.signature(one).parameters) for name in SURROGATES.names()),
+    ]
+    return "\n".join(parts)
 
 
 def config_reference() -> str:
@@ -104,34 +147,35 @@ def config_reference() -> str:
 
     names = {"loss": LOSSES, "anchors": ANCHORS}  # plain strings to the schema, which imports neither
     parts = [
-        "# Config\n\nA study is one YAML file. Unknown keys are mistakes; `spikeva validate FILE` names all of them at once. "
-        "`configs/quick.yaml` says beside each line what a change does.\n"
+        "# Config\n\nA study is one YAML file. `spikeva validate FILE` reports unknown keys and all other mistakes at once. "
+        "`configs/quick.yaml` is an example with a comment on each line.\n"
     ]
-    blocks = [
-        config.Study,
-        config.StandIn,
-        config.Prepared,
-        config.Window,
-        config.Grid,
-        config.Training,
-        config.EventChanges,
-        config.Evaluation,
-        config.TrainerOptions,
-    ]
-    for block in blocks:
+    blocks = {
+        "Top level": config.Study,
+        "regression, transfer: rendered faces": config.StandIn,
+        "regression, transfer: a folder": config.Prepared,
+        "window": config.Window,
+        "grid": config.Grid,
+        "training": config.Training,
+        "training: augment_events": config.EventChanges,
+        "evaluation": config.Evaluation,
+        "trainer": config.TrainerOptions,
+    }
+    for title, block in blocks.items():
         parts += [
-            f"## {block.__name__}\n",
+            f"## {title}\n",
             f"{(block.__doc__ or '').strip()}\n",
-            "| key | type | default | |",
+            "| key | value | default | meaning |",
             "| --- | --- | --- | --- |",
         ]
         for key, field in block.model_fields.items():
             default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)}`"
-            default = "see below" if "=" in default else default
+            default = "see below" if "=" in default else default.replace("`None`", "none")
+            default = default.strip("`") if " " in default else default  # a sentence
             kinds = (
                 " or ".join(f"`{name}`" for name in names[key])
                 if key in names
-                else " or ".join(_type(field.annotation))
+                else " or ".join(dict.fromkeys(_type(field.annotation)))
             )
             parts.append(f"| `{key}` | {kinds} | {default} | {field.description or ''} |")
         parts.append("")
@@ -145,7 +189,10 @@ def _type(annotation: Any) -> Iterator[str]:
     elif annotation is type(None):
         yield "none"
     elif get_origin(annotation) is None or not arguments:
-        yield f"`{getattr(annotation, '__name__', annotation)}`"
+        if issubclass(annotation, BaseModel):
+            yield "a block, see below"
+        else:
+            yield WORDS.get(annotation, f"`{annotation.__name__}`")
     elif getattr(get_origin(annotation), "__name__", "") == "Literal":
         yield from (f"`{value}`" for value in arguments)
     elif get_origin(annotation) is Union or getattr(get_origin(annotation), "__name__", "") == "UnionType":
@@ -160,13 +207,13 @@ def results() -> str:
     """The tables of the quick study, where it was run here."""
     run = ROOT / "runs" / "quick"
     text = (
-        "# Results\n\nNumbers on this page are written by the code or not at all. They are of the stand-in, rendered faces: "
+        "# The quick study\n\nThe tables of the quick study as it was run in this clone. They are of rendered faces: "
         "synthetic, and no statement about people.\n\n"
     )
     if not (run / "results.json").is_file():
         return (
             text
-            + "This site was built without a finished study. `make compare` runs the quick one; built again, this page shows its tables.\n"
+            + "It was not run here before this site was built. Run `make compare` and build the site again, and this page shows its tables.\n"
         )
     from spikeva.report import table_text
 

@@ -15,16 +15,16 @@ COMMANDS = {
     "faces": "render stand-in faces with known valence and arousal",
     "simulate": "turn a video into events with v2e's pixel model",
     "prepare": "turn a dataset (AFEW-VA, NEFER) into event clips",
-    "train": "train one model of a study",
+    "train": "train some cells of a study",
     "evaluate": "score a trained model on held-out people",
-    "transfer": "zero-shot emotion of a trained model on another domain",
+    "transfer": "read the emotion of other recordings with a trained model, zero-shot",
     "report": "build the report of one or several runs",
     "view": "show a recording or a clip as GIF, WebP or PNG",
-    "live": "follow valence and arousal online",
+    "live": "print valence and arousal along a recording",
     "export": "write a spiking model as a NIR graph",
-    "list": "list models, neurons, encodings, presets",
-    "validate": "check a config and say what it would run",
-    "doctor": "say what is installed, what is missing and what to do",
+    "list": "list the models, neurons, encodings and presets that a config may name",
+    "validate": "check a config and show what it would run",
+    "doctor": "show what is installed, and how to get what is missing",
     "cite": "print what to cite",
 }
 RESUMED = {"compare", "faces", "prepare", "train"}  # what these have finished they do not do again
@@ -41,7 +41,7 @@ def _usage(commands: dict[str, str]) -> str:
     lines = [f"  {name:<{width}}  {text}" for name, text in commands.items()]
     return (
         "usage: spikeva COMMAND [options]\n\n"
-        "Valence and arousal of faces from event cameras: spiking networks beside their ANN baselines.\n\n"
+        "Valence and arousal of faces from event cameras: spiking networks compared with their ANN baselines.\n\n"
         "commands:\n" + "\n".join(lines) + "\n\n"
         "examples:\n"
         "  spikeva compare configs/quick.yaml --out runs/quick   the whole comparison on synthetic faces\n"

@@ -3,18 +3,16 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-SUMMARY = (
-    "Run a study: models x encodings x folds x seeds, from the clips to the report. Finished parts are not done again."
-)
+SUMMARY = "Run a study: models x encodings x folds x seeds, from the clips to the report. Interrupted, the same command continues."
 EXAMPLES = """  spikeva compare configs/quick.yaml --out runs/quick
-  spikeva compare configs/quick.yaml --out runs/quick --max-cells 1   # one more cell, then the report of what is there
+  spikeva compare configs/quick.yaml --out runs/quick --max-cells 1   # one more cell, then the report so far
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("config", type=Path, help="YAML file that describes the study")
+    parser.add_argument("config", type=Path, help="the study, a YAML file")
     parser.add_argument("--out", type=Path, help="run directory (default: runs/<name of the study>)")
-    parser.add_argument("--max-cells", type=int, metavar="N", help="run at most N unfinished cells")
+    parser.add_argument("--max-cells", type=int, metavar="N", help="train at most N more cells, then write the report")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes that render and simulate (default: one a core)"
     )

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from importlib.util import find_spec
 
-SUMMARY = "Say what is installed, which devices and backends are found, and what to do about what is missing."
+SUMMARY = "Show what is installed, which devices and backends are found, and how to get what is missing."
 EXAMPLES = """  spikeva doctor
 """
 
@@ -68,7 +68,7 @@ def _v2e() -> tuple[bool, str]:
         load()
     except UserError as error:
         return False, str(error)
-    return True, "engine='v2e', the original simulator; our own engines give the same events without it"
+    return True, "engine='v2e', the original simulator; not needed, our own engines give the same events"
 
 
 def _backends() -> dict[str, tuple[bool, str]]:

@@ -11,7 +11,7 @@ EXAMPLES = """  spikeva evaluate runs/quick/cells/<hash> --clips data/afew-va-ev
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("cell", type=Path, help="folder of a trained cell")
+    parser.add_argument("cell", type=Path, help="folder of a trained cell, runs/.../cells/<hash>")
     parser.add_argument("--clips", type=Path, required=True, help="folder of event clips, as `spikeva prepare` writes")
     parser.add_argument("--out", type=Path, help="write every prediction to this CSV file")
 

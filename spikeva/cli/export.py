@@ -4,8 +4,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 SUMMARY = "Write the spiking model of a finished cell as a NIR graph (HDF5), for neuromorphic hardware and simulators."
-EXAMPLES = """  spikeva export runs/quick/cells/1a2b3c4d --out model.nir
-  spikeva export runs/afew/cells/1a2b3c4d --out model.nir --size 96      pictures of 96 x 96
+EXAMPLES = """  spikeva export runs/quick/cells/<hash> --out model.nir
+  spikeva export runs/afew/cells/<hash> --out model.nir --size 96      pictures of 96 x 96
 
 BatchNorm is folded into the convolutions. What NIR has no node for (reset by subtraction, adaptive thresholds, max
 pooling, residual connections) is refused with the reason.
@@ -13,13 +13,13 @@ pooling, residual connections) is refused with the reason.
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("cell", type=Path, help="a cell's folder, with config.yaml and model.safetensors")
+    parser.add_argument("cell", type=Path, help="folder of a trained cell, runs/.../cells/<hash>")
     parser.add_argument("--out", type=Path, required=True, help="the file to write, e.g. model.nir")
     parser.add_argument(
         "--size", type=int, nargs="+", help="side, or width and height, of a picture (default: the study's)"
     )
     parser.add_argument(
-        "--dt", type=float, default=1e-4, help="seconds of one step (default 1e-4, which snntorch assumes)"
+        "--dt", type=float, default=1e-4, help="seconds of one time step (default: 1e-4, as snntorch assumes)"
     )
 
 

@@ -20,7 +20,7 @@ EXAMPLES = """  spikeva faces --sheet faces.png                              who
   spikeva faces --domain nefer-like --sheet b.png --yaw 25     the other domain, turned by 25 degrees
   spikeva faces --domain afew-va-like --identities 60 --clips 4 --out data/afew-va-like
   spikeva faces --domain nefer-like --identities 8 --clips 7 --fps 200 --out data/nefer-like
-The same command goes on where a killed one stopped; a larger one keeps what is there if --clips is the same.
+Interrupted, the same command continues. With more people and the same --clips, it keeps those that are there.
 """
 
 
@@ -28,25 +28,25 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--domain", default="afew-va-like", metavar="NAME", help="afew-va-like (default) or nefer-like")
     parser.add_argument("--identities", type=int, metavar="N", help="number of people (default: 12; 8 on a sheet)")
     parser.add_argument(
-        "--clips", type=int, metavar="N", help="clips of each (default: 4; nefer-like: 7, one an emotion)"
+        "--clips", type=int, metavar="N", help="clips of each person (default: 4; nefer-like: 7, one for each emotion)"
     )
     parser.add_argument("--fps", type=float, metavar="X", help="frames a second (default: 25; nefer-like: 200)")
-    parser.add_argument("--seconds", type=float, metavar="X", default=2.0, help="length of a clip (default: 2)")
+    parser.add_argument(
+        "--seconds", type=float, metavar="X", default=2.0, help="length of a clip in seconds (default: 2)"
+    )
     parser.add_argument(
         "--seed", type=int, metavar="N", default=0, help="who the people are and what they do (default: 0)"
     )
     parser.add_argument("--preset", default="default", metavar="NAME", help="difficulty: easy, default or hard")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write the dataset to")
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes (default: one a core); the files do not depend on it"
-    )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="write a contact sheet of people and emotions")
     parser.add_argument(
         "--side", type=int, metavar="N", default=160, help="size of a face on the sheet in pixels (default: 160)"
     )
     parser.add_argument("--yaw", type=float, metavar="X", default=0.0, help="turn of the heads on the sheet, degrees")
     parser.add_argument(
-        "--pitch", type=float, metavar="X", default=0.0, help="nod of the heads on the sheet, degrees (down)"
+        "--pitch", type=float, metavar="X", default=0.0, help="downward nod of the heads on the sheet, degrees"
     )
 
 

@@ -2,8 +2,13 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-SUMMARY = "List models, neurons, surrogates, encodings, pixel presets and emotion anchors, by name or wildcard."
+if TYPE_CHECKING:
+    from spikeva.simulate import DVSPixel
+
+SUMMARY = "List what a config may name: models, neurons, surrogates, encodings, pixel presets and emotion anchors, with their parameters."
 EXAMPLES = """  spikeva list
   spikeva list models
   spikeva list models 'snn_*'
@@ -15,8 +20,10 @@ KINDS = ("models", "neurons", "surrogates", "encodings", "presets", "anchors")
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("kind", nargs="?", choices=KINDS, help="what to list (default: everything)")
-    parser.add_argument("pattern", nargs="?", default="*", help="shell wildcard, in quotes")
-    parser.add_argument("--modules", nargs="+", default=[], metavar="M", help="your own modules or Python files, too")
+    parser.add_argument("pattern", nargs="?", default="*", help="wildcard for the names, in quotes")
+    parser.add_argument(
+        "--modules", nargs="+", default=[], metavar="M", help="your own modules or Python files to include"
+    )
 
 
 def run(args: Namespace) -> int:
@@ -48,10 +55,15 @@ def _lines(kind: str, pattern: str) -> list[str]:
     if kind == "presets":
         from spikeva.simulate.pixel import PRESETS
 
-        return [f"{name:<14} {pixel}" for name, pixel in PRESETS.items() if fnmatchcase(name, pattern)]
+        return [_with_options(name, _settings(pixel)) for name, pixel in PRESETS.items() if fnmatchcase(name, pattern)]
     from spikeva.evaluation.emotion import ANCHORS
 
     return [f"{name:<20} {anchors.source}" for name, anchors in ANCHORS.items() if fnmatchcase(name, pattern)]
+
+
+def _settings(pixel: "DVSPixel") -> list[str]:
+    """The thresholds, and what the pixel has that is not off."""
+    return [f"{name}={value:g}" for name, value in asdict(pixel).items() if value]
 
 
 def _with_options(name: str, options: Iterable[str]) -> str:

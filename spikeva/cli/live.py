@@ -3,22 +3,26 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-SUMMARY = "Follow valence and arousal along a recording: one CSV line a prediction, each from the past alone."
+SUMMARY = (
+    "Print valence and arousal along a recording, one CSV line a prediction. Each uses only events before its time."
+)
 EXAMPLES = """  spikeva live runs/quick/cells/<hash> recording.raw
   spikeva live runs/quick/cells/<hash> clip.h5 --every 20 > course.csv
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("cell", type=Path, help="folder of a trained cell")
+    parser.add_argument("cell", type=Path, help="folder of a trained cell, runs/.../cells/<hash>")
     parser.add_argument("recording", type=Path, help="event file; the face should fill the picture as in training")
     parser.add_argument(
         "--every", type=float, metavar="MS", help="milliseconds between predictions (default: one window)"
     )
     parser.add_argument(
-        "--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="of the sensor, where the file does not say"
+        "--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="of the sensor, if the file does not say"
     )
-    parser.add_argument("--chunk", type=float, default=10.0, metavar="MS", help="events are handed over in such pieces")
+    parser.add_argument(
+        "--chunk", type=float, default=10.0, metavar="MS", help="hand over events in pieces of so many ms (default: 10)"
+    )
 
 
 def run(args: Namespace) -> int:

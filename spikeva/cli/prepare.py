@@ -6,38 +6,40 @@ from pathlib import Path
 from typing import Any
 
 SUMMARY = (
-    "Turn AFEW-VA (films: face crops, then simulated events) or NEFER (recordings: face crops) into event clips, one file "
-    "each. The account at the end names all that was found wrong, left out or failed; the same command goes on where a "
-    "killed one stopped."
+    "Turn AFEW-VA (films) or NEFER (recordings) into event clips of faces, one file each; events of films are simulated. A "
+    "list of everything wrong, left out or failed comes at the end. Interrupted, the same command continues."
 )
 EXAMPLES = """  spikeva prepare --dataset afew-va --root data/AFEW-VA --out data/afew-va-events
   spikeva prepare --dataset afew-va --root data/AFEW-VA --check        what is there and what is wrong with it
   spikeva prepare --dataset nefer --root data/NEFER --split validation --out data/nefer-events
   spikeva prepare --dataset afew-va --root /shared/AFEW-VA --out /shared/events --cluster tcp://head:8786
-Exit code 1: some clips failed (they are named; the others are there).
+Exit code 1: some clips failed. They are named; the others are written.
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--dataset", required=True, metavar="NAME", help="afew-va or nefer")
     parser.add_argument("--root", required=True, type=Path, help="the folder the dataset was extracted to")
-    parser.add_argument("--out", type=Path, help="folder for the clips")
-    parser.add_argument("--check", action="store_true", help="read and report, make nothing")
+    parser.add_argument("--out", type=Path, help="folder for the event clips")
+    parser.add_argument("--check", action="store_true", help="read everything, report what is wrong, write nothing")
     parser.add_argument("--size", type=int, default=128, help="side of the face crop in pixels (default: 128)")
     parser.add_argument(
-        "--pixel", default="clean", metavar="PRESET", help="afew-va: the simulated pixel (default: clean)"
+        "--pixel", default="clean", metavar="PRESET", help="afew-va: preset of the simulated pixel (default: clean)"
     )
     parser.add_argument(
-        "--interpolate", default="flow", metavar="METHOD", help="afew-va: sub-frames by none, linear or flow (default)"
+        "--interpolate",
+        default="flow",
+        metavar="METHOD",
+        help="afew-va: between frames, none, linear or flow (default)",
     )
     parser.add_argument(
         "--timing",
         default="crossing",
         metavar="NAME",
-        help="afew-va: crossing, a time for each event (default), or v2e, the few times of v2e",
+        help="afew-va: event times, crossing (default): one for each event, or v2e: few in a frame",
     )
     parser.add_argument("--fps", type=float, default=25.0, help="afew-va: frames a second of the films (default: 25)")
-    parser.add_argument("--seed", type=int, default=0, help="afew-va: of the simulated pixels (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="afew-va: seed of the simulated pixels (default: 0)")
     parser.add_argument(
         "--labels", default="expected", metavar="KIND", help="nefer: expected (default) or reported emotion"
     )
@@ -46,7 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--workers", type=int, metavar="N", help="local processes (default: one a core; 0: this process)"
     )
     parser.add_argument(
-        "--cluster", metavar="ADDRESS", help="work on the Dask cluster of this scheduler (tcp://host:8786)"
+        "--cluster", metavar="ADDRESS", help="run on the Dask cluster of this scheduler (tcp://host:8786)"
     )
 
 

@@ -12,15 +12,15 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="directory that `spikeva compare --out` wrote")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder that `spikeva compare` wrote")
     parser.add_argument(
         "--format",
         choices=("html", "md", "csv", "latex"),
         default="html",
-        help="the page, or the tables as text (html)",
+        help="the page (html, default), or the tables as text",
     )
     parser.add_argument(
-        "--out", type=Path, help="file to write (the first run's report.html; tables go to the terminal)"
+        "--out", type=Path, help="file to write (default: report.html in the first run; tables go to the terminal)"
     )
 
 

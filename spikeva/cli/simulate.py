@@ -24,34 +24,40 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--preset", default="clean", metavar="NAME", help="ideal, clean (default), noisy or v2e-default"
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the pixel on top of the preset"
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a parameter of the preset; may be repeated",
     )
     parser.add_argument("--fps", type=float, metavar="X", help="frames a second (default: what the file says)")
     parser.add_argument("--size", metavar="WxH", help="resize the video, by area averaging")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of mismatch and noise (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of mismatch and noise (default: 0)")
     parser.add_argument(
         "--engine", default="auto", metavar="NAME", help="auto (default), numba, torch, reference or v2e"
     )
     parser.add_argument(
-        "--timing", default="v2e", metavar="NAME", help="v2e (default) or crossing: a time for each event"
+        "--timing",
+        default="v2e",
+        metavar="NAME",
+        help="event times: v2e (default), few in a frame, or crossing, one for each event",
     )
     parser.add_argument(
         "--interpolate", default="none", metavar="NAME", help="none (default), linear, flow or v2e-slomo"
     )
     parser.add_argument(
-        "--subframes", type=int, metavar="N", help="steps a frame (default: no motion over half a pixel)"
+        "--subframes",
+        type=int,
+        metavar="N",
+        help="sub-frames a frame (default: so many that nothing moves more than half a pixel)",
     )
+    parser.add_argument("--deblock", action="store_true", help="first smooth the edges of 8 x 8 compression blocks")
     parser.add_argument(
-        "--deblock", action="store_true", help="smooth the edges of 8 x 8 compression blocks, before anything else"
+        "--blur", type=float, default=0.0, metavar="SIGMA", help="Gaussian blur before simulation, in pixels"
     )
+    parser.add_argument("--threads", type=int, metavar="N", help="number of threads (default: all processors)")
     parser.add_argument(
-        "--blur", type=float, default=0.0, metavar="SIGMA", help="Gaussian blur before simulating, pixels"
-    )
-    parser.add_argument(
-        "--threads", type=int, metavar="N", help="to interpolate and to simulate (default: all processors)"
-    )
-    parser.add_argument(
-        "--view", type=Path, metavar="PNG", help="also write a picture of the events (.gif, .webp: of the first 10 s)"
+        "--view", type=Path, metavar="PNG", help="also write a picture of the events (.gif, .webp: the first 10 s)"
     )
 
 

@@ -3,14 +3,14 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-SUMMARY = "Train and score the cells of a study whose model and encoding match; `compare` later finds them done."
+SUMMARY = "Train and score some cells of a study: those that match all options. A later `compare` adds the rest and the report."
 EXAMPLES = """  spikeva train configs/quick.yaml --model snn_convnet --encoding spikes
   spikeva train configs/quick.yaml --model 'snn_*' --fold 0 --seed 0 --out runs/quick
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("config", type=Path, help="YAML file that describes the study")
+    parser.add_argument("config", type=Path, help="the study, a YAML file")
     parser.add_argument("--model", default="*", help="name or wildcard (default: every model)")
     parser.add_argument("--encoding", default="*", help="name or wildcard (default: every encoding)")
     parser.add_argument("--fold", type=int, help="only this fold")

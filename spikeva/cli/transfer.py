@@ -12,13 +12,16 @@ EXAMPLES = """  spikeva transfer runs/quick/cells/<hash> --clips data/nefer-even
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("cell", type=Path, help="folder of a trained cell")
+    parser.add_argument("cell", type=Path, help="folder of a trained cell, runs/.../cells/<hash>")
     parser.add_argument("--clips", type=Path, required=True, help="folder of event clips, as `spikeva prepare` writes")
     parser.add_argument(
-        "--anchors", help="where emotions lie (default: as the cell's study); see `spikeva list anchors`"
+        "--anchors",
+        help="where emotions lie on the plane (default: as in the cell's study); see `spikeva list anchors`",
     )
-    parser.add_argument("--method", choices=("angle", "point"), help="nearest by direction or by distance")
-    parser.add_argument("--pooling", choices=("mean", "peak", "weighted"), help="from frames to one point a recording")
+    parser.add_argument("--method", choices=("angle", "point"), help="nearest anchor by direction or by distance")
+    parser.add_argument(
+        "--pooling", choices=("mean", "peak", "weighted"), help="how to get one point from the frames of a recording"
+    )
     parser.add_argument("--out", type=Path, help="write every prediction to this CSV file")
 
 

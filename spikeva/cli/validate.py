@@ -3,9 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-SUMMARY = (
-    "Check a config and say what it would run. All mistakes are shown at once; the exit code is 2 if there are any."
-)
+SUMMARY = "Check a config and show what it would run. All mistakes are shown at once; the exit code is then 2."
 EXAMPLES = """  spikeva validate configs/quick.yaml
 """
 SHOWN = 20

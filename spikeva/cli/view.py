@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from spikeva.datasets.view import Predictor
 
-SUMMARY = "Show any event file: an animation (.gif, .webp) or a sheet of windows (.png). ON is yellow, OFF blue; labels and predictions lie below."
+SUMMARY = "Show any event file: an animation (.gif, .webp) or a sheet of windows (.png). ON is yellow, OFF is blue; labels and predictions are drawn below."
 EXAMPLES = """  spikeva view recording.raw                                   recording.gif, its first 10 s
   spikeva view clip.h5 -o clip.webp                            with valence and arousal below
-  spikeva view clip.h5 --cell runs/quick/cells/<hash>          and what a trained model says, from the past alone
+  spikeva view clip.h5 --cell runs/quick/cells/<hash>          with a trained model's predictions
   spikeva view recording.raw -o sheet.png --seconds 60         12 windows of the first minute
   spikeva view recording.dat --size 304 240 --start 2 --seconds 1 --speed 0.1
 """
@@ -18,16 +18,16 @@ EXAMPLES = """  spikeva view recording.raw                                   rec
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="any event file that spikeva reads")
-    parser.add_argument("-o", "--out", type=Path, help="picture to write (default: FILE's name with .gif, here)")
     parser.add_argument(
-        "--cell", type=Path, help="folder of a trained cell: its predictions are drawn beside the labels"
+        "-o", "--out", type=Path, help="picture to write (default: the file's name with .gif, in this folder)"
     )
+    parser.add_argument("--cell", type=Path, help="folder of a trained cell: also draw its predictions")
     parser.add_argument("--start", type=float, default=0.0, help="seconds after the first event (default: 0)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="most seconds to show (default: 10)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length to show, at most (default: 10)")
     parser.add_argument("--fps", type=float, default=25.0, help="pictures a second (default: 25)")
     parser.add_argument("--speed", type=float, default=1.0, help="1: as recorded (default); 0.1: ten times slower")
     parser.add_argument(
-        "--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="of the sensor, where the file does not say"
+        "--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="of the sensor, if the file does not say"
     )
 
 

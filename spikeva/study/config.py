@@ -27,49 +27,59 @@ class _Block(BaseModel):
 class StandIn(_Block):
     """Faces that spikeva renders, with known valence and arousal: synthetic, and called so wherever a number shows."""
 
-    dataset: Literal["afew-va-like", "nefer-like"]
-    identities: PositiveInt = Field(description="people; no two clips of different people share a face")
+    dataset: Literal["afew-va-like", "nefer-like"] = Field(
+        description="film-like faces, or posed ones with a noisier camera"
+    )
+    identities: PositiveInt = Field(description="number of people")
     clips: PositiveInt = Field(description="clips of each person")
-    seconds: PositiveFloat = Field(1.28, description="length of a clip")
-    fps: PositiveFloat = Field(100.0, description="frames rendered a second, before simulation")
+    seconds: PositiveFloat = Field(1.28, description="length of a clip in seconds")
+    fps: PositiveFloat = Field(100.0, description="frames rendered a second, before events are simulated")
     label_fps: PositiveFloat = Field(25.0, description="labels a second")
     size: Annotated[int, Field(ge=32, le=1280)] = Field(64, description="side of the face picture in pixels")
     pixel: str | dict[str, Any] | None = Field(
-        None, description="a pixel preset or its parameters; none: the domain's own"
+        None, description="a preset of `spikeva list presets`, or parameters of the pixel; none: that of the dataset"
     )
     labels: Literal["exact", "rated"] = Field(
-        "exact", description="the true valence and arousal, or as raters would give"
+        "exact", description="the true valence and arousal, or as raters would give them"
     )
     nuisance: Annotated[float, Field(ge=0, le=2)] = Field(0.6, description="pose, speech, light: higher is harder")
     style: Annotated[float, Field(ge=0, le=2)] = Field(
-        0.7, description="how differently people express the same: higher is harder"
+        0.7, description="how differently people show the same emotion: higher is harder"
     )
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="who the people are and what they do")
 
 
 class Prepared(_Block):
-    """A folder of event clips that `spikeva prepare` wrote from AFEW-VA, NEFER or your own recordings."""
+    """A folder of event clips, made by `spikeva prepare` from AFEW-VA or NEFER, or by your own code with `write_clip`."""
 
-    dataset: Literal["prepared"]
-    root: Path
+    dataset: Literal["prepared"] = Field(description="always `prepared`")
+    root: Path = Field(description="the folder, relative to where the command runs")
 
 
 DataSource = Annotated[StandIn | Prepared, Field(discriminator="dataset")]
 
 
 class Window(_Block):
-    """What a model sees of a clip to predict one label: `frames` windows of the encoding's length, ending at the label."""
+    """What a model sees to predict one label: `frames` windows of the encoding's length, the last of which ends at the label."""
 
-    frames: PositiveInt = 4
+    frames: PositiveInt = Field(4, description="number of windows; more is more context, and slower")
 
 
 class Grid(_Block):
-    """Every combination is one cell. A model or an encoding is its name and its parameters."""
+    """What is compared: every combination is one cell. A model or an encoding is its name and its parameters."""
 
-    models: Annotated[list[dict[str, Any]], Field(min_length=1)]
-    encodings: Annotated[list[dict[str, Any]], Field(min_length=1)]
-    folds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    models: Annotated[list[dict[str, Any]], Field(min_length=1)] = Field(
+        description="such as `{model: snn_convnet, neuron: lif}`"
+    )
+    encodings: Annotated[list[dict[str, Any]], Field(min_length=1)] = Field(
+        description="such as `{encoding: tbr, bits: 8, dt: 5000}`; dt in us"
+    )
+    folds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
+        [0], description="which folds to run, each as test people once"
+    )
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
+        [0], description="of initial weights, order of samples and augmentation"
+    )
 
 
 class EventChanges(_Block):
@@ -85,19 +95,19 @@ class EventChanges(_Block):
 
 
 class Training(_Block):
-    """The budget, the same for every cell."""
+    """How every cell is trained: one budget for all."""
 
-    epochs: PositiveInt = 10
-    max_steps: PositiveInt | None = Field(None, description="stop after so many steps, whatever the epochs say")
-    samples_per_clip: PositiveInt = Field(6, description="labels of each clip that an epoch draws")
-    batch_size: PositiveInt = 32
-    learning_rate: PositiveFloat = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    loss: str = "emonet"
+    epochs: PositiveInt = Field(10, description="an epoch draws `samples_per_clip` labels of every clip")
+    max_steps: PositiveInt | None = Field(None, description="stop after so many steps, even within the epochs")
+    samples_per_clip: PositiveInt = Field(6, description="labels drawn from each clip in an epoch")
+    batch_size: PositiveInt = Field(32, description="samples in a step, on each device")
+    learning_rate: PositiveFloat = Field(1e-3, description="peak of the one-cycle schedule of AdamW")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(1e-2, description="of weight matrices only")
+    loss: str = Field("emonet", description="`emonet`: MSE, 1 - PCC and 1 - CCC, weighted anew at every step")
     augment: bool = Field(True, description="rotate, scale, shift and flip the training samples")
     augment_events: EventChanges | None = Field(None, description="change the events of training samples too, by tonic")
     workers: Annotated[int, Field(ge=0)] = Field(
-        0, description="processes that encode; 0 encodes in the training process"
+        0, description="extra processes that encode samples; does not change the result"
     )
 
 
@@ -107,20 +117,29 @@ class Evaluation(_Block):
     anchors: str = Field("face-like", description="where emotions lie on the valence-arousal plane")
     method: Literal["angle", "point"] = Field("angle", description="nearest anchor by direction, or by distance")
     pooling: Literal["mean", "peak", "weighted"] = Field(
-        "mean", description="from the frames of a recording to one point"
+        "mean",
+        description="how to get one point from the frames of a recording; `weighted`: frames far from neutral count more",
     )
     cost_samples: PositiveInt = Field(8, description="samples on which operations and spikes are counted")
 
 
 class TrainerOptions(_Block):
-    """Options of Lightning's Trainer."""
+    """Where and how precisely models are trained: options of Lightning's Trainer."""
 
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
-    devices: int | str | list[int] = Field(1, description='how many, which ("0,2" or [0, 2]), "auto", or -1 for all')
-    num_nodes: PositiveInt = 1
-    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn", "ddp_notebook", "fsdp"] = "auto"
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    gradient_clip_val: PositiveFloat | None = 1.0
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = Field(
+        "auto", description="`auto` uses a GPU if there is one"
+    )
+    devices: int | str | list[int] = Field(
+        1, description='GPUs that train one model: how many, which ("0,2" or [0, 2]), "auto", or -1 for all'
+    )
+    num_nodes: PositiveInt = Field(1, description="machines that train one model")
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn", "ddp_notebook", "fsdp"] = Field(
+        "auto", description="how several GPUs share the work"
+    )
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
+        "32-true", description="mixed precision is faster on a GPU"
+    )
+    gradient_clip_val: PositiveFloat | None = Field(1.0, description="largest norm of the gradient; none: no limit")
 
     @field_validator("devices")
     @classmethod
@@ -139,23 +158,30 @@ class TrainerOptions(_Block):
 class Study(_Block):
     """A whole study."""
 
-    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    question: str = (
-        "How far does a spiking network get against ResNet+Fusion on the same faces, and what does each cost?"
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field(
+        description="its name; the run goes to runs/NAME unless --out says otherwise"
     )
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    question: str = Field(
+        "How far does a spiking network get against ResNet+Fusion on the same faces, and what does each cost?",
+        description="stands at the top of the report",
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
+        0, description="of the split into folds and of tests; it enters every training seed"
+    )
     modules: list[str] = Field(
         [],
         description="your own modules that register neurons, encodings or models: names, or files relative to the config",
     )
-    regression: DataSource
-    transfer: DataSource | None = None
-    folds: Annotated[int, Field(ge=2)] = Field(4, description="parts that the people are split into")
-    window: Window = Window()
-    grid: Grid
-    training: Training = Training()
-    evaluation: Evaluation = Evaluation()
-    trainer: TrainerOptions = TrainerOptions()
+    regression: DataSource = Field(description="clips with valence and arousal, to train and test on")
+    transfer: DataSource | None = Field(None, description="clips of another domain, for zero-shot emotion")
+    folds: Annotated[int, Field(ge=2)] = Field(
+        4, description="parts that the people are split into; each is tested by models trained on the others"
+    )
+    window: Window = Field(Window(), description="what a model sees")
+    grid: Grid = Field(description="what is compared")
+    training: Training = Field(Training(), description="how it is trained")
+    evaluation: Evaluation = Field(Evaluation(), description="how it is scored")
+    trainer: TrainerOptions = Field(TrainerOptions(), description="device and precision")
 
 
 def load(path: str | Path) -> Study:
@@ -170,7 +196,7 @@ def load(path: str | Path) -> Study:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the config {path}: {error}") from None
+        raise UserError(f"cannot read the config {path}: {getattr(error, 'strerror', None) or error}") from None
     try:
         raw = parse_yaml(text)
     except UserError as error:
