@@ -112,6 +112,8 @@ def neurons() -> str:
 
 def models() -> str:
     """The models, encodings and surrogates with their parameters, from their docstrings."""
+    from spikeva.encode import list_encodings
+    from spikeva.encode import parameters as of_encoding
     from spikeva.encode.base import REGISTRY
     from spikeva.models import MODELS, parameters
     from spikeva.neurons import SURROGATES
@@ -124,15 +126,16 @@ def models() -> str:
         )
         return f"### {name}\n\n{inspect.getdoc(thing)}\n\nParameters: {', '.join(shown) or 'none'}.\n"
 
+    def encoding(name: str) -> str:
+        lines = [f"- `{one.name}={one.default!r}`: {one.help} ({one.allowed})" for one in of_encoding(name).values()]
+        return "\n".join([f"### {name}\n", f"{inspect.getdoc(REGISTRY.get(name))}\n", *lines, ""])
+
     parts = [
         "# Models and encodings\n\nWhat the grid of a config may name. B: samples, T: frames or time steps, C: channels, "
         "K: windows, P: polarities. A study sets `in_channels` and `frames` itself.\n\n## Models\n",
         *(entry(name, MODELS.get(name), parameters(name)) for name in MODELS.names()),
         "## Encodings\n",
-        *(
-            entry(name, REGISTRY.get(name), inspect.signature(REGISTRY.get(name)).parameters)
-            for name in REGISTRY.names()
-        ),
+        *(encoding(name) for name in list_encodings()),
         "## Surrogates\n\nFor `surrogate` of a neuron ([what that is](../concepts/surrogates.md)); `slope` is its steepness.\n",
         *(entry(name, one := SURROGATES.get(name), inspect.signature(one).parameters) for name in SURROGATES.names()),
     ]

@@ -14,7 +14,7 @@ from spikeva.events import EventStream
 @register_encoding("counts")
 @dataclass(frozen=True)
 class Counts(Encoding):
-    """Histograms [K, steps, P, H, W] uint32, which no camera overflows."""
+    """Counts [K, steps, P, H, W] uint32: how many events fell on the pixel in that step."""
 
     steps: int = parameter.whole(1, 1, 4096, help="time steps in a window")
     dt: int = parameter.step_length(20000)
