@@ -129,8 +129,8 @@ def _main(run: Run, snn: Row, ann: Row) -> str:
     shared = run.shared(snn, ann)
     if shared is None:
         return (
-            f"The spiking network ({_who(snn)}) and the ANN ({_who(ann)}) have no fold and seed in common yet: nothing can "
-            "be said of the one against the other."
+            f"The spiking network ({_who(snn)}) and the ANN ({_who(ann)}) have no fold and seed in common yet, so they "
+            "cannot be compared."
         )
     snn, ann = shared
     parts = []
@@ -145,7 +145,7 @@ def _main(run: Run, snn: Row, ann: Row) -> str:
             verdict = f"cannot be told from it on {axis} ({values}; {found})"
         parts.append(verdict)
     return (
-        f"On {_word(snn)}faces of {_people(run, snn)}, the spiking network ({_who(snn)}), set against the ANN ({_who(ann)}), "
+        f"On {_word(snn)}faces of {_people(run, snn)}, the spiking network ({_who(snn)}), compared with the ANN ({_who(ann)}), "
         f"{parts[0]} and {parts[1]}."
     )
 

@@ -117,7 +117,7 @@ def _plane(
     )
     caption = (
         "One line a clip, from the mean label (hollow circle) to the mean prediction (filled). "
-        f"{borders} (anchors: {anchors}). Short lines are good; lines that all point to the middle show a model that says little."
+        f"{borders} (anchors: {anchors}). Short lines are good. If all lines point to the middle, the model says little."
     )
     return [figures.add("plane", figure, caption)]
 
@@ -152,9 +152,7 @@ def _trajectories(
         ax.set_title(f"{clip.subject[0]}, {clip.clip[0]}{word}", pad=14, fontsize=9)
     which = "one clip" if len(clips) == 1 else f"{len(clips)} clips"
     of = "both models" if len(found) > 1 else "the model"
-    caption = (
-        f"The way of {which} through the plane: the label and {of}. A marker shows the first frame, the arrow the last."
-    )
+    caption = f"The path of {which} through the plane: the label and {of}. A marker shows the first frame, the arrow the last."
     return [figures.add("trajectories", figure, caption)]
 
 
@@ -181,11 +179,11 @@ def _forest(run: Run, models: Sequence[Row], figures: Figures) -> list[Section]:
     draw.forest(shown, ax)
     ax.set_title("Paired differences" + data_word(models[0]))
     caption = (
-        "Differences between two models on the same people, with 95 % intervals over people. A diamond marks an interval that "
-        "leaves out 0, a grey circle one that does not: there the study cannot tell the two apart."
+        "Differences between two models on the same people, with 95 % intervals over people. A diamond marks an interval without "
+        "0, a grey circle one that includes 0: there the study cannot tell the two apart."
     )
     if len(shown) < len(run.comparisons):
-        caption += f" The first {len(shown)} of {len(run.comparisons)}, those between the families before others; all are in the table below."
+        caption += f" The first {len(shown)} of {len(run.comparisons)}, SNN against ANN before others; all are in the table below."
     return [figures.add("forest", figure, caption, wide=True)]
 
 
@@ -204,7 +202,7 @@ def _confusion(best: Mapping[str, Row], figures: Figures) -> list[Section]:
     together = f", summed over the {several} cells (folds and seeds)" if several > 1 else ""
     caption = (
         "Zero-shot emotion on the second domain, read from the predicted point in the plane. Counts of "
-        f"recordings{together}; the darker, the larger the share of the row. The diagonal is right."
+        f"recordings{together}; the darker, the larger the share of the row. The diagonal holds the correct ones."
     )
     return [figures.add("confusion", figure, caption)]
 
@@ -229,8 +227,8 @@ def _cost(models: Sequence[Row], figures: Figures) -> list[Section]:
         figure[axis].legend(loc="outside lower left", ncols=2, fontsize=7.5, markerscale=0.8, handletextpad=0.3)
     caption = (
         "Energy of one prediction under a model of 45 nm arithmetic (4.6 pJ a multiply-accumulate, 0.9 pJ an accumulate; memory "
-        "not counted) against CCC with its 95 % interval. Up and left is better. Points of nearly one energy stand side by side. "
-        "Energy is never one number: see the table."
+        "not counted) against CCC with its 95 % interval. Up and left is better. Points with nearly the same energy are drawn side by side. "
+        "Energy depends on the model: see the table and the page on cost in the documentation."
     )
     return [figures.add("cost", figure, caption)]
 
@@ -306,7 +304,7 @@ def _people(best: Mapping[str, Row], found: Mapping[str, Predictions], figures: 
         draw.subjects([shared[i] for i in order], {k: e[axis][order] for k, e in error.items()}, f"RMSE {axis}", ax)
         ax.set_title(f"{axis}{data_word(best['snn'])}")
     caption = (
-        "Error for each person (RMSE, left is better): filled circle SNN, hollow square ANN. Sorted by how much the SNN gains "
-        "on the ANN in valence."
+        "Error for each person (RMSE, left is better): filled circle SNN, hollow square ANN. Sorted by how much better the "
+        "SNN is in valence."
     )
     return [figures.add("people", figure, caption)]

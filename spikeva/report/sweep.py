@@ -44,15 +44,15 @@ def sweep(run: Run, rows: Sequence[Row], figures: Figures) -> list[Section]:
         return drawn
 
     captions = {
-        "bits": "CCC against the number of parts of time that a window is cut into: bits of a TBR value, bit planes, or steps of "
-        "spikes. Windows are equally long wherever the config makes them so.",
+        "bits": "CCC against the number of time steps in a window: bits of a TBR value, bit planes, or steps of "
+        "spikes. Windows are equally long if the config says so.",
         "operations": "CCC against the operations of one prediction, multiply-accumulates and accumulates together, counted on "
-        "the study's own samples. Small numbers: parts of time.",
-        "energy": "CCC against the energy of one prediction under the 45 nm model (memory not counted). Small numbers: parts of time.",
+        "the study's own samples. Small numbers: time steps.",
+        "energy": "CCC against the energy of one prediction under the 45 nm model (memory not counted). Small numbers: time steps.",
     }
     shared = " Bars: 95 % intervals over people; dotted: the best baseline that sees no face."
     plots = {
-        "bits": figure(lambda _, size: float(size), "parts of time a window (bits, steps)", 2),
+        "bits": figure(lambda _, size: float(size), "time steps in a window (bits, steps)", 2),
         "operations": figure(lambda row, _: _operations(row), "operations of one prediction (MACs + ACs)", 10),
         "energy": figure(
             lambda row, _: row.mean("cost", "energy_pj"), "energy of one prediction (pJ, 45 nm model)", 10

@@ -153,7 +153,7 @@ def test_the_plane_shows_how_the_study_reads_it(run_dir: Path, tmp_path: Path) -
     page = write_report(run).read_text()
     assert "those nearest to its anchor, a cross (anchors: russell-mehrabian)" in page
     assert "Rays" not in page
-    assert "The way of 2 clips through the plane" in page
+    assert "The path of 2 clips through the plane" in page
 
 
 def test_a_study_that_is_not_finished_says_so_everywhere(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_a_sweep_has_its_part_of_the_page(swept: Path) -> None:
     assert "<h2>How many bits, and at what cost</h2>" in page
     assert {"sweep-bits", "sweep-operations", "sweep-energy"} <= {p.stem for p in (swept / "figures").glob("*.svg")}
     drawn = (swept / "figures" / "sweep-bits.svg").read_text()
-    for words in ("tbr (synthetic)", "bitplanes", "others", "CCC valence", "CCC arousal", "parts of time"):
+    for words in ("tbr (synthetic)", "bitplanes", "others", "CCC valence", "CCC arousal", "time steps in a window"):
         assert f">{words}" in drawn, words
 
 

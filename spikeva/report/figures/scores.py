@@ -89,6 +89,8 @@ def cost(rows: Sequence[Mapping[str, Any]], name: str = "CCC", ax: Axes | None =
     room = min(0.45, (np.abs(aside).max() + 0.1) / (0.8 * figure.get_figwidth()))  # share of the width, on either side
     ax.margins(x=max(0.3, room / (1 - 2 * room)))
     ax.autoscale_view()
+    middle, half = np.log10(ax.get_xlim()).mean(), max(0.75, np.ptp(np.log10(ax.get_xlim())) / 2)
+    ax.set_xlim(10 ** (middle - half), 10 ** (middle + half))  # narrower, its tick labels would run together
     ax.grid(visible=True, color=GRID)
     return ax
 

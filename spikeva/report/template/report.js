@@ -30,7 +30,7 @@ for (const viewer of document.querySelectorAll(".viewer")) {
       picture.style.backgroundPosition = `${100 * share}% 0`;
     });
     const values = ["valence", "arousal"].map((name, i) => clip.values.map(
-      ([who, series]) => `${who} ${name} ${series[at][i].toFixed(2).replace("-", "−")}`).join(", "));
+      ([who, series]) => `${who} ${name} ${series[at][i].toFixed(2).replace(/^-(?=0\.00$)/, "").replace("-", "−")}`).join(", "));
     said.textContent = [`${(clip.t_us[at] / 1e6).toFixed(2)} s`, ...values.filter(Boolean)].join(" · ");
     slider.setAttribute("aria-valuetext", said.textContent);
     const course = courses[clips.indexOf(clip)];
