@@ -28,7 +28,7 @@ if len(sys.argv) <= 2:
         writer.write(cv2.cvtColor(np.rint(frame).astype(np.uint8), cv2.COLOR_GRAY2BGR))
     writer.release()
 
-# Frames as [T, H, W, 3] and their times in seconds: all the simulator wants to know. A DVS sees luma only.
+# The simulator needs the frames, [T, H, W, 3], and their times in seconds. It uses luma only, as an event camera does.
 reader = cv2.VideoCapture(str(video))
 fps, frames = reader.get(cv2.CAP_PROP_FPS), []
 while True:
@@ -42,13 +42,13 @@ times = np.arange(len(frames)) / fps
 events = spikeva.simulate(np.stack(frames), times, "clean", seed=0)
 print(f"{video.name}: {len(frames)} frames at {fps:g} a second -> {len(events)} events")
 
-# Events keep their sensor size in HDF5 and NPZ; both are read again by read_events.
+# HDF5 and NPZ also store the size of the sensor; read_events reads both.
 spikeva.write_events(out / "02_events.h5", events)
 again = spikeva.read_events(out / "02_events.h5")
 assert len(again) == len(events)
 assert again.size == events.size
 
-# Strong compression is seen by the pixels: blocks and ringing become events that no camera would record.
+# The pixels also see strong compression: blocks and ringing become events that no camera would record.
 squeezed = [cv2.imdecode(cv2.imencode(".jpg", f, [cv2.IMWRITE_JPEG_QUALITY, 8])[1], cv2.IMREAD_COLOR) for f in frames]
 false = spikeva.simulate(np.stack(squeezed), times, "clean", seed=0)
 print(f"the same video as strongly compressed JPEG pictures: {len(false)} events")

@@ -55,7 +55,7 @@ for i, axis in enumerate(("valence", "arousal")):
     print(
         f"{axis}: CCC {found['ccc']:.2f}, RMSE {found['rmse']:.2f} on {len(split.test.subjects)} held-out people (synthetic)"
     )
-print("a few clips and steps show that it runs; what it learns takes configs/quick.yaml")
+print("so few clips and steps only show that it runs; for results, run configs/quick.yaml")
 
 which = np.array([sample.clip for sample in test.samples])
 means = [np.array([v[which == c].mean(0) for c in range(len(split.test))]) for v in (label, predicted)]

@@ -1,4 +1,4 @@
-"""A new neuron in twenty lines: it passes the contract of all neurons, and trains inside any spiking model.
+"""A new neuron in twenty lines: it passes the check of all neurons, and trains inside any spiking model.
 
 Run: python examples/05_a_new_neuron.py [folder for the picture]
 """
@@ -42,9 +42,9 @@ class Refractory(Neuron):
         self.decay("beta", beta, learn=True)
 
 
-# Equal to its step on every reset and surrogate, in float32 and float64; state carried, batches, copies, bfloat16.
+# Checks every reset and surrogate in float32, float64 and bfloat16, carried state, batches and copies against the step.
 check_neuron("refractory")
-print("check_neuron: the contract holds")
+print("check_neuron: passed")
 print(spikeva.neurons.table("refractory"))
 
 # A toy in which valence is how many ON events there are and arousal how many OFF events.

@@ -1,4 +1,4 @@
-"""My own dataset in 20 lines: one event clip a recording, then everything that takes a ClipSet takes it.
+"""My own dataset in 20 lines: write one event clip for each recording, and studies and training loops can use the folder.
 
 Run: python examples/07_my_own_dataset.py [folder for the results]
 """
@@ -21,7 +21,7 @@ from spikeva.training.data import Windows
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/examples")
 (out / "my_dataset").mkdir(parents=True, exist_ok=True)
 
-# Yours: frames or events of each recording, when it was labelled, and by how much. Here: rendered faces (synthetic).
+# Yours: frames or events of each recording, and its labels with their times. Here: rendered faces (synthetic).
 for person in range(4):
     for number in range(2):
         mine = faces.make_clip("afew-va-like", identity=person, clip=number, size=48, seconds=0.64, fps=50)

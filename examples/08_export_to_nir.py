@@ -1,4 +1,4 @@
-"""Export to NIR: a trained spiking network as a graph that other simulators and chips read, and back with the same spikes.
+"""Export to NIR: write a trained spiking network as a graph for other simulators and chips, and read it back with the same spikes.
 
 Run: python examples/08_export_to_nir.py [folder for the results]
 NIR files need the package nir: pip install 'spikeva[nir]'. A trained cell of a study: spikeva export CELL --out model.nir
