@@ -70,7 +70,7 @@ class NEFER(Sequence[Recording]):
         source: "raw" (recordings, .raw or .dat) or "frames" (the distributed TBR pictures).
         split: "train", "validation" or "all".
 
-    Raises UserError where there are no annotations or nothing they speak of.
+    Raises UserError where there are no annotations, or none of the recordings that they name.
     """
 
     def __init__(

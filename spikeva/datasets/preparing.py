@@ -70,16 +70,18 @@ def prepare(
     seed: int = 0,
     workers: int | Executor | None = None,
 ) -> Prepared:
-    """Writes every clip of `dataset` to `out` as `<clip>.h5`, then `manifest.json` and `account.json`; skips what is there
-    of the same source (labels, person, names and sizes of files).
+    """Writes every clip of `dataset` to `out` as `<clip>.h5`, then `manifest.json` and `account.json`.
 
-    A film's face crop (one square for the whole clip) is scaled to `size` x `size`, sub-frames come between its frames
-    (`interpolate`: a method of `spikeva.simulate`), and `pixel` sees them; `timing` "crossing" gives each event its own
-    time, "v2e" all of a sub-frame v2e's few, which is further from the truth. A recording's face is found from its own events, and whole
-    blocks of pixels are merged to `size` x `size`. A clip is a function of its source and of these arguments: neither the
-    number of workers nor their place changes a byte. A clip that fails is in the account and in `out` no more, if it was there of
-    another source; the others go on. Raises UserError
-    for an unknown method, timing or preset, and where `out` holds clips of another recipe.
+    Clips that are there from the same source (labels, person, names and sizes of files) are skipped.
+
+    For a film, the face crop (one square for the whole clip) is scaled to `size` x `size`, sub-frames are put between its frames
+    (`interpolate`: a method of `spikeva.simulate`), and `pixel` sees them. `timing` "crossing" gives each event its own
+    time; "v2e" gives a sub-frame's events only a few times, which is further from the truth. For a recording, the face is found
+    from its events, and whole blocks of pixels are merged to `size` x `size`.
+
+    The same source and arguments give the same bytes, whatever the number of workers. A clip that fails is listed in the
+    account, and a file of it from another source is removed; the others go on. Raises UserError for an unknown method, timing
+    or preset, and where `out` holds clips of another recipe.
     """
     from spikeva.simulate import DVSPixel, Simulator
     from spikeva.simulate.interpolate import check_method

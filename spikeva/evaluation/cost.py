@@ -1,4 +1,4 @@
-"""What one window costs a network: operations from real inputs, state, memory traffic, energy, latency, peak memory.
+"""What one prediction costs a network: operations from real inputs, state, memory traffic, energy, latency, peak memory.
 
 `operations` says what is counted and how.
 """
@@ -53,10 +53,10 @@ ENERGY_MODELS = {
 
 
 def measure(model: "nn.Module", batch: "Tensor", kind: str, *, repeats: int = 20) -> dict[str, Any]:
-    """The cost per window of `model` on `batch` `[B, T, C, H, W]`, which are real inputs: operations depend on them.
+    """The cost per sample of `model` on `batch` `[B, T, C, H, W]`, which are real inputs: operations depend on them.
 
     `{parameters, macs, acs, dense, effective_macs, state_updates, memory_accesses, spike_rate, energy_pj,
-    energy_models_pj, latency_ms, peak_memory_bytes, uncounted, layers}`. Counts are means over the B windows.
+    energy_models_pj, latency_ms, peak_memory_bytes, uncounted, layers}`. Counts are means over the B samples.
     spike_rate: spikes per neuron and time step (None without spiking layers). energy_pj: under "45nm-arithmetic"; the
     others in energy_models_pj. latency_ms: median of `repeats` runs of one window on the model's device.
     peak_memory_bytes: parameters, buffers, input and every tensor alive at the fullest moment of one window's
