@@ -43,6 +43,7 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         event_changes: applied to such a sample's events before they are encoded.
 
     Items are ``(input float32 [T, C, H, W], target float32 [2])``; the target is NaN where a clip has no labels.
+    Raises UserError where a clip has not one of each label at each of its label times, or too little before all of them.
     """
 
     def __init__(
@@ -70,12 +71,9 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.targets: list[NDArray[np.float32]] = []
         self.samples: list[Sample] = []
         for index, path in enumerate(self.paths):
-            with EventClip(path) as clip:
-                labels = clip.labels
-            times = np.asarray(labels["t_us"], np.int64)
-            unknown = np.full(len(times), np.nan, np.float32)
+            times, targets = _labels(path)
             self.times.append(times)
-            self.targets.append(np.stack([labels.get("valence", unknown), labels.get("arousal", unknown)], axis=1))
+            self.targets.append(targets)
             whole = np.flatnonzero(times >= history)
             if not len(whole):
                 raise UserError(
@@ -92,6 +90,8 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         end = int(self.times[sample.clip][sample.label])
         start = end - self.frames * self.span_us
         if sample.clip not in self._open:
+            while len(self._open) >= _most_open():
+                self._open.pop(next(iter(self._open))).close()
             self._open[sample.clip] = EventClip(self.paths[sample.clip])
         events = self._open[sample.clip].events(start, end)
         if self.event_changes is not None and sample.epoch >= 0:
@@ -110,8 +110,39 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         inputs = model_input(codes, self.name, self.kind, **self.options)
         return torch.from_numpy(inputs), torch.from_numpy(self.targets[sample.clip][sample.label])
 
+    def close(self) -> None:
+        """Close the clip files that are open; a sample that is asked for opens its own again."""
+        while self._open:
+            self._open.popitem()[1].close()
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": {}}  # file handles do not travel to loader workers
+
+
+def _labels(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Label times [L] of a clip, and its valence and arousal at each [L, 2], NaN where it does not tell them."""
+    with EventClip(path) as clip:
+        labels = clip.labels
+    if "t_us" not in labels:
+        raise UserError(f"{path}: no label times (labels/t_us); found {', '.join(sorted(labels)) or 'no labels'}")
+    times = labels["t_us"]
+    targets = [labels.get(axis, np.full(len(times), np.nan, np.float32)) for axis in ("valence", "arousal")]
+    shapes = {name: labels[name].shape for name in ("t_us", "valence", "arousal") if name in labels}
+    if set(shapes.values()) != {(len(times),)}:
+        raise UserError(f"{path}: a label time has one valence and one arousal; found arrays of shapes {shapes}")
+    if times.dtype.kind not in "iu":
+        raise UserError(f"{path}: label times are whole microseconds; found {times.dtype}")
+    return np.asarray(times, np.int64), np.stack(targets, axis=1).astype(np.float32)
+
+
+def _most_open() -> int:
+    """How many clip files one set of samples keeps open: three quarters of what the system allows a process, and 1000 at most."""
+    try:
+        from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
+    except ImportError:  # Windows
+        return 1000
+    allowed, _ = getrlimit(RLIMIT_NOFILE)
+    return 1000 if allowed == RLIM_INFINITY else min(1000, allowed * 3 // 4)
 
 
 class EpochSampler(Sampler[Sample]):

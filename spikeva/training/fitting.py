@@ -166,4 +166,5 @@ def fit(
             engine.fit(module, loader, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
         except SystemExit as stop:  # Lightning makes one of Ctrl-C
             raise KeyboardInterrupt from stop
+    data.close()
     return module.history or list(torch.load(checkpoint, weights_only=False)["history"])  # of another process

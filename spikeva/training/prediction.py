@@ -24,4 +24,5 @@ def predict(
         for inputs, _ in loader:
             found.append(model(inputs.to(device)).float().cpu().numpy())
             bar.advance(len(inputs))
+    data.close()
     return np.concatenate(found)

@@ -1,6 +1,7 @@
 """A sample ends at its label, is the same for every model, and an epoch's order follows from (seed, epoch)."""
 
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -74,6 +75,43 @@ def test_labels_without_enough_past_have_no_sample(clip_files):
     assert min(s.label for s in Windows(clip_files, TBR, "ann", 3, history_us=100_000).samples) == 2
     with pytest.raises(UserError, match="no label has 800 ms of the clip before it"):
         Windows(clip_files, TBR, "ann", 40)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"t_us": None}, r"no label times \(labels/t_us\); found arousal, valence"),
+        ({"t_us": np.array([40_000])}, r"one valence and one arousal; .*'t_us': \(1,\), 'valence': \(2,\)"),
+        ({"valence": np.float32([0.1, 0.2, 0.3])}, r"one valence and one arousal; .*'valence': \(3,\)"),
+        ({"t_us": np.array([0.04, 0.08])}, "whole microseconds; found float64"),
+    ],
+)
+def test_labels_that_do_not_fit_their_times_are_refused(change, said, tmp_path):
+    labels = {"t_us": np.array([40_000, 80_000]), "valence": np.float32([0.1, 0.2]), "arousal": np.float32([0, 0])}
+    labels = {name: values for name, values in {**labels, **change}.items() if values is not None}
+    attributes = {"subject": "s", "clip": "c", "domain": "test"}
+    write_clip(tmp_path / "c.h5", EventStream.empty((8, 8)), labels=labels, attributes=attributes)
+    with pytest.raises(UserError, match=rf"c\.h5: .*{said}"):
+        Windows([tmp_path / "c.h5"], TBR, "ann", 1)
+
+
+def test_more_clips_than_a_process_may_open(clip_files, tmp_path):
+    for i in range(80):
+        shutil.copy(clip_files[i % 4], tmp_path / f"{i:02d}.h5")
+    code = """if True:
+        import resource, sys
+        from pathlib import Path
+        from spikeva.training import Windows
+        from spikeva.training.prediction import predict
+        import torch
+        paths = sorted(Path(sys.argv[1]).glob("*.h5"))
+        one, other = (Windows(paths[:n], {"encoding": "counts", "dt": 5000}, "ann", 1) for n in (80, 40))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(2))
+        print(*(len(predict(model, data)) for data in (one, other)))
+    """
+    said = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=300)
+    assert "800 400" in said.stdout, said.stderr
 
 
 def test_an_epoch_is_a_function_of_seed_and_epoch(clip_files):
