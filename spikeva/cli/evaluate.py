@@ -18,17 +18,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     from spikeva.datasets import ClipSet
-    from spikeva.errors import UserError
-    from spikeva.study.files import read_json
-    from spikeva.study.run_cell import PREDICTIONS, people, regression, score_rows
-    from spikeva.study.trained import check_pictures, load_cell
+    from spikeva.study.checks import check_labels
+    from spikeva.study.run_cell import PREDICTIONS, regression, score_rows
+    from spikeva.study.trained import check_pictures, load_cell, met_before
 
     cell, model = load_cell(args.cell)
     clips = ClipSet.read(args.clips)
     check_pictures(cell, args.cell, clips)
+    check_labels(clips)
     rows = score_rows(cell, model, clips, PREDICTIONS, args.out)
-    if any(row["valence"] == "nan" for row in rows):
-        raise UserError(f"{args.clips}: clips without valence and arousal; `spikeva transfer` scores their emotion")
     synthetic = " (synthetic)" if clips.synthetic else ""
     print(f"{cell.label} on {len(clips)} clips of {len(clips.subjects)} people{synthetic}")
     for axis, found in regression(rows).items():
@@ -37,8 +35,6 @@ def run(args: Namespace) -> int:
             f"  {axis:<8} CCC {found['ccc']:.3f} [{low:.3f}, {high:.3f}]  PCC {found['pcc']:.3f}  "
             f"RMSE {found['rmse']:.3f}  SAGR {found['sagr']:.3f} ({found['zero_share']:.0%} of labels are 0)"
         )
-    done = args.cell / "done.json"
-    known = set(people(clips)).intersection(read_json(done).get("trained_on", ()) if done.is_file() else ())
-    if known:
-        print(f"  {len(known)} of these people are among those it was trained on: no score for people it does not know")
+    if note := met_before(args.cell, clips):
+        print(f"  {note}")
     return 0

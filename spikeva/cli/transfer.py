@@ -32,7 +32,7 @@ def run(args: Namespace) -> int:
     from spikeva.study.checks import check_emotions
     from spikeva.study.config import Prepared
     from spikeva.study.run_cell import TRANSFER, score_rows, zero_shot
-    from spikeva.study.trained import check_pictures, load_cell
+    from spikeva.study.trained import check_pictures, load_cell, met_before
 
     cell, model = load_cell(args.cell)
     changes = {k: v for k in ("anchors", "method", "pooling") if (v := getattr(args, k)) is not None}
@@ -54,4 +54,6 @@ def run(args: Namespace) -> int:
     print(f"  {'shown / predicted':<{width + 8}}" + " ".join(f"{label[:4]:>5}" for label in found["labels"]))
     for label, row in zip(found["labels"], found["confusion"], strict=True):
         print(f"  {label:<{width + 8}}" + " ".join(f"{count:>5}" for count in row))
+    if note := met_before(args.cell, clips):
+        print(f"  {note}")
     return 0

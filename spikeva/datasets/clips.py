@@ -24,6 +24,11 @@ class Clip:
     synthetic: bool = False
 
 
+def clip_files(folder: Path) -> list[Path]:
+    """The clip-store files (*.h5) that a folder's set of clips consists of, in order of name."""
+    return sorted(folder.glob("[!.]*.h5"))  # macOS puts ._001.h5 beside 001.h5 on other systems' disks
+
+
 @dataclass(frozen=True)
 class ClipSet(Sequence[Clip]):
     """Clips in a fixed order. `ClipSet.read(folder_or_files)` makes one from clip-store files."""
@@ -31,9 +36,9 @@ class ClipSet(Sequence[Clip]):
     clips: tuple[Clip, ...]
 
     def __post_init__(self) -> None:
-        twice = [key for key, n in Counter((c.domain, c.subject, c.clip) for c in self.clips).items() if n > 1]
-        if twice:
-            raise UserError(f"{len(twice)} clips occur twice, the first is {twice[0]} (domain, subject, clip)")
+        twice = [key for key, n in Counter((c.subject, c.clip) for c in self.clips).items() if n > 1]
+        if twice:  # of two domains too: predictions go by these two names
+            raise UserError(f"{len(twice)} clips occur twice, the first is {twice[0]} (subject, clip)")
 
     @classmethod
     def read(cls, files: Path | str | Iterable[Path | str]) -> "ClipSet":
@@ -43,7 +48,7 @@ class ClipSet(Sequence[Clip]):
         """
         if isinstance(files, str | Path):
             folder = Path(files)
-            files = sorted(folder.glob("[!.]*.h5"))  # macOS puts ._001.h5 beside 001.h5 on other systems' disks
+            files = clip_files(folder)
             if not files:
                 raise UserError(f"{folder}: no clip-store files (*.h5) here; make some with `spikeva prepare`")
         return cls(tuple(_read_clip(Path(file)) for file in files))
@@ -69,6 +74,11 @@ class ClipSet(Sequence[Clip]):
     def subjects(self) -> list[str]:
         """Every subject once, sorted."""
         return sorted({clip.subject for clip in self.clips})
+
+    @property
+    def people(self) -> list[str]:
+        """Every subject once as domain/subject, sorted: who is in a set among sets of other data."""
+        return sorted({f"{clip.domain}/{clip.subject}" for clip in self.clips})
 
     @property
     def synthetic(self) -> bool:

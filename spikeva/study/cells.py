@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import spikeva
+from spikeva.datasets.standins import code_digest
 from spikeva.encode import Kind, span_us
-from spikeva.study.config import Prepared, Study
+from spikeva.study.config import Prepared, StandIn, Study
 from spikeva.study.files import clips_digest, digest
 from spikeva.study.modules import code_of
 
@@ -52,10 +53,10 @@ class Cell:
         study["training"].pop("workers")
         if study["training"]["augment_events"] is None:
             del study["training"]["augment_events"]  # came later: cells without it keep their names
-        sources = {"regression": self.study.regression, "transfer": self.study.transfer}
-        prepared = {name: clips_digest(s.root) for name, s in sources.items() if isinstance(s, Prepared)}
-        if prepared:
-            study["clips"] = prepared  # a stand-in's follow from its settings, those of a folder from its files alone
+        if prepared := prepared_clips(self.study):
+            study["clips"] = prepared
+        if any(isinstance(source, StandIn) for source in (self.study.regression, self.study.transfer)):
+            study["standins"] = code_digest()
         if code := code_of(self.model, self.encoding):
             study["code"] = code
         return {
@@ -77,6 +78,12 @@ class Cell:
         return out / "cells" / self.key
 
 
+def prepared_clips(study: Study) -> dict[str, str]:
+    """A digest of the clips in each folder of a study: a stand-in's follow from its settings and code, these from files alone."""
+    sources = {"regression": study.regression, "transfer": study.transfer}
+    return {name: clips_digest(source.root) for name, source in sources.items() if isinstance(source, Prepared)}
+
+
 def options_of(entry: dict[str, Any], kind: str) -> dict[str, Any]:
     """The parameters of a model or an encoding, without its name."""
     return {k: v for k, v in entry.items() if k != kind}
@@ -85,7 +92,7 @@ def options_of(entry: dict[str, Any], kind: str) -> dict[str, Any]:
 def _label(entry: dict[str, Any], kind: str, among: list[dict[str, Any]]) -> str:
     """The name of an entry, with the parameters in which it differs from others of the same name."""
     twins = [other for other in among if other[kind] == entry[kind]]
-    differing = [k for k in entry if k != kind and any(other.get(k) != entry[k] for other in twins)]
+    differing = [k for k in entry if k != kind and any(k not in other or other[k] != entry[k] for other in twins)]
     inside = ", ".join(f"{k}={entry[k]}" for k in differing)
     return f"{entry[kind]}({inside})" if inside else str(entry[kind])
 

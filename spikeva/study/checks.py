@@ -20,15 +20,21 @@ def check_models(study: Study) -> None:
 
 
 def check_labels(clips: ClipSet) -> None:
-    """Raises UserError where a clip does not tell valence and arousal at each of its label times."""
+    """Raises UserError where a clip does not tell valence and arousal, from -1 to 1, at each of its label times."""
     for one in clips:
         with EventClip(one.path) as clip:
             labels = clip.labels
         if lacking := [axis for axis in AXES if axis not in labels or not np.isfinite(labels[axis]).all()]:
             raise UserError(
                 f"{one.path}: no {' and '.join(lacking)} at some or all of its label times; a study trains and is scored on "
-                "clips that tell both. Clips that tell an emotion alone stand under `transfer`"
+                "clips that tell both. Clips that tell an emotion alone are for a transfer: they stand under `transfer` of a "
+                "study, `spikeva transfer` scores them with a trained cell"
             )
+        for axis in AXES:
+            if (largest := float(np.abs(labels[axis]).max(initial=0))) > 1:
+                raise UserError(
+                    f"{one.path}: {axis} goes to {largest:g}; labels lie from -1 to 1: divide them by their range"
+                )
 
 
 def check_emotions(clips: ClipSet, anchors: str) -> None:
@@ -38,6 +44,15 @@ def check_emotions(clips: ClipSet, anchors: str) -> None:
         if (clip.emotion or "").lower() not in known:
             found = f"the emotion {clip.emotion!r}" if clip.emotion else "no attribute 'emotion'"
             raise UserError(f"{clip.path}: {found}; a transfer is scored by one of {', '.join(sorted(known))}")
+
+
+def check_strangers(regression: ClipSet, transfer: ClipSet) -> None:
+    """Raises UserError where the transfer is scored on people that folds train on."""
+    if known := sorted({*regression.people} & {*transfer.people}):
+        raise UserError(
+            f"transfer: {len(known)} of its people are in regression too, the first is {known[0]} (domain/subject); a transfer "
+            "says how a model does on people and recordings that it does not know. Take their clips out of one of the two"
+        )
 
 
 def picture_sizes(clips: ClipSet) -> dict[tuple[int, int], Path]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from spikeva.datasets.clips import clip_files
 from spikeva.errors import UserError
 from spikeva.events._atomic import whole_file
 
@@ -82,7 +83,7 @@ def digest(data: Mapping[str, Any]) -> str:
 
 def clips_digest(folder: Path) -> str:
     """16 hexadecimal digits that stand for the contents of a folder's clip files; for none of them where it does not exist."""
-    files = [(path, path.stat()) for path in sorted(folder.glob("[!.]*.h5"))]
+    files = [(path, path.stat()) for path in clip_files(folder)]
     return digest({path.name: _sha256(path, about.st_size, about.st_mtime_ns) for path, about in files})
 
 

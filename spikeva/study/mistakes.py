@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from inspect import Parameter as Signature
 from typing import Any
 
+from spikeva.datasets.clips import clip_files
 from spikeva.errors import UserError
 from spikeva.registry import did_you_mean
 from spikeva.study.cells import Cell, cells, options_of
@@ -164,7 +165,7 @@ def _too_short(source: StandIn, study: Study) -> Iterator[str]:
 def missing_clips(study: Study) -> Iterator[str]:
     """Prepared folders that hold no clips."""
     for name, source in (("regression", study.regression), ("transfer", study.transfer)):
-        if isinstance(source, Prepared) and next(source.root.glob("[!.]*.h5"), None) is None:
+        if isinstance(source, Prepared) and not clip_files(source.root):
             found = "holds no clips (*.h5)" if source.root.is_dir() else "is no folder"
             yield f"{name}.root: {source.root} {found}; make some with `spikeva prepare`"
 

@@ -14,12 +14,14 @@ from spikeva.datasets import ClipSet, Split
 from spikeva.datasets.mapping import remove_parts
 from spikeva.encode import Augment
 from spikeva.encode import channels as channels_of
+from spikeva.errors import UserError
 from spikeva.evaluation import cost, emotion, metrics, statistics
 from spikeva.events._atomic import whole_file
 from spikeva.neurons import health, unhealthy
 from spikeva.progress import console
 from spikeva.study import panels
-from spikeva.study.cells import Cell, encoding_label, model_label, options_of
+from spikeva.study.cells import Cell, encoding_label, model_label, options_of, prepared_clips
+from spikeva.study.config import Study
 from spikeva.study.files import read_json, write_csv, write_json, write_yaml
 from spikeva.training.augment import Augmentation
 from spikeva.training.data import Windows
@@ -37,10 +39,22 @@ class Material:
     folds: list[Split]
     transfer: ClipSet | None
     synthetic: bool
+    prepared: dict[str, str] | None = (
+        None  # digests of the folders that were read (see `prepared_clips`); None: not known
+    )
+
+    def check(self, study: Study) -> None:
+        """Raises UserError where the folders hold other clips by now: a cell's name would be of those, its result of these."""
+        if self.prepared not in (None, prepared_clips(study)):
+            raise UserError(
+                "the clips under regression.root or transfer.root are others than when this run read them; let what works there "
+                "(`spikeva prepare`?) come to its end, and start the study again"
+            )
 
 
 def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict[str, Any]:
     """The cell's entry of results.json. `place` ("2/4") stands in front of the names of its stages."""
+    material.check(cell.study)
     folder = cell.folder(out)
     if (folder / "done.json").exists():
         _tidy(folder)
@@ -50,14 +64,15 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
     began = time.perf_counter()
     split = material.folds[cell.fold]
     model = create(cell)
-    _train(cell, model, split.train, folder, f"{place} train {cell.label}".strip())
+    _train(cell, model, material, folder, f"{place} train {cell.label}".strip())
     trained = time.perf_counter()
     result = _evaluate(cell, model, split.test, material, folder, f"{place} evaluate {cell.label}".strip())
+    material.check(cell.study)
     write_json(folder / "metrics.json", result)
     seconds = {"train": trained - began, "evaluate": time.perf_counter() - trained}
     write_json(
         folder / "done.json",
-        {"seconds": {k: round(v, 2) for k, v in seconds.items()}, "trained_on": people(split.train)},
+        {"seconds": {k: round(v, 2) for k, v in seconds.items()}, "trained_on": split.train.people},
     )
     _tidy(folder)
     return result
@@ -67,11 +82,6 @@ def _tidy(folder: Path) -> None:
     """Remove what a finished cell needs no more, and what was half-written when it was killed."""
     (folder / "training.ckpt").unlink(missing_ok=True)
     remove_parts(folder)
-
-
-def people(clips: ClipSet) -> list[str]:
-    """Who is in some clips, as domain/subject."""
-    return sorted({f"{clip.domain}/{clip.subject}" for clip in clips})
 
 
 def windows(cell: Cell, clips: ClipSet, *, training: bool = False) -> Windows:
@@ -104,7 +114,7 @@ def create(cell: Cell) -> torch.nn.Module:
     return models.create_model(name, in_channels=channels, **options)
 
 
-def _train(cell: Cell, model: torch.nn.Module, clips: ClipSet, folder: Path, name: str) -> None:
+def _train(cell: Cell, model: torch.nn.Module, material: Material, folder: Path, name: str) -> None:
     from safetensors.torch import load_file, save_file
 
     weights = folder / "model.safetensors"
@@ -114,13 +124,14 @@ def _train(cell: Cell, model: torch.nn.Module, clips: ClipSet, folder: Path, nam
         study = cell.study
         history = fit(
             model,
-            windows(cell, clips, training=True),
+            windows(cell, material.folds[cell.fold].train, training=True),
             study.training.model_dump(),
             checkpoint=folder / "training.ckpt",
             seed=_seed(cell),
             trainer=study.trainer.model_dump(),
             name=name,
         )
+        material.check(study)
         write_csv(folder / "training.csv", ("step", "loss"), enumerate(history))
         with whole_file(weights) as part:
             save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part)

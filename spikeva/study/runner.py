@@ -10,8 +10,8 @@ from spikeva.datasets import ClipSet, standin
 from spikeva.errors import UserError
 from spikeva.progress import console
 from spikeva.study.baselines import baselines
-from spikeva.study.cells import Cell, cells
-from spikeva.study.checks import check_emotions, check_labels, check_models, check_people, check_sizes
+from spikeva.study.cells import Cell, cells, prepared_clips
+from spikeva.study.checks import check_emotions, check_labels, check_models, check_people, check_sizes, check_strangers
 from spikeva.study.comparisons import compare
 from spikeva.study.config import DataSource, StandIn, Study
 from spikeva.study.environment import environment
@@ -55,6 +55,7 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
             "baselines": baselines(study, material, todo),
             "comparisons": compare(entries, rows, study.seed),
         }
+        material.check(study)
     made_from = digest({"cells": [cell.key for cell in todo]})
     if gallery_made_from(out / "gallery.npz") != made_from:
         spiking = [cell for cell in todo if cell.kind == "snn"]
@@ -76,6 +77,7 @@ def prepare(study: Study, out: Path, workers: int | None = None) -> Material:
     Raises UserError where a model cannot be built, or the clips do not tell what the study needs.
     """
     check_models(study)
+    prepared = prepared_clips(study)  # before they are read
     regression = _clips(study.regression, out / "data", workers)
     transfer = _clips(study.transfer, out / "data", workers) if study.transfer else None
     synthetic = regression.synthetic or (transfer is not None and transfer.synthetic)
@@ -85,7 +87,8 @@ def prepare(study: Study, out: Path, workers: int | None = None) -> Material:
     check_people(folds, study.grid.folds)
     if transfer is not None:
         check_emotions(transfer, study.evaluation.anchors)
-    return Material(folds, transfer, synthetic)
+        check_strangers(regression, transfer)
+    return Material(folds, transfer, synthetic, prepared)
 
 
 def _clips(source: DataSource, out: Path, workers: int | None) -> ClipSet:

@@ -6,12 +6,13 @@ import yaml
 from torch import nn
 
 from spikeva.datasets import ClipSet
+from spikeva.datasets.clips import clip_files
 from spikeva.errors import UserError
 from spikeva.events import EventClip
-from spikeva.study.cells import Cell
+from spikeva.study.cells import RESULTS_VERSION, Cell
 from spikeva.study.checks import picture_sizes
 from spikeva.study.config import StandIn, Study
-from spikeva.study.files import damaged
+from spikeva.study.files import damaged, read_json
 from spikeva.study.modules import code_of, import_modules
 from spikeva.study.run_cell import create
 
@@ -31,6 +32,8 @@ def load_cell(folder: str | Path) -> tuple[Cell, nn.Module]:
             raise UserError(f"{file} does not exist; name the folder of a trained cell, as runs/quick/cells/<hash>")
     try:
         found = yaml.safe_load(config.read_text())
+        if found["results_version"] != RESULTS_VERSION:
+            raise ValueError(f"results_version: found {found['results_version']}, allowed: {RESULTS_VERSION}")
         grid = {"models": [found["model"]], "encodings": [found["encoding"]]}
         grid |= {"folds": [found["fold"]], "seeds": [found["run_seed"]]}
         settings = {key: found[key] for key in Study.model_fields if key in found}
@@ -53,12 +56,21 @@ def load_cell(folder: str | Path) -> tuple[Cell, nn.Module]:
     return cell, model.eval()
 
 
+def met_before(folder: Path, clips: ClipSet) -> str | None:
+    """What to say of clips of people that the cell in `folder` was trained on; None where there are none."""
+    done = folder / "done.json"
+    known = set(clips.people).intersection(read_json(done).get("trained_on", ()) if done.is_file() else ())
+    if not known:
+        return None
+    return f"{len(known)} of these people are among those it was trained on: no score for people it does not know"
+
+
 def learned_from(cell: Cell) -> tuple[tuple[int, int] | None, bool]:
     """((width, height) of the pictures that a cell learned from, None where its clips are gone; whether synthetic)."""
     source = cell.study.regression
     if isinstance(source, StandIn):
         return (source.size, source.size), True
-    path = next(source.root.rglob("*.h5"), None)
+    path = next(iter(clip_files(source.root)), None)
     if path is None:
         return None, False
     with EventClip(path) as clip:

@@ -1,5 +1,6 @@
 """Splits of a clip set: nobody on both sides, nothing lost, balanced, the same for the same seed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,7 @@ def test_split_by_name_count_and_share():
         (lambda c: c.split(["zoe"]), "no clips of subject 'zoe'"),
         (lambda c: c.folds(3), "cannot make 3 folds of 2 subjects"),
         (lambda c: ClipSet(c.clips + c.clips), "4 clips occur twice"),
+        (lambda c: ClipSet((*c.clips, replace(c[0], domain="other"))), r"1 clips occur twice, .*\('ann', "),
     ],
 )
 def test_impossible_requests_are_refused(act, message):

@@ -184,6 +184,25 @@ def test_entries_of_one_name_are_told_apart_by_what_differs():
     assert labels[3] == "snn_convnet · tbr(bits=8)"
 
 
+def test_an_option_that_is_written_as_none_has_its_own_name():
+    """Two columns of one name would be taken for one model's."""
+    raw = deepcopy(TINY)
+    raw["grid"]["models"] = [{"model": "snn_convnet"}, {"model": "snn_convnet", "steps": None}]
+    labels = {cell.key: cell.label for cell in cells(parse(raw))}
+    assert len({*labels.values()}) == len(labels) == 4
+
+
+def test_code_that_renders_and_simulates_makes_other_cells(tmp_path, monkeypatch):
+    stand_in, prepared = deepcopy(TINY), deepcopy(TINY)
+    prepared["regression"] = {"dataset": "prepared", "root": str(tmp_path)}
+    del prepared["transfer"]
+    before = [next(cells(parse(raw))).key for raw in (stand_in, prepared)]
+    monkeypatch.setattr("spikeva.study.cells.code_digest", lambda: "other code")
+    after = [next(cells(parse(raw))).key for raw in (stand_in, prepared)]
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+
+
 def test_changing_events_makes_other_cells_and_leaves_those_without_alone():
     raw = deepcopy(TINY)
     plain = [cell.key for cell in cells(parse(raw))]

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from spikeva.datasets import ClipSet
+from spikeva.errors import UserError
 from spikeva.events import EventStream, write_clip
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.files import write_json
 from spikeva.study.run_cell import Material, run_cell, windows
+from spikeva.study.runner import prepare
 
 STUDY = {
     "study": "s",
@@ -67,3 +69,24 @@ def test_a_finished_cell_keeps_nothing_of_a_kill(tmp_path):
         os.utime(folder / name, (0, 0))
     run_cell(cell, Material([], None, True), tmp_path)
     assert {file.name for file in folder.iterdir()} == {"metrics.json", "done.json"}
+
+
+def test_clips_that_come_while_a_study_runs_end_it(tmp_path):
+    """Its cells would bear the name of all clips, and be found as their result."""
+
+    def clip(i):
+        labels = {"t_us": np.array([20_000, 40_000]), "valence": np.float32([0.1, i]), "arousal": np.float32([0, -i])}
+        attributes = {"subject": f"p{i}", "clip": "c", "domain": "d"}
+        write_clip(tmp_path / "clips" / f"{i}.h5", EventStream.empty((8, 8)), labels=labels, attributes=attributes)
+
+    (tmp_path / "clips").mkdir()
+    for i in (-1, 0, 1, 0.5):
+        clip(i)
+    study = parse(STUDY | {"regression": {"dataset": "prepared", "root": str(tmp_path / "clips")}, "training": {}})
+    material = prepare(study, tmp_path / "out")
+    cell = next(cells(study))
+    clip(-0.5)
+    with pytest.raises(UserError, match=r"clips under regression\.root .* are others than when this run read them"):
+        run_cell(cell, material, tmp_path / "out")
+    assert not (cell.folder(tmp_path / "out") / "done.json").exists()
+    assert prepare(study, tmp_path / "out").prepared != material.prepared

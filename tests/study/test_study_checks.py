@@ -39,6 +39,20 @@ def test_every_label_time_needs_valence_and_arousal(labels, tmp_path):
         prepare(study(folder(tmp_path / "films", labels=labels)), tmp_path)
 
 
+def test_labels_lie_from_minus_1_to_1(tmp_path):
+    """As AFEW-VA writes them, from -10 to 10, errors and losses would be of another unit."""
+    with pytest.raises(UserError, match=r"0\.h5: arousal goes to 7; labels lie from -1 to 1"):
+        prepare(study(folder(tmp_path / "films", labels=BOTH | {"arousal": np.float32([7, -2])})), tmp_path)
+
+
+def test_a_transfer_is_of_strangers(tmp_path):
+    films = folder(tmp_path / "films", emotion="fear")
+    with pytest.raises(UserError, match=r"transfer: 4 of its people are in regression too, the first is mine/p0"):
+        prepare(study(films, films), tmp_path)
+    others = folder(tmp_path / "others", emotion="fear", domain="another")
+    assert len(prepare(study(films, others), tmp_path).transfer) == 4
+
+
 def test_a_transfer_needs_known_emotions(tmp_path):
     films = folder(tmp_path / "films")
     with pytest.raises(UserError, match=r"0\.h5: no attribute 'emotion'"):

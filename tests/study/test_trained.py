@@ -15,7 +15,7 @@ from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.files import write_json, write_yaml
 from spikeva.study.run_cell import Material, create, run_cell
-from spikeva.study.trained import load_cell
+from spikeva.study.trained import learned_from, load_cell
 
 TINY = yaml.safe_load((Path(__file__).parents[2] / "configs" / "tiny.yaml").read_text())
 
@@ -37,6 +37,34 @@ def test_it_sees_the_labels_that_its_study_asked_for(tmp_path):
     assert cell.encoding["encoding"] == "tbr"
     assert found.history_us == cell.history_us == 2 * 16 * 5000
     assert found.key == cell.key
+
+
+def test_results_of_another_meaning_are_not_read(tmp_path):
+    cell = stored(tmp_path)
+    write_yaml(tmp_path / "config.yaml", cell.determinants() | {"results_version": 1})
+    with pytest.raises(UserError, match=r"of another version of spikeva \(results_version: found 1, allowed: \d+\)"):
+        load_cell(tmp_path)
+
+
+def test_a_cell_asks_the_clips_of_its_study_alone_for_their_size(tmp_path):
+    root = Path(clips(tmp_path / "films", (32, 32)))
+    (root / "._0.h5").write_bytes(b"as macOS leaves on other systems' disks")
+    clips(root / "A", (64, 48))
+    study = {k: v for k, v in TINY.items() if k != "transfer"} | {
+        "regression": {"dataset": "prepared", "root": str(root)}
+    }
+    cell = next(cells(parse(study)))
+    assert learned_from(cell) == ((32, 32), False)
+    for file in root.glob("?.h5"):
+        file.unlink()
+    assert learned_from(cell) == (None, False)
+
+
+def test_a_transfer_says_whom_the_cell_knows(tmp_path, capsys):
+    stored(tmp_path / "cell")
+    write_json(tmp_path / "cell" / "done.json", {"trained_on": ["mine/p0"]})
+    assert main(["transfer", str(tmp_path / "cell"), "--clips", clips(tmp_path / "films", (32, 32))]) == 0
+    assert "1 of these people are among those it was trained on" in capsys.readouterr().out
 
 
 def clips(folder, size, people=2):
