@@ -69,8 +69,8 @@ def _transfer_baselines(study: Study, material: Material) -> list[Entry]:
     """Chance, always the most frequent emotion, and what the closeness of the anchors and the labels' noise allow at best."""
     if material.transfer is None or study.transfer is None:
         return []
-    emotions = [clip.emotion for clip in material.transfer]
-    kinds = sorted({e for e in emotions if e is not None})
+    emotions = [clip.emotion.lower() for clip in material.transfer if clip.emotion]
+    kinds = set(emotions)
     scores: dict[str, Entry] = {
         "chance": {"accuracy": 1 / len(kinds)},
         "majority": {"accuracy": max(map(emotions.count, kinds)) / len(emotions)},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spikeva.datasets import ClipSet
-from spikeva.evaluation.emotion import ANCHORS, ceiling
+from spikeva.evaluation.emotion import ANCHORS, ceiling, transfer
 from spikeva.events import EventStream, write_clip
 from spikeva.study.baselines import _transfer_baselines, agreement, baselines
 from spikeva.study.cells import cells
@@ -55,6 +55,14 @@ def test_disagreeing_labels_lower_the_ceiling(tmp_path):
     assert rows["ceiling (error 0.2)"]["synthetic"]  # simulated although the recordings are not
     assert not rows["majority"]["synthetic"]
     assert not rows["majority"]["transfer"]["synthetic"]
+
+
+def test_chance_and_majority_are_those_of_the_scores(tmp_path):
+    """Files may write an emotion with a capital or without."""
+    rows = found(tmp_path, [("", "Fear"), ("", "fear"), ("", "fear"), ("", "Anger")], STUDY["transfer"])
+    scores = transfer(["Fear", "fear", "fear", "Anger"], ["fear"] * 4, ["a", "b", "c", "d"])
+    for name in ("chance", "majority"):
+        assert rows[name]["transfer"]["accuracy"] == scores[name]
 
 
 def test_posed_faces_are_labelled_as_shown(tmp_path):
