@@ -83,19 +83,29 @@ def _source_digest(registry: Registry[Any], name: str) -> str:
 def _imported(module: str, file: Path) -> set[Path]:
     """`file` of `module` and the files that it imports, they import and so on, of its package or of the folder in which it lies."""
     top = sys.modules.get(module.partition(".")[0])
-    root = Path(getattr(top, "__file__", None) or file).parent
+    main = Path(getattr(top, "__file__", None) or file)
+    root = main.parent
+    below = root.parent if main.name == "__init__.py" else root
     found, todo = set[Path](), [(module, file)]
     while todo:
         name, source = todo.pop()
         found.add(source)
         package = name if source.name == "__init__.py" else name.rpartition(".")[0]
         for other in _names(source, package):
-            origin = getattr(sys.modules.get(other), "__file__", None)
-            path = Path(origin or root)
+            path = _file_of(other, below)
             beside = path.suffix == ".py" and path.is_relative_to(root)
             if beside and path not in found and not {"site-packages", "spikeva"} & {*path.relative_to(root).parts}:
                 todo.append((other, path))
     return found
+
+
+def _file_of(module: str, below: Path) -> Path:
+    """The file of a module; of one that a function has yet to import, what Python will find `below`."""
+    if module in sys.modules:
+        return Path(getattr(sys.modules[module], "__file__", None) or below)
+    place = below.joinpath(*module.split("."))
+    files = (place / "__init__.py", place.with_suffix(".py"))
+    return next((file for file in files if file.is_file()), below)
 
 
 def _names(source: Path, package: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from copy import deepcopy
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,28 @@ def test_code_that_a_module_imports_from_beside_it_counts(package, tmp_path):
         seen.append(digest())
     assert seen[0] == seen[1]
     assert len({*seen}) == 3
+
+
+@pytest.mark.usefixtures("forgotten")
+@pytest.mark.parametrize("package", [False, True])
+def test_code_that_a_function_imports_counts_before_it_runs(package, tmp_path):
+    folder, above = (tmp_path / "theirs", ".") if package else (tmp_path, "")
+    folder.mkdir(exist_ok=True)
+    (folder / "__init__.py").touch()
+    late = f"    from {above}gain import GAIN\n    (v,) = state\n"
+    (folder / "own_neuron.py").write_text(NEURON.replace("    (v,) = state\n", late).replace("1 * x", "GAIN * x"))
+    (folder / "gain.py").write_text("GAIN = 1\n")
+    import_modules(["theirs.own_neuron" if package else "own_neuron.py"], tmp_path)
+
+    def digest():
+        return code_of({"model": "snn_convnet", "neuron": "mine"}, {"encoding": "tbr"})["neuron mine"]
+
+    before = digest()
+    (folder / "gain.py").write_text("GAIN = 5\n")
+    after = digest()
+    assert before != after
+    import_module("theirs.gain" if package else "gain")
+    assert digest() == after
 
 
 @pytest.mark.usefixtures("forgotten")
