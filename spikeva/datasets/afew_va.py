@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Film:
     """One clip: its sound images in order and the labels of those that have one."""
 
     name: str  # "001"
-    actor: str
+    actor: str  # in one spelling, whatever the json's: see `_person`
     folder: Path
     images: tuple[str, ...]  # file names [T]
     numbers: NDArray[np.int64]  # frame number of each image [T]
@@ -101,7 +101,12 @@ class AFEWVA(Sequence[Film]):
             )
             raise UserError(f"{self.root}: no AFEW-VA clip here (a file <id>.json beside its images); {hint}")
         films = (self._film(name, place) for name, place in track(sorted(places.items()), "read AFEW-VA"))
-        self._films = self._same_spelling([film for film in films if film is not None])
+        self._spellings: dict[str, set[str]] = {}
+        self._films = [film for film in films if film is not None]
+        for actor, spellings in self._spellings.items():
+            if len(spellings) > 1:
+                detail = " / ".join(repr(s) for s in sorted(spellings))
+                self._find("actor spelled twice", actor, detail, "taken for one person", len(spellings) - 1)
         if not self._films:
             raise UserError(f"{self.root}: none of the {len(places)} clips here can be used\n{summary(self.findings)}")
 
@@ -197,7 +202,7 @@ class AFEWVA(Sequence[Film]):
             else:
                 self._find("unreadable labels", name, f"{type(error).__name__}: {error}", gone)
             return None
-        if not isinstance(actor, str) or not actor.strip():
+        if not isinstance(actor, str) or not _person(actor):
             self._find("no actor", name, f"actor is {actor!r}", f"{gone}: it could share a person with the test set")
             return None
         video = str(content.get("video_id", name))
@@ -216,22 +221,25 @@ class AFEWVA(Sequence[Film]):
             side = min(image_size)
             face = Square((image_size[0] - side) // 2, (image_size[1] - side) // 2, side)
         numbers = np.array(sorted(images), np.int64)
+        self._spellings.setdefault(_person(actor), set()).add(actor)
         values = np.array([[v["valence"], v["arousal"]] for v in labels.values()], np.float64) / RANGE
         return Film(
-            name, actor, folders[0], tuple(images[int(n)] for n in numbers), numbers, np.array(list(labels), np.int64),
-            values[:, 0].astype(np.float32), values[:, 1].astype(np.float32), landmarks, image_size, face, self.fps,
+            name, _person(actor), folders[0], tuple(images[int(n)] for n in numbers), numbers,
+            np.array(list(labels), np.int64), values[:, 0].astype(np.float32), values[:, 1].astype(np.float32), landmarks,
+            image_size, face, self.fps,
         )  # fmt: skip
 
     def _images(self, name: str, folder: Path) -> tuple[dict[int, str], tuple[int, int], set[int]]:
         """Sound images of one size by frame number, that size, and the numbers of images that are not used.
 
-        A name of digits alone comes first; "00000 2.png" is how some systems call a copy of the file 00000.png.
+        A name of digits alone comes first, and PNG before JPEG, whose artefacts become events; "00000 2.png" is how some systems
+        call a copy of the file 00000.png.
         """
         images: dict[int, str] = {}
         refused: set[int] = set()
         sizes: dict[int, tuple[int, int]] = {}
         stems = {file: os.path.splitext(file)[0] for file in os.listdir(folder)}
-        for file in sorted(stems, key=lambda file: (not stems[file].isdigit(), file)):
+        for file in sorted(stems, key=lambda f: (not stems[f].isdigit(), not f.lower().endswith(".png"), f)):
             match = re.search(r"(?<!\d )(?<!\d)(\d+)$", stems[file])
             if file.startswith(".") or not file.lower().endswith(IMAGES):
                 continue
@@ -262,11 +270,15 @@ class AFEWVA(Sequence[Film]):
     ) -> dict[int, dict[str, Any]]:
         """Sound labels of frames that have an image, by frame number, in order."""
         labels: dict[int, dict[str, Any]] = {}
-        wrong: dict[str, list[str]] = {"bad label": [], "label out of range": [], "missing image": []}
+        kinds = ("bad label", "label out of range", "missing image", "frame labelled twice")
+        wrong: dict[str, list[str]] = {kind: [] for kind in kinds}
         known = set()
         for key, entry in frames:
             try:
                 number = int(key)
+                if number in known:
+                    wrong["frame labelled twice"].append(str(key))
+                    continue
                 known.add(number)
                 values = {axis: float(entry[axis]) for axis in ("valence", "arousal")}
             except (ValueError, TypeError, KeyError):
@@ -319,22 +331,12 @@ class AFEWVA(Sequence[Film]):
             self._find("bad landmarks", name, detail, "the clip's box comes from the other frames", len(bad))
         return landmarks
 
-    def _same_spelling(self, films: list[Film]) -> list[Film]:
-        """Actors spelled with other spaces, capitals or code points of an accent are one person: a split must not part them."""
-        spellings: dict[str, Counter[str]] = {}
-        for film in films:
-            spellings.setdefault(_person(film.actor), Counter())[film.actor] += 1
-        names = {key: found.most_common(1)[0][0] for key, found in spellings.items()}
-        for key, found in spellings.items():
-            if len(found) > 1:
-                detail = " / ".join(repr(s) for s in found)
-                self._find("actor spelled twice", names[key], detail, "taken for one person", len(found) - 1)
-        return [replace(f, actor=" ".join(names[_person(f.actor)].split())) for f in films]
-
 
 def _person(actor: str) -> str:
-    """The same text for every spelling of an actor."""
-    return " ".join(unicodedata.normalize("NFKC", actor).split()).casefold()
+    """The same text for every spelling of an actor (capitals, spaces, marks, code points of an accent), in this tree or another:
+    a split must not part one person.
+    """
+    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", actor).casefold()))
 
 
 def _size_of(path: Path) -> tuple[int, int] | str:

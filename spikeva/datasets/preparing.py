@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from spikeva import __version__
 from spikeva.datasets.afew_va import AFEWVA, Film, frames_of
+from spikeva.datasets.clips import clip_files
 from spikeva.datasets.crop import Square, box_of_events, cut, square_around
+from spikeva.datasets.findings import few
 from spikeva.datasets.mapping import Account, map_clips, remove_parts
 from spikeva.datasets.nefer import NEFER, SENSOR, Recording
 from spikeva.datasets.recipe import keep_recipe, write_json
@@ -41,6 +43,7 @@ class Prepared:
     events: int
     seconds: float
     again: int  # clips that were there of another source and were made anew
+    others: list[str]  # files of other clips in `out`
 
     def __str__(self) -> str:
         account = self.account
@@ -52,6 +55,11 @@ class Prepared:
         if self.again:
             lines.append(
                 f"{self.again} clips were there of other pictures or labels than the dataset has now and were made again"
+            )
+        if self.others:
+            lines.append(
+                f"{len(self.others)} others lie there ({few(self.others)}), made before and not of this dataset as it is now: a "
+                "study reads them too; remove those that it should not read"
             )
         if account.errors:
             lines.append(f"{len(account.errors)} clips failed; the same command tries them again:")
@@ -80,7 +88,8 @@ def prepare(
     from its events, and whole blocks of pixels are merged to `size` x `size`.
 
     The same source and arguments give the same bytes, whatever the number of workers. A clip that fails is listed in the
-    account, and a file of it from another source is removed; the others go on. Raises UserError for an unknown method, timing
+    account, and a file of it from another source is removed; the others go on. Clips in `out` of another split or part, or of
+    what the dataset no longer has, stay and are named. Raises UserError for an unknown method, timing
     or preset, and where `out` holds clips of another recipe.
     """
     from spikeva.simulate import DVSPixel, Simulator
@@ -120,11 +129,13 @@ def prepare(
     own = {_path(out, clip).name for clip in clips}  # beside them may lie those of another split
     events = sum(entry["events"] for entry in write_manifest(out) if entry["file"] in own)
     again = len(stale - set(account.errors))
-    done = Prepared(dataset, out, account, events, time.monotonic() - started, again)
+    others = [path.name for path in clip_files(out) if path.name not in own]
+    done = Prepared(dataset, out, account, events, time.monotonic() - started, again, others)
     write_json(out / ACCOUNT, {
         "recipe": recipe,
         "clips": len(account.clips) - len(account.errors),
         "events": events,
+        "others": others,
         "failed": {_name(account.clips[i]): _reason(error) for i, error in sorted(account.errors.items())},
         "findings": [asdict(finding) for finding in dataset.findings],
     })  # fmt: skip

@@ -31,7 +31,7 @@ def test_every_layout_gives_the_same_labels(layout, afew_va_data, tmp_path):
     for i, film in enumerate(films, 1):
         expected = np.array(afew_va_data.labels_of(i, 6), np.float32) / 10
         np.testing.assert_array_equal(np.stack([film.valence, film.arousal], 1), expected.astype(np.float32))
-        assert film.actor == afew_va_data.ACTORS[i % 5]
+        assert film.actor == afew_va_data.ACTORS[i % 5].casefold()
         np.testing.assert_allclose(film.times, np.arange(6) / 25)
         frames = list(frames_of(film))
         assert len(frames) == 6
@@ -59,6 +59,9 @@ def test_every_planted_fault_is_one_named_finding(afew_va_data, tmp_path):
     np.testing.assert_allclose(by_name[where["missing image"]].times, np.array([0, 1, 3, 4, 5]) / 25)
     np.testing.assert_array_equal(by_name[where["broken image"]].labelled, [0, 1, 3, 4, 5])
     assert len(by_name[where["image without label"]].images) == 6
+    first, second = afew_va_data.labels_of(int(where["frame labelled twice"]), 6)[2]
+    twice = by_name[where["frame labelled twice"]]
+    assert (twice.valence[2], twice.arousal[2]) == (np.float32(first / 10), np.float32(second / 10))
 
 
 def test_folds_never_part_an_actor(afew_va_data, tmp_path):
@@ -75,6 +78,19 @@ def test_two_spellings_of_an_actor_are_one_person(afew_va_data, tmp_path):
     afew_va_data.FAULTS["actor spelled twice"](tmp_path / "006")
     films = AFEWVA(tmp_path)
     assert films[0].actor == films[5].actor
+
+
+def test_a_person_has_one_name_whatever_else_is_in_the_tree(afew_va_data, tmp_path):
+    """The zips may be extracted and prepared one after the other."""
+    names = set()
+    for clip, actor in enumerate(("Ada Example", "ada  example", "ADA\u00a0EXAMPLE.", "Ada Ex\u0430mple", "?")):
+        content = afew_va_data.write_clip(tmp_path / str(clip) / "001", 1)
+        (tmp_path / str(clip) / "001" / "001.json").write_text(json.dumps({**content, "actor": actor}))
+        if clip < 4:
+            names.add(AFEWVA(tmp_path / str(clip))[0].actor)
+    assert names == {"ada example", "ada ex\u0430mple"}, "a letter of another alphabet is another name"
+    with pytest.raises(UserError, match="no actor"):
+        AFEWVA(tmp_path / "4")
 
 
 def test_an_accent_is_no_other_person(afew_va_data, tmp_path):
@@ -101,6 +117,13 @@ def test_a_sound_twin_of_a_broken_picture_keeps_its_label(afew_va_data, tmp_path
     (film,) = AFEWVA(tmp_path)
     np.testing.assert_array_equal(film.labelled, range(6))
     assert film.images[3] == "00003.png"
+
+
+def test_of_a_png_and_a_jpeg_the_one_without_artefacts_is_used(afew_va_data, tmp_path):
+    afew_va_data.write_layout(tmp_path, "official", clips=1)
+    afew_va_data.write_layout(tmp_path, "jpg", clips=1)
+    (film,) = AFEWVA(tmp_path)
+    assert film.images == tuple(f"{i:05d}.png" for i in range(6))
 
 
 def test_pictures_go_by_their_content_not_their_name(afew_va_data, tmp_path):

@@ -130,6 +130,7 @@ FAULTS: dict[str, Callable[[Path], None]] = {
     "no landmarks": lambda folder: _edit(folder, lambda c: [f.pop("landmarks") for f in c["frames"].values()]),
     "bad landmarks": _frame("landmarks", [[1.0, 2.0]]),
     "label out of range": _frame("valence", 12),
+    "frame labelled twice": lambda folder: _edit(folder, lambda c: c["frames"].update({"2": c["frames"]["00003"]})),
     "bad label": _frame("arousal", None),
     "no actor": lambda folder: _edit(folder, lambda c: c.pop("actor")),
     "actor spelled twice": lambda folder: _edit(folder, lambda c: c.update(actor=f" {c['actor'].upper()} ")),
