@@ -185,6 +185,7 @@ def _film(
         cv2.setNumThreads(opencv)
     labels: dict[str, NDArray[Any]] = {
         "t_us": np.rint(film.label_times * 1e6).astype(np.int64),
+        "frame": film.labelled,
         "valence": film.valence,
         "arousal": film.arousal,
     }

@@ -209,7 +209,8 @@ def score_rows(
     for (index, label, _), predicted in zip(samples.samples, predictions.tolist(), strict=True):
         clip = clips[index]
         known = dict(zip(AXES, samples.targets[index][label].tolist(), strict=True))
-        row = {"subject": clip.subject, "clip": clip.clip, "frame": label, "t_us": samples.times[index][label]}
+        frame, time = samples.numbers[index][label], samples.times[index][label]
+        row = {"subject": clip.subject, "clip": clip.clip, "frame": frame, "t_us": time}
         row |= {"emotion": clip.emotion, "valence_pred": predicted[0], "arousal_pred": predicted[1], **known}
         rows.append({column: str(row[column]) for column in header})
     if path is not None:

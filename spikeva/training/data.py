@@ -33,7 +33,8 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     Labels whose oldest window would begin before the clip does have no sample.
 
     Args:
-        paths: event clips with labels `t_us`, and `valence` and `arousal` where they are known.
+        paths: event clips with labels `t_us`, and `valence` and `arousal` where they are known; `frame`, the number of each label's
+            frame in its film, where labels are not of every frame.
         encoding: name and parameters, as ``{"encoding": "tbr", "bits": 8, "dt": 5000}``.
         kind: "ann" or "snn": the layout the model is made for.
         frames: number of windows K.
@@ -68,11 +69,13 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         history = max(frames * self.span_us, history_us or 0)
         self._open: dict[int, EventClip] = {}
         self.times: list[NDArray[np.int64]] = []
+        self.numbers: list[NDArray[np.int64]] = []
         self.targets: list[NDArray[np.float32]] = []
         self.samples: list[Sample] = []
         for index, path in enumerate(self.paths):
-            times, targets = _labels(path)
+            times, numbers, targets = _labels(path)
             self.times.append(times)
+            self.numbers.append(numbers)
             self.targets.append(targets)
             whole = np.flatnonzero(times >= history)
             if not len(whole):
@@ -119,20 +122,21 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return {**self.__dict__, "_open": {}}  # file handles do not travel to loader workers
 
 
-def _labels(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Label times [L] of a clip, and its valence and arousal at each [L, 2], NaN where it does not tell them."""
+def _labels(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Label times [L] of a clip, the number of each one's frame [L], valence and arousal [L, 2] (NaN where it does not tell them)."""
     with EventClip(path) as clip:
         labels = clip.labels
     if "t_us" not in labels:
         raise UserError(f"{path}: no label times (labels/t_us); found {', '.join(sorted(labels)) or 'no labels'}")
     times = labels["t_us"]
     targets = [labels.get(axis, np.full(len(times), np.nan, np.float32)) for axis in ("valence", "arousal")]
-    shapes = {name: labels[name].shape for name in ("t_us", "valence", "arousal") if name in labels}
+    numbers = labels.get("frame", np.arange(len(times)))
+    shapes = {name: labels[name].shape for name in ("t_us", "frame", "valence", "arousal") if name in labels}
     if set(shapes.values()) != {(len(times),)}:
         raise UserError(f"{path}: a label time has one valence and one arousal; found arrays of shapes {shapes}")
     if times.dtype.kind not in "iu":
         raise UserError(f"{path}: label times are whole microseconds; found {times.dtype}")
-    return np.asarray(times, np.int64), np.stack(targets, axis=1).astype(np.float32)
+    return np.asarray(times, np.int64), np.asarray(numbers, np.int64), np.stack(targets, axis=1).astype(np.float32)
 
 
 def _most_open() -> int:

@@ -19,6 +19,9 @@ from spikeva.datasets.crop import Square, box_of_events
 from spikeva.datasets.recipe import keep_recipe
 from spikeva.errors import UserError
 from spikeva.events import EventClip, read_manifest
+from spikeva.study.cells import cells
+from spikeva.study.config import parse
+from spikeva.study.run_cell import PREDICTIONS, create, score_rows
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -131,6 +134,24 @@ def test_a_stale_clip_that_cannot_be_made_again_is_not_read(afew_va_data, tmp_pa
 def contents_of_fresh(films: AFEWVA, tmp_path: Path) -> dict[str, bytes]:
     prepare(films, tmp_path / "fresh", size=32, workers=0)
     return contents(tmp_path / "fresh")
+
+
+def test_predictions_go_by_the_films_frame_numbers(afew_va_data, tmp_path):
+    """Of a film without its first picture and another one, times and places of labels are not those of the json."""
+    afew_va_data.write_clip(tmp_path / "root" / "001", 1, frames=12)
+    for lost in (0, 7):
+        (tmp_path / "root" / "001" / f"{lost:05d}.png").unlink()
+    prepare(AFEWVA(tmp_path / "root"), tmp_path / "out", size=32, workers=0)
+    grid = {"models": [{"model": "ann_convnet", "width": 4}], "encodings": [{"encoding": "tbr", "bits": 4, "dt": 5000}]}
+    source = {"dataset": "prepared", "root": str(tmp_path / "out")}
+    cell = next(cells(parse({"study": "s", "regression": source, "window": {"frames": 4}, "grid": grid})))
+    rows = score_rows(cell, create(cell), ClipSet.read(tmp_path / "out"), PREDICTIONS, None)
+    assert [int(row["frame"]) for row in rows] == [3, 4, 5, 6, 8, 9, 10, 11]
+    expected = np.array(afew_va_data.labels_of(1, 12), np.float32) / 10
+    for row in rows:
+        frame = int(row["frame"])
+        assert int(row["t_us"]) == 40_000 * (frame - 1)
+        assert (float(row["valence"]), float(row["arousal"])) == pytest.approx(expected[frame], abs=1e-6)
 
 
 def test_clips_that_are_no_more_in_the_dataset_are_named(afew_va_data, tmp_path):
