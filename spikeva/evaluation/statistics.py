@@ -114,9 +114,11 @@ def permutation_p(statistic: Statistic, parts_a: Array, parts_b: Array, seed: in
         swap = np.random.default_rng([seed, count]).integers(0, 2, (n, count)).astype(np.float64)
     moved = swap @ (parts_b - parts_a)  # [..., N, D]
     total_a, total_b = parts_a.sum(-2)[..., None, :], parts_b.sum(-2)[..., None, :]
-    observed = np.abs(statistic(total_a) - statistic(total_b))
+    a, b = statistic(total_a), statistic(total_b)
     permuted = np.abs(statistic(total_a + moved) - statistic(total_b - moved))
-    as_large = (permuted >= observed * (1 - 1e-12)).sum(-1)  # equal values may differ by rounding
+    # equal differences may differ by the rounding of the metrics, which does not shrink with the difference
+    rounding = 1e-12 * np.maximum(1, np.maximum(np.abs(a), np.abs(b)))
+    as_large = (permuted >= np.abs(a - b) - rounding).sum(-1)
     return np.asarray(as_large / 2**count if exact else (as_large + 1) / (n + 1))
 
 

@@ -132,6 +132,15 @@ def test_exact_permutation_is_the_enumeration_of_all_swaps(frames):
     assert paired_permutation("ccc", y, a, b, subjects, seed=0) == pytest.approx(as_large / 2 ** len(people))
 
 
+@pytest.mark.parametrize("gain", [1e-9, 1e-7, 1e-5, 1e-3])
+def test_the_full_swap_counts_however_small_the_difference_is(frames, gain):
+    """The better model is so for each person: of all swaps, none and all of them make the largest difference."""
+    y, a, _, subjects = (x[frames[3] < "s6"] for x in frames)
+    b = a + gain * (y - a)
+    for one, two in ((a, b), (b, a)):
+        assert paired_permutation("ccc", y, one, two, subjects, seed=0) == 2 / 2 ** len(set(subjects))
+
+
 def test_random_permutation_is_seeded_and_near_the_exact_one(frames):
     y, a, _, subjects = frames
     b = a + np.random.default_rng(1).normal(0, 0.1, len(y))
