@@ -6,7 +6,8 @@ call needs multiply-accumulates (MAC). Padding is no input. Biases, normalisatio
 counted; neurons are counted as state updates.
 
 A spiking or leaky layer is told by its attribute `spiking`: True where it emits spikes, False where it only keeps a
-state.
+state. One whose spikes come back to it has a parameter `recurrent` [C, C, kernel, kernel], through which they do in the step
+after, and the spikes of the step before as the last of its state.
 """
 
 from contextlib import ExitStack
@@ -76,6 +77,9 @@ def count(model: "nn.Module", batch: "Tensor") -> Tally:
         def leave(module: Any, args: Any, kwargs: Any, out: Any) -> None:
             if isinstance(getattr(module, "spiking", None), bool):
                 _count_neurons(tally, tally.layer(name, module), module, args[0], out)
+                if _recurrent(module):
+                    _count_recurrence(tally.layer(name, module), module, args, out, tally.samples)
+                    tally.inside -= 1
             else:
                 _count_products(tally.layer(name, module), module, args, kwargs, out, tally.samples)
                 tally.inside -= 1
@@ -93,6 +97,8 @@ def count(model: "nn.Module", batch: "Tensor") -> Tally:
                 hooks.callback(module.register_forward_hook(hook(name), with_kwargs=True).remove)
                 skip.add(name + ".")
             elif isinstance(getattr(module, "spiking", None), bool):
+                if _recurrent(module):
+                    hooks.callback(module.register_forward_pre_hook(enter).remove)
                 hooks.callback(module.register_forward_hook(hook(name), with_kwargs=True).remove)
         with Outside():  # type: ignore[no-untyped-call]  # torch's class has no types
             model(batch)
@@ -118,6 +124,29 @@ def _count_neurons(tally: Tally, layer: Layer, module: Any, x: "Tensor", out: An
         layer.memory_accesses += emitted / n
         tally.emitted[layer.name] = tally.emitted.get(layer.name, 0) + spikes.numel()
         layer.spike_rate = layer.spikes * n / tally.emitted[layer.name]
+
+
+def _recurrent(module: Any) -> bool:
+    from torch import nn
+
+    weight = getattr(module, "recurrent", None)
+    return isinstance(weight, nn.Parameter) and weight.ndim == 4
+
+
+def _count_recurrence(layer: Layer, module: Any, args: Any, out: Any, n: int) -> None:
+    """The products of the spikes [T, B, C, H, W] or [T, B, C] (the middle tap alone) with the weights of their way back."""
+    import torch
+    from torch import nn
+
+    spikes, state = out[0] if isinstance(out, tuple) else out, args[1] if len(args) > 1 else None
+    heard = torch.cat([torch.zeros_like(spikes[:1]) if state is None else state[-1][None], spikes[:-1]]).flatten(0, 1)
+    channels, kernel = module.recurrent.shape[1:3]
+    way: nn.Module = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, bias=False)
+    way.weight = module.recurrent
+    if spikes.ndim == 3:
+        way = nn.Linear(channels, channels, bias=False)
+        way.weight = nn.Parameter(module.recurrent[..., kernel // 2, kernel // 2])
+    _count_products(layer, way, (heard,), {}, heard, n)
 
 
 def _count_products(layer: Layer, module: Any, args: Any, kwargs: Any, out: Any, n: int) -> None:

@@ -83,6 +83,7 @@ def sentences(run: Run, rows: Sequence[Row]) -> list[str]:
     return [
         _main(run, best[0], best[1]) if len(best) == 2 else _alone(run, best[0]),
         *_silent(rows),
+        *_uncounted(rows),
         *_encoding(run, rows, best[0]),
         *_baselines(rows, best),
         *_transfer(rows, best),
@@ -122,6 +123,15 @@ def _silent(rows: Sequence[Row]) -> list[str]:
     return [
         f"No spiking neuron fires in {' and '.join(silent)} (spike rate 0 on the samples that were counted): nothing of the "
         "input reaches the output."
+    ]
+
+
+def _uncounted(rows: Sequence[Row]) -> list[str]:
+    left = [_who(row) for row in rows if any((cell.get("cost") or {}).get("uncounted") for cell in row.cells)]
+    if not left:
+        return []
+    return [
+        f"Operations and energy of {' and '.join(left)} leave out matrix products that happen outside the layers counted."
     ]
 
 
@@ -242,8 +252,8 @@ def _cost(best: Sequence[Row]) -> list[str]:
 
 def _operations(row: Row) -> str:
     macs = f"{count(row.mean('cost', 'macs'))} multiply-accumulates"
-    if row.kind == "ann":
+    acs, rate = row.mean("cost", "acs"), row.mean("cost", "spike_rate")
+    if row.kind == "ann" and not acs:
         return macs
-    rate = row.mean("cost", "spike_rate")
     fired = "" if rate is None else f" at a spike rate of {number(100 * rate, 1)} %"
-    return f"{count(row.mean('cost', 'acs'))} accumulates and {macs}{fired}"
+    return f"{count(acs)} accumulates and {macs}{fired}"

@@ -10,7 +10,8 @@ from torch.nn import functional
 from spikeva.errors import UserError
 from spikeva.evaluation.cost import ENERGY_MODELS, measure, peak_memory
 from spikeva.evaluation.operations import Layer
-from spikeva.models import create_model
+from spikeva.models import create_model, list_models
+from spikeva.neurons import make_neuron
 
 
 class Threshold(nn.Module):
@@ -150,6 +151,43 @@ def test_the_shipped_twins_at_spike_rate_one():
     assert of_snn["energy_pj"] > of_ann["energy_pj"]
     assert not of_snn["uncounted"]
     assert not of_ann["uncounted"]
+
+
+def test_spikes_that_come_back_are_counted():
+    """Every neuron fires at every step: the spikes of all steps but the last come back, of the first of two maps alone."""
+    neuron = make_neuron("rlif", channels=2, kernel=3)
+    nn.init.ones_(neuron.recurrent)
+    neuron.recurrent.data[:, 1] = 0
+
+    class Net(nn.Module):
+        def __init__(self, parts):
+            super().__init__()
+            self.neuron, self.parts = neuron, parts
+
+        def forward(self, x):
+            state, found = None, []
+            for part in x.transpose(0, 1).split(self.parts):
+                spikes, state = self.neuron(part, state)
+                found.append(spikes)
+            return torch.cat(found).flatten(2).mean(0)
+
+    for parts in (4, 2):  # in one call, and in two with the state carried
+        cost = measure(Net(parts), torch.full((3, 4, 2, 4, 4), 2.0), "snn", repeats=1)
+        assert cost["acs"] == 3 * 2 * 100  # taps on 4 x 4, padding left out: see the first test
+        assert cost["dense"] == 4 * 2 * 2 * 100
+        assert cost["macs"] == 0
+        assert cost["spike_rate"] == 1
+        assert cost["uncounted"] == {}
+        assert cost["memory_accesses"] == (2 * 128 + 128) + (3 * 600 + 3 * 32)
+    flat = measure(Net(4), torch.full((3, 4, 2), 2.0), "snn", repeats=1)
+    assert (flat["acs"], flat["uncounted"]) == (3 * 2, {})
+
+
+@pytest.mark.parametrize("name", [name for name in list_models() if name != "ann_r2plus1d_18"])  # which is slow
+def test_nothing_of_a_model_here_is_left_out(name):
+    torch.manual_seed(0)
+    model = create_model(name, in_channels=2, width=8)
+    assert measure(model, (torch.rand(1, 4, 2, 32, 32) < 0.3).float(), name[:3], repeats=1)["uncounted"] == {}
 
 
 class Sequence(nn.Module):

@@ -100,6 +100,24 @@ def test_a_network_that_never_fires_is_named(tmp_path: Path) -> None:
     assert "No spiking neuron fires in snn_convnet on spikes (spike rate 0" in answer.sentences(run, run.rows())[1]
 
 
+def test_products_that_were_not_counted_are_named(tmp_path: Path) -> None:
+    run = Run.open(write_run(tmp_path, gallery=0))
+    assert not any("leave out" in line for line in answer.sentences(run, run.rows()))
+    for cell in run.cells:
+        cell["cost"]["uncounted"] = {"mm": 8} if (cell["kind"], cell["encoding"]) == ("snn", "tbr") else {}
+    told = [line for line in answer.sentences(run, run.rows()) if "leave out" in line]
+    assert [line.partition(" leave")[0] for line in told] == ["Operations and energy of snn_convnet on tbr"]
+
+
+def test_the_accumulates_of_an_ann_on_binary_frames_are_told(tmp_path: Path) -> None:
+    run = Run.open(write_run(tmp_path, gallery=0))
+    assert "the ANN 80 M multiply-accumulates;" in answer.sentences(run, run.rows())[-1]
+    for cell in run.cells:
+        if cell["kind"] == "ann":
+            cell["cost"]["acs"] = 7_000_000
+    assert "the ANN 7 M accumulates and 80 M multiply-accumulates;" in answer.sentences(run, run.rows())[-1]
+
+
 def test_many_encodings_are_counted_in_one_sentence(tmp_path: Path) -> None:
     names = ("tbr", "spikes", "counts", "voxel", "bitplanes")
     lines = _sentences(write_run(tmp_path, encodings=names, gallery=0))
