@@ -56,13 +56,19 @@ def run_sections(run: Run, rows: Sequence[Row], best: Mapping[str, Row], figures
         "spikes": _spikes(best, gallery, figures),
         "encodings": _encodings(gallery, figures),
         "compression": _compression(gallery, figures),
-        "people": _people(best, predictions, figures),
+        "people": _people(run, best, figures),
     }
 
 
 def data_word(row: Row) -> str:
     """`(synthetic)` where that is so."""
     return " (synthetic)" if row.synthetic else ""
+
+
+def first_seed(best: Mapping[str, Row]) -> str:
+    """A sentence for a figure of the first seed alone, where there are several."""
+    several = any(len({cell.get("seed") for cell in row.cells}) > 1 for row in best.values())
+    return " Of several seeds, the first." if several else ""
 
 
 def _title(kind: str, row: Row) -> str:
@@ -118,6 +124,7 @@ def _plane(
     caption = (
         "One line a clip, from the mean label (hollow circle) to the mean prediction (filled). "
         f"{borders} (anchors: {anchors}). Short lines are good. If all lines point to the middle, the model says little."
+        f"{first_seed(best)}"
     )
     return [figures.add("plane", figure, caption)]
 
@@ -152,7 +159,10 @@ def _trajectories(
         ax.set_title(f"{clip.subject[0]}, {clip.clip[0]}{word}", pad=14, fontsize=9)
     which = "one clip" if len(clips) == 1 else f"{len(clips)} clips"
     of = "both models" if len(found) > 1 else "the model"
-    caption = f"The path of {which} through the plane: the label and {of}. A marker shows the first frame, the arrow the last."
+    caption = (
+        f"The path of {which} through the plane: the label and {of}. A marker shows the first frame, the arrow the last."
+        f"{first_seed(best)}"
+    )
     return [figures.add("trajectories", figure, caption)]
 
 
@@ -166,7 +176,7 @@ def _course(found: Mapping[str, Predictions], best: Mapping[str, Row], figures: 
         draw.time_course(clip.t_us, clip.label[:, i], guesses, axis, ax)
     word = data_word(next(iter(best.values())))
     both[0].set(xlabel="", title=f"{clip.subject[0]}, {clip.clip[0]}{word}")
-    caption = "Label and predictions of both models along the clip that changes most."
+    caption = f"Label and predictions of both models along the clip that changes most.{first_seed(best)}"
     return [figures.add("time-course", figure, caption, wide=True)]
 
 
@@ -241,7 +251,8 @@ def _spikes(best: Mapping[str, Row], gallery: Mapping[str, Any], figures: Figure
             figure, (ax,) = style.panels(1, 6.4, 0.9 + 0.3 * len(layers))
             draw.layer_rates(layers, ax)
             ax.set_title(f"{snn.name}{data_word(snn)}")
-            out.append(figures.add("rates", figure, "Spike rate of each layer of the spiking network."))
+            several = f" Of its {len(snn.cells)} cells (folds and seeds), the first." if len(snn.cells) > 1 else ""
+            out.append(figures.add("rates", figure, f"Spike rate of each layer of the spiking network.{several}"))
     if raster := gallery.get("raster"):
         figure, all_axes = style.panels(1, 6.4, 0.5 + 1.0 * len(raster), rows=len(raster), sharex=True)
         for ax, (name, spikes) in zip(all_axes, raster.items(), strict=True):
@@ -280,22 +291,17 @@ def _compression(gallery: Mapping[str, Any], figures: Figures) -> list[Section]:
     return [figures.add("compression", figure, caption)]
 
 
-def _people(best: Mapping[str, Row], found: Mapping[str, Predictions], figures: Figures) -> list[Section]:
+def _people(run: Run, best: Mapping[str, Row], figures: Figures) -> list[Section]:
+    found = {kind: seeds for kind, row in best.items() if (seeds := run.seeds(row.cells))}
     if len(found) < 2:
         return []
-    shared = sorted(set.intersection(*({*p.subject.tolist()} for p in found.values())))
+    shared = sorted(set.intersection(*({*seeds[0].subject.tolist()} for seeds in found.values())))
     error = {
         kind: {
-            axis: np.array(
-                [
-                    metrics.regression(p.label[who, i], p.predicted[who, i])["rmse"]
-                    for n in shared
-                    for who in [p.subject == n]
-                ]
-            )
+            axis: np.array([np.mean([_rmse(p, name, i) for p in seeds]) for name in shared])
             for i, axis in enumerate(AXES)
         }
-        for kind, p in found.items()
+        for kind, seeds in found.items()
     }
     order = np.argsort(error["snn"]["valence"] - error["ann"]["valence"], kind="stable")
     figure = {}
@@ -304,7 +310,12 @@ def _people(best: Mapping[str, Row], found: Mapping[str, Predictions], figures: 
         draw.subjects([shared[i] for i in order], {k: e[axis][order] for k, e in error.items()}, f"RMSE {axis}", ax)
         ax.set_title(f"{axis}{data_word(best['snn'])}")
     caption = (
-        "Error for each person (RMSE, left is better): filled circle SNN, hollow square ANN. Sorted by how much better the "
-        "SNN is in valence."
+        f"Error for each person (RMSE{', mean over seeds' if max(map(len, found.values())) > 1 else ''}, left is better): filled "
+        "circle SNN, hollow square ANN. Sorted by how much better the SNN is in valence."
     )
     return [figures.add("people", figure, caption)]
+
+
+def _rmse(part: Predictions, name: str, axis: int) -> float:
+    who = part.subject == name
+    return float(metrics.regression(part.label[who, axis], part.predicted[who, axis])["rmse"])

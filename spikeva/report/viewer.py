@@ -11,7 +11,7 @@ import numpy.typing as npt
 from spikeva.report.data import AXES, Predictions, Row, Run, is_synthetic
 from spikeva.report.figures import polarity, tbr, time_course
 from spikeva.report.figures.style import panels
-from spikeva.report.sections import Figures
+from spikeva.report.sections import Figures, first_seed
 
 FRAMES = 48  # of a clip, so that the page stays small
 CLIPS = 3  # of each domain
@@ -42,7 +42,7 @@ def viewer(run: Run, best: Mapping[str, Row], figures: Figures) -> dict[str, Any
     if not clips:
         return None
     text = json.dumps(clips, separators=(",", ":")).replace("<", "\\u003c")
-    return {"names": names, "courses": courses, "json": text}
+    return {"names": names, "courses": courses, "json": text, "note": first_seed(best)}
 
 
 def _chosen(examples: list[dict[str, npt.NDArray[Any]]]) -> list[dict[str, npt.NDArray[Any]]]:

@@ -8,6 +8,7 @@ import shutil
 import time
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from fake_run import write_run
 from rich.console import Console
 
 from spikeva.errors import UserError
-from spikeva.report import table_text, terminal_table, write_report
+from spikeva.report import figures, table_text, terminal_table, write_report
+from spikeva.report.data import Run
 
 
 def test_parts_and_figures_are_there(run_dir: Path) -> None:
@@ -139,6 +141,29 @@ def test_recordings_that_several_cells_were_shown_are_called_so(run_dir: Path, t
     several = write_report(write_run(tmp_path, encodings=("tbr",), folds=2, seeds=2, gallery=0)).read_text()
     assert "Counts of recordings, summed over the 4 cells (folds and seeds);" in several
     assert "Counts of recordings;" in (run_dir / "report.html").read_text()
+
+
+def test_what_shows_one_seed_of_several_says_so(run_dir: Path, tmp_path: Path) -> None:
+    words = ("a model that says little. Of several seeds, the first.", "the arrow the last. Of several seeds, the first.",
+             "Predictions: of several seeds, the first.", "spiking network. Of its 2 cells (folds and seeds), the first.",
+             "RMSE, mean over seeds, left is better")  # fmt: skip
+    text = (run_dir / "report.html").read_text()
+    assert [word for word in words if word in text] == []
+    run = write_run(tmp_path, seeds=2)
+    text = write_report(run).read_text()
+    assert [word for word in words if word not in text] == []
+
+
+def test_the_error_of_a_person_is_the_mean_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(figures, "subjects", lambda names, values, name, ax: drawn.update({name: (names, values)}))
+    run = Run.open(write_run(tmp_path, encodings=("tbr",), seeds=3, gallery=0))
+    write_report(run.directory)
+    names, values = drawn["RMSE arousal"]
+    for row in run.rows()[:2]:
+        of_all = [p.select(p.subject == names[0]) for p in run.seeds(row.cells)]
+        wanted = np.mean([np.sqrt(((p.label - p.predicted)[:, 1] ** 2).mean()) for p in of_all])
+        assert values[row.kind][0] == pytest.approx(wanted)
 
 
 def test_the_plane_shows_how_the_study_reads_it(run_dir: Path, tmp_path: Path) -> None:
