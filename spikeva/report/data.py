@@ -124,6 +124,12 @@ class Row:
         low, high = np.mean(ends, axis=0)
         return Score(value, (float(low), float(high)))
 
+    @property
+    def transfer_synthetic(self) -> bool:
+        """Whether the recordings of the transfer are synthetic, which those that the row learned from need not be."""
+        found = [c["transfer"] for c in self.cells if c.get("transfer")]
+        return any(is_synthetic(one, str(one["dataset"])) for one in found)
+
     def confusion(self) -> tuple[npt.NDArray[np.float64], list[str]] | None:
         """Counts [true, predicted] summed over the cells, and the class names."""
         found = [c["transfer"] for c in self.cells if (c.get("transfer") or {}).get("confusion")]

@@ -56,7 +56,7 @@ def render(runs: Sequence[Run], folder: Path) -> str:
         js=(_TEMPLATE / "report.js").read_text(encoding="utf-8"),
         title=" and ".join(run.name for run in runs),
         question=str(runs[0].study.get("question") or answer.QUESTION),
-        synthetic=any(row.synthetic for row in rows),
+        synthetic=any(row.synthetic or row.transfer_synthetic for row in rows),
         parts=parts,
         main=tables.html(rows, tables.MAIN),
         metrics=tables.html(rows, tables.METRICS),

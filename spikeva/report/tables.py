@@ -49,9 +49,17 @@ def _data(row: Row) -> str:
     return f"{row.dataset} (synthetic)" if row.synthetic else row.dataset
 
 
+def _transfer_word(row: Row) -> str:
+    return " (synthetic)" if row.transfer_synthetic and not row.synthetic else ""
+
+
 def _accuracy(row: Row) -> str:
     found = row.transfer()
-    return "–" if found is None else f"{score(found, 0, 100)} %"
+    return "–" if found is None else f"{score(found, 0, 100)} %{_transfer_word(row)}"
+
+
+def _balanced(row: Row) -> str:
+    return _percent(row.mean("transfer", "balanced_accuracy")) + _transfer_word(row)
 
 
 def _spread(row: Row) -> str:
@@ -79,7 +87,7 @@ METRICS = (
     DATA,
     *(_mean(f"PCC {axis}", "regression", axis, "pcc") for axis in AXES),
     *(_mean(f"SAGR {axis}", "regression", axis, "sagr") for axis in AXES),
-    _mean("balanced accuracy", "transfer", "balanced_accuracy", show=_percent),
+    Column("balanced accuracy", _balanced, lambda row: row.mean("transfer", "balanced_accuracy")),
     Column("CCC from seed to seed (valence; arousal)", _spread, _spread),
     Column("cells", lambda row: str(len(row.cells)), lambda row: len(row.cells)),
 )
@@ -144,7 +152,7 @@ def terminal(rows: Sequence[Row], note: str = "") -> "Table":
             "\n".join(_broken(text) for text in (row.model, row.encoding) if text),
             "synthetic" if row.synthetic else "recorded",
             *(two_lines(row.ccc.get(axis)) for axis in AXES),
-            two_lines(row.transfer(), 0, 100, " %"),
+            "\n".join(filter(None, (two_lines(row.transfer(), 0, 100, " %"), _transfer_word(row).strip()))),
             style="dim" if row.kind == "baseline" else None,
             end_section=last_model,
         )
@@ -201,7 +209,7 @@ def _csv(rows: Sequence[Row]) -> str:
     head = ["run", "model", "kind", "encoding", "dataset", "synthetic", "cells"]
     for axis in AXES:
         head += [f"{axis}_ccc", f"{axis}_ccc_low", f"{axis}_ccc_high", *(f"{axis}_{name}" for name in names)]
-    head += ["transfer_accuracy", "transfer_low", "transfer_high", "parameters", *costs]
+    head += ["transfer_accuracy", "transfer_low", "transfer_high", "transfer_synthetic", "parameters", *costs]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(head)
@@ -209,6 +217,11 @@ def _csv(rows: Sequence[Row]) -> str:
         line: list[Any] = [row.run, row.model, row.kind, row.encoding, row.dataset, int(row.synthetic), len(row.cells)]
         for axis in AXES:
             line += [*ends(row.ccc.get(axis)), *(row.mean("regression", axis, name) for name in names)]
-        line += [*ends(row.transfer()), row.mean("parameters"), *(row.mean("cost", name) for name in costs)]
+        line += [
+            *ends(row.transfer()),
+            int(row.transfer_synthetic),
+            row.mean("parameters"),
+            *(row.mean("cost", name) for name in costs),
+        ]
         writer.writerow(line)
     return out.getvalue()

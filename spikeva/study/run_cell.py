@@ -34,7 +34,7 @@ TRANSFER = ("subject", "clip", "frame", "t_us", "emotion", "valence_pred", "arou
 
 @dataclass(frozen=True)
 class Material:
-    """What all cells of a study share: the split of each fold, and the clips of the other domain."""
+    """What all cells of a study share: the split of each fold, whether of synthetic clips, and the clips of the other domain."""
 
     folds: list[Split]
     transfer: ClipSet | None

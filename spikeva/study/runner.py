@@ -80,7 +80,6 @@ def prepare(study: Study, out: Path, workers: int | None = None) -> Material:
     prepared = prepared_clips(study)  # before they are read
     regression = _clips(study.regression, out / "data", workers)
     transfer = _clips(study.transfer, out / "data", workers) if study.transfer else None
-    synthetic = regression.synthetic or (transfer is not None and transfer.synthetic)
     folds = regression.folds(study.folds, study.seed)
     check_labels(regression)
     check_sizes(regression, transfer)
@@ -88,7 +87,7 @@ def prepare(study: Study, out: Path, workers: int | None = None) -> Material:
     if transfer is not None:
         check_emotions(transfer, study.evaluation.anchors)
         check_strangers(regression, transfer)
-    return Material(folds, transfer, synthetic, prepared)
+    return Material(folds, transfer, regression.synthetic, prepared)
 
 
 def _clips(source: DataSource, out: Path, workers: int | None) -> ClipSet:
@@ -129,7 +128,7 @@ def _about(study: Study, material: Material) -> dict[str, Any]:
     about = {
         "name": study.study,
         "question": study.question,
-        "synthetic": material.synthetic,
+        "synthetic": material.synthetic or any(part.synthetic for part in _transfer(material)),
         "subjects": len({clip.subject for clip in clips}),
         "clips": len(clips),
         "transfer_clips": sum(map(len, _transfer(material))),

@@ -1,5 +1,6 @@
 """The page: whole, offline, honest about synthetic numbers, the same bytes every time."""
 
+import csv
 import hashlib
 import io
 import json
@@ -92,8 +93,9 @@ def test_every_row_and_figure_of_synthetic_data_says_so(run_dir: Path) -> None:
 def test_recorded_data_are_not_called_synthetic(tmp_path: Path) -> None:
     run = write_run(tmp_path, dataset="afew-va", gallery=0)
     results = json.loads((run / "results.json").read_text())
-    for cell in results["cells"]:
-        cell["transfer"]["dataset"] = "nefer"
+    for entry in [*results["cells"], *results["baselines"]]:
+        if "transfer" in entry:
+            entry["transfer"]["dataset"] = "nefer"
     (run / "results.json").write_text(json.dumps(results))
     write_report(run)
     body = re.sub(r"<style>.*?</style>", "", (run / "report.html").read_text(), flags=re.DOTALL)
@@ -124,6 +126,24 @@ def test_synthetic_is_what_the_results_say_whatever_the_name(tmp_path: Path) -> 
     text, drawn = page(rendered=False)
     assert [word for word in words if word in text] == []
     assert "synthetic" not in drawn
+
+
+def test_a_transfer_to_synthetic_recordings_says_so_beside_recorded_faces(tmp_path: Path) -> None:
+    run = write_run(tmp_path, dataset="afew-va", gallery=0)  # and nefer-like
+    text = write_report(run).read_text()
+    assert '<span class="tag">synthetic</span>' in text
+    assert "On faces of 6 held-out people" in text
+    assert "afew-va (synthetic)" not in text
+    rows = [
+        row for row in re.findall(r'<tr class="(?:ann|snn)">.*?</tr>', text, flags=re.DOTALL) if " % (synthetic)" in row
+    ]
+    assert len(rows) == 2 * 4  # accuracy and balanced accuracy
+    assert "Zero-shot emotion on synthetic nefer-like" in text
+    told = csv.DictReader(io.StringIO(table_text(run, form="csv")))
+    assert [(row["synthetic"], row["transfer_synthetic"]) for row in told][:4] == [("0", "1")] * 4
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(terminal_table(json.loads((run / "results.json").read_text()), run))
+    assert console.export_text().count("synthetic") >= 4
 
 
 def test_same_run_gives_the_same_bytes(run_dir: Path, tmp_path: Path) -> None:

@@ -70,6 +70,14 @@ def test_a_fold_tests_two_people(tmp_path):
         prepare(study(films, folds=3), tmp_path)
 
 
+@pytest.mark.parametrize(("films", "posed"), [(0, 1), (1, 0)])
+def test_faces_are_called_what_they_are_whatever_the_transfers_are(films, posed, tmp_path):
+    recorded = folder(tmp_path / "films", synthetic=films)
+    found = prepare(study(recorded, folder(tmp_path / "posed", emotion="fear", synthetic=posed)), tmp_path)
+    assert found.synthetic == films
+    assert found.transfer.synthetic == posed
+
+
 def test_pictures_are_of_one_size(tmp_path):
     films, larger = folder(tmp_path / "films"), folder(tmp_path / "larger", size=(16, 8), emotion="fear")
     with pytest.raises(UserError, match=r"larger/0\.h5 has 16 x 8, .*films/0\.h5 has 8 x 8 pixels"):
