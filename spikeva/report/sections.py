@@ -190,7 +190,8 @@ def _forest(run: Run, models: Sequence[Row], figures: Figures) -> list[Section]:
     ax.set_title("Paired differences" + data_word(models[0]))
     caption = (
         "Differences between two models on the same people, with 95 % intervals over people. A diamond marks an interval without "
-        "0, a grey circle one that includes 0: there the study cannot tell the two apart."
+        "0, a grey circle one that includes 0: there the study cannot tell the two apart. The intervals are not corrected for "
+        "how many there are; p (Holm) is."
     )
     if len(shown) < len(run.comparisons):
         caption += f" The first {len(shown)} of {len(run.comparisons)}, SNN against ANN before others; all are in the table below."

@@ -22,10 +22,14 @@ def viewer(run: Run, best: Mapping[str, Row], figures: Figures) -> dict[str, Any
     found = {kind: run.predictions(row) for kind, row in best.items()}
     clips, courses, names = [], [], []
     for i, group in enumerate(_chosen(run.examples())):
-        pick = np.unique(np.linspace(0, len(group["t_us"]) - 1, FRAMES).round().astype(int))
-        t_us = group["t_us"][pick]
         subject, clip = str(group["subject"]), str(group["clip"])
-        series = _series({k: p.clip_of(subject, clip) for k, p in found.items() if p is not None}, t_us)
+        predictions = {k: p.clip_of(subject, clip) for k, p in found.items() if p is not None}
+        at = _predicted(group["t_us"], predictions)
+        if not len(at):
+            continue
+        pick = at[np.unique(np.linspace(0, len(at) - 1, FRAMES).round().astype(int))]
+        t_us = group["t_us"][pick]
+        series = _series(predictions, t_us)
         course, span = _course(series, t_us, f"clip-{i + 1}", f"{subject}, {clip}", figures)
         strips = [
             _strip(group["frames"][pick], 80),
@@ -57,14 +61,20 @@ def _chosen(examples: list[dict[str, npt.NDArray[Any]]]) -> list[dict[str, npt.N
     return out
 
 
+def _predicted(t_us: npt.NDArray[Any], predictions: Mapping[str, Predictions]) -> npt.NDArray[np.intp]:
+    """Which frames all models predict that know the clip: none before they have seen enough of it. Of a clip that none knows, all."""
+    known = [np.isin(t_us, part.t_us) for part in predictions.values() if len(part.t_us)]
+    return np.flatnonzero(np.all(known, axis=0)) if known else np.arange(len(t_us))
+
+
 def _series(predictions: Mapping[str, Predictions], t_us: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float64]]:
-    """ "label", "ann" and "snn" [frames, 2] at the labelled frame nearest to each time; empty where the clip has none."""
+    """ "label", "ann" and "snn" [frames, 2] at the times, which the predictions have; empty where the clip has none."""
     out: dict[str, npt.NDArray[np.float64]] = {}
     for kind, part in predictions.items():
         if len(part.t_us):
-            nearest = np.abs(part.t_us[None] - t_us[:, None]).argmin(1)
-            out.setdefault("label", part.label[nearest])
-            out[kind] = part.predicted[nearest]
+            at = np.searchsorted(part.t_us, t_us)
+            out.setdefault("label", part.label[at])
+            out[kind] = part.predicted[at]
     return out
 
 

@@ -39,9 +39,7 @@ class Material:
     folds: list[Split]
     transfer: ClipSet | None
     synthetic: bool
-    prepared: dict[str, str] | None = (
-        None  # digests of the folders that were read (see `prepared_clips`); None: not known
-    )
+    prepared: dict[str, str] | None = None  # digests of the folders read (see `prepared_clips`); None: not known
 
     def check(self, study: Study) -> None:
         """Raises UserError where the folders hold other clips by now: a cell's name would be of those, its result of these."""

@@ -146,6 +146,26 @@ def test_a_transfer_to_synthetic_recordings_says_so_beside_recorded_faces(tmp_pa
     assert console.export_text().count("synthetic") >= 4
 
 
+def test_the_viewer_shows_no_prediction_before_there_is_one(tmp_path: Path) -> None:
+    """A model needs a while of a clip before it: the first prediction is not drawn earlier than it was made."""
+    run = write_run(tmp_path)
+    for path in run.glob("cells/*/predictions.csv"):
+        head, *lines = path.read_text().splitlines()
+        path.write_text("\n".join([head, *(line for line in lines if int(line.split(",")[3]) > 120_000)]))
+    found = re.search(r'<script type="application/json">(.*?)</script>', write_report(run).read_text(), flags=re.DOTALL)
+    assert found
+    first = json.loads(found[1])[0]
+    assert first["t_us"] == [*range(160_000, 840_000, 40_000)]
+    of = Run.open(run).rows()[0]
+    part = Run.open(run).predictions(of)
+    assert part
+    own = part.clip_of("fold0-person00", "clip1")
+    for who, values in first["values"]:
+        wanted = own.label if who == "label" else own.predicted
+        if who in ("label", of.kind):
+            assert values == np.round(wanted, 3).tolist()
+
+
 def test_same_run_gives_the_same_bytes(run_dir: Path, tmp_path: Path) -> None:
     shutil.copytree(run_dir, tmp_path / "again", ignore=shutil.ignore_patterns("report.html", "figures"))
     write_report(tmp_path / "again")
