@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FIRST = 20  # letters of the first column that 80 columns leave
 FORMATS = ("html", "md", "csv", "latex")
+POOLED = "CCC is of all folds' people together, all other numbers are means over folds; all are means over seeds."
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,8 @@ def export(rows: Sequence[Row], form: str, notes: Sequence[str] = ()) -> str:
         return _csv(rows)
     if form in ("md", "latex"):
         write = _markdown if form == "md" else _latex
+        if any(len(row.cells) > 1 for row in rows):
+            notes = [*notes, POOLED]
         above = [f"{note}\n" if form == "md" else f"% {note}" for note in notes]
         shown = [write(_shown(rows, columns), told_apart(rows, columns)) for columns in (MAIN, METRICS, COST)]
         return "\n".join([*above, *shown])

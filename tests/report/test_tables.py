@@ -96,6 +96,14 @@ def test_markdown_and_latex(run_dir: Path) -> None:
         table_text(run_dir, form="docx")
 
 
+def test_tables_say_what_is_pooled_and_what_is_a_mean(run_dir: Path, tmp_path: Path) -> None:
+    words = "CCC is of all folds' people together, all other numbers are means over folds"
+    several = write_run(tmp_path, folds=2, gallery=0)
+    for form in ("md", "latex"):
+        assert words not in table_text(run_dir, form=form)
+        assert words in table_text(several, form=form)
+
+
 def test_tables_of_several_runs_name_the_study(run_dir: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", gallery=0)
     heads = [line for line in table_text(run_dir, other, form="md").splitlines() if "| model |" in line]
