@@ -47,6 +47,10 @@ class Follower:
         every_us: int | None = None,
         first_us: int | None = None,
     ) -> None:
+        if getattr(model, "training", False):
+            raise UserError(
+                "the model is in training mode, in which a prediction draws dropout and changes its norms; call eval()"
+            )
         self.model, self.kind, self.frames = model, kind, frames
         self.name = str(encoding["encoding"])
         self.options = {k: v for k, v in encoding.items() if k != "encoding"}

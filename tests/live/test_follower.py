@@ -87,6 +87,13 @@ def test_what_no_follower_can_be_made_of_is_refused_at_once(kind, frames, every,
         Follower(model, {"encoding": "tbr"}, kind, frames, every_us=every)
 
 
+def test_a_model_in_training_mode_is_refused():
+    training = torch.nn.Sequential(torch.nn.BatchNorm3d(2))
+    with pytest.raises(UserError, match=r"in training mode, .*call eval\(\)"):
+        Follower(training, SPIKES, "snn", 3)
+    Follower(training.eval(), SPIKES, "snn", 3)
+
+
 def test_the_first_prediction_may_be_given():
     events = stream()
     follower = Follower(model, SPIKES, "snn", 3, every_us=15_000, first_us=100_000)

@@ -63,6 +63,19 @@ def test_a_transfer_needs_known_emotions(tmp_path):
         check_emotions(ClipSet.read(folder(tmp_path / emotion, emotion=emotion)), "face-like")
 
 
+def test_clips_of_two_domains_and_one_name_would_be_scored_as_one(tmp_path):
+    films, posed = folder(tmp_path / "films"), folder(tmp_path / "posed", emotion="fear")
+    again = folder(tmp_path / "again", emotion="anger", domain="another")
+    (again / "0.h5").rename(posed / "9.h5")
+    with pytest.raises(
+        UserError, match=r"posed/0\.h5 and .*posed/9\.h5 are both clip 'c' of subject 'p0', of two domains"
+    ):
+        prepare(study(films, posed), tmp_path)
+    (posed / "9.h5").rename(films / "9.h5")
+    with pytest.raises(UserError, match=r"films/9\.h5 are both clip 'c'"):
+        prepare(study(films), tmp_path)
+
+
 def test_a_fold_tests_two_people(tmp_path):
     films = folder(tmp_path / "films", people=5)
     assert prepare(study(films), tmp_path).transfer is None
