@@ -69,11 +69,10 @@ def _transfer_baselines(study: Study, material: Material) -> list[Entry]:
     """Chance, always the most frequent emotion, and what the closeness of the anchors and the labels' noise allow at best."""
     if material.transfer is None or study.transfer is None:
         return []
-    emotions = [clip.emotion.lower() for clip in material.transfer if clip.emotion]
-    kinds = set(emotions)
+    often = Counter(str(clip.emotion).lower() for clip in material.transfer)  # as predictions are scored: Fear is fear
     scores: dict[str, Entry] = {
-        "chance": {"accuracy": 1 / len(kinds)},
-        "majority": {"accuracy": max(map(emotions.count, kinds)) / len(emotions)},
+        "chance": {"accuracy": 1 / len(often)},
+        "majority": {"accuracy": max(often.values()) / often.total()},
         **_ceilings(study, material.transfer),
     }
     of = {"dataset": study.transfer.dataset, "synthetic": material.transfer.synthetic}

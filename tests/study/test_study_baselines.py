@@ -34,8 +34,8 @@ def clips(folder, told):
     return ClipSet.read(folder)
 
 
-def found(tmp_path, told, transfer):
-    study = parse({**STUDY, "transfer": transfer})
+def found(tmp_path, told, source):
+    study = parse({**STUDY, "transfer": source})
     entries = _transfer_baselines(study, Material([], clips(tmp_path, told), False))
     return {entry["model"]: entry for entry in entries}
 
@@ -57,12 +57,12 @@ def test_disagreeing_labels_lower_the_ceiling(tmp_path):
     assert not rows["majority"]["transfer"]["synthetic"]
 
 
-def test_chance_and_majority_are_those_of_the_scores(tmp_path):
-    """Files may write an emotion with a capital or without."""
-    rows = found(tmp_path, [("", "Fear"), ("", "fear"), ("", "fear"), ("", "Anger")], STUDY["transfer"])
-    scores = transfer(["Fear", "fear", "fear", "Anger"], ["fear"] * 4, ["a", "b", "c", "d"])
+def test_chance_and_majority_are_those_of_the_scores_however_emotions_are_written(tmp_path):
+    told = [("", emotion) for emotion in ("Fear", "fear", "none", "None", "Anger", "fear")]
+    rows = found(tmp_path, told, {"dataset": "prepared", "root": str(tmp_path)})
+    scores = transfer([reported for _, reported in told], ["fear"] * 6, list("abcdef"))
     for name in ("chance", "majority"):
-        assert rows[name]["transfer"]["accuracy"] == scores[name]
+        assert rows[name]["transfer"]["accuracy"] == scores[name] == {"chance": 1 / 3, "majority": 1 / 2}[name]
 
 
 def test_posed_faces_are_labelled_as_shown(tmp_path):
