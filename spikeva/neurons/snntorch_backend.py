@@ -68,7 +68,8 @@ class SnnTorch:
         library, state, wide = self.library, run.state, run.state[0].dtype
         fed = {"beta": "beta", "theta": "threshold"} | ({"alpha": "alpha"} if run.step is cuba_step else {})
         for ours, theirs in fed.items():
-            setattr(library, theirs, run.p.get(ours, run.p["beta"]))  # an integrator has no threshold: any will do
+            value = run.p.get(ours, run.p["beta"])  # an integrator has no threshold: any will do
+            setattr(library, theirs, value.view_as(value))  # a parameter itself would become one of the library's
         places = ("syn", "mem") if run.step is cuba_step else ("mem",)
         outputs = []
         for x in run.x:

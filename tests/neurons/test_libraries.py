@@ -183,3 +183,18 @@ def test_snntorch_keeps_none_of_our_layers() -> None:
 def test_what_a_backend_cannot_do_is_an_error(name: str, options: dict[str, object], reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         make_neuron(name, **options)
+
+
+@pytest.mark.parametrize("backend", ["snntorch", "norse"])
+@pytest.mark.parametrize("channels", [None, N])
+@pytest.mark.parametrize("reset", ["zero", "subtract", "subtract_delayed"])
+def test_a_threshold_is_learned_in_a_library_as_in_the_kernels(backend: str, channels: int | None, reset: str) -> None:
+    """snntorch made one threshold for all channels, a parameter, its own, and could not be called."""
+    found = []
+    for name in (backend, "fused"):
+        neuron = make_neuron("lif", backend=name, learn_beta=True, learn_theta=True, channels=channels, reset=reset)
+        for seed in (0, 1):
+            spikes, _ = neuron(current(seed))
+            (spikes * torch.linspace(-1, 1, spikes.numel()).view_as(spikes)).sum().backward()
+        found.append((spikes.detach(), *(parameter.grad for parameter in neuron.parameters())))
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)
