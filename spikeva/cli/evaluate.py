@@ -18,13 +18,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     from spikeva.datasets import ClipSet
-    from spikeva.study.checks import check_labels, check_names
+    from spikeva.study.checks import check_labels
     from spikeva.study.run_cell import PREDICTIONS, regression, score_rows
     from spikeva.study.trained import check_pictures, load_cell, met_before
 
     cell, model = load_cell(args.cell)
     clips = ClipSet.read(args.clips)
-    check_names(clips)
     check_pictures(cell, args.cell, clips)
     check_labels(clips)
     rows = score_rows(cell, model, clips, PREDICTIONS, args.out)

@@ -29,7 +29,7 @@ def run(args: Namespace) -> int:
     from dataclasses import replace
 
     from spikeva.datasets import ClipSet
-    from spikeva.study.checks import check_emotions, check_names
+    from spikeva.study.checks import check_emotions
     from spikeva.study.config import Prepared
     from spikeva.study.run_cell import TRANSFER, score_rows, zero_shot
     from spikeva.study.trained import check_pictures, load_cell, met_before
@@ -40,7 +40,6 @@ def run(args: Namespace) -> int:
     source = Prepared(dataset="prepared", root=args.clips)
     cell = replace(cell, study=cell.study.model_copy(update={"evaluation": settings, "transfer": source}))
     clips = ClipSet.read(args.clips)
-    check_names(clips)
     check_pictures(cell, args.cell, clips)
     check_emotions(clips, settings.anchors)
     found = zero_shot(cell, score_rows(cell, model, clips, TRANSFER, args.out))

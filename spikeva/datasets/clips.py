@@ -38,7 +38,10 @@ class ClipSet(Sequence[Clip]):
     def __post_init__(self) -> None:
         twice = [key for key, n in Counter((c.subject, c.clip) for c in self.clips).items() if n > 1]
         if twice:  # of two domains too: predictions go by these two names
-            raise UserError(f"{len(twice)} clips occur twice, the first is {twice[0]} (subject, clip)")
+            files = " and ".join(str(c.path) for c in self.clips if (c.subject, c.clip) == twice[0])
+            raise UserError(
+                f"{len(twice)} clips occur twice, the first is {twice[0]} (subject, clip): {files}; they would be scored as one"
+            )
 
     @classmethod
     def read(cls, files: Path | str | Iterable[Path | str]) -> "ClipSet":

@@ -19,17 +19,6 @@ def check_models(study: Study) -> None:
         raise UserError("\n".join(problems))
 
 
-def check_names(clips: ClipSet) -> None:
-    """Raises UserError where clips of two domains bear one name: results tell clips apart by subject and clip alone."""
-    named: dict[tuple[str, str], Path] = {}
-    for clip in clips:
-        if (other := named.setdefault((clip.subject, clip.clip), clip.path)) != clip.path:
-            raise UserError(
-                f"{other} and {clip.path} are both clip {clip.clip!r} of subject {clip.subject!r}, of two domains, and would "
-                "be scored as one; give their people names of their own"
-            )
-
-
 def check_labels(clips: ClipSet) -> None:
     """Raises UserError where a clip does not tell valence and arousal, from -1 to 1, at each of its label times."""
     for one in clips:

@@ -11,15 +11,7 @@ from spikeva.errors import UserError
 from spikeva.progress import console
 from spikeva.study.baselines import baselines
 from spikeva.study.cells import Cell, cells, prepared_clips
-from spikeva.study.checks import (
-    check_emotions,
-    check_labels,
-    check_models,
-    check_names,
-    check_people,
-    check_sizes,
-    check_strangers,
-)
+from spikeva.study.checks import check_emotions, check_labels, check_models, check_people, check_sizes, check_strangers
 from spikeva.study.comparisons import compare
 from spikeva.study.config import DataSource, StandIn, Study
 from spikeva.study.environment import environment
@@ -89,12 +81,10 @@ def prepare(study: Study, out: Path, workers: int | None = None) -> Material:
     regression = _clips(study.regression, out / "data", workers)
     transfer = _clips(study.transfer, out / "data", workers) if study.transfer else None
     folds = regression.folds(study.folds, study.seed)
-    check_names(regression)
     check_labels(regression)
     check_sizes(regression, transfer)
     check_people(folds, study.grid.folds)
     if transfer is not None:
-        check_names(transfer)
         check_emotions(transfer, study.evaluation.anchors)
         check_strangers(regression, transfer)
     return Material(folds, transfer, regression.synthetic, prepared)
