@@ -7,6 +7,7 @@ SPIKEVA_DOCS_PICTURES=0 leaves the pictures empty, where only the text matters.
 import argparse
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,7 +80,7 @@ def commands() -> str:
                 raise
             continue
         parser = argparse.ArgumentParser(
-            prog=f"spikeva {name}", formatter_class=lambda prog: argparse.HelpFormatter(prog, width=100)
+            prog=f"spikeva {name}", formatter_class=lambda prog: argparse.HelpFormatter(prog, width=84)
         )
         module.add_arguments(parser)
         parts.append(
@@ -116,24 +117,36 @@ def models() -> str:
     from spikeva.encode import parameters as of_encoding
     from spikeva.encode.base import REGISTRY
     from spikeva.models import MODELS, parameters
+    from spikeva.models.snn import readout
     from spikeva.neurons import SURROGATES
 
+    def about(thing: Any) -> str:
+        return (inspect.getdoc(thing) or "").replace("*", "\\*")
+
+    def shown(key: str, one: Any) -> str:
+        if one.default in (inspect.Parameter.empty, ...):
+            return f"`{key}`"
+        choices = re.match(r"Literal\[(.*)\]", str(one.annotation))
+        others = [c for c in choices[1].split(", ") if c != repr(one.default)] if choices else []
+        return f"`{key}={one.default!r}`" + (f" (or {', '.join(f'`{c}`' for c in others)})" if others else "")
+
     def entry(name: str, thing: Any, given: Any) -> str:
-        shown = (
-            f"`{key}`" if one.default is inspect.Parameter.empty else f"`{key}={one.default!r}`"
-            for key, one in given.items()
-            if getattr(one, "kind", None) is not inspect.Parameter.VAR_KEYWORD
-        )
-        return f"### {name}\n\n{inspect.getdoc(thing)}\n\nParameters: {', '.join(shown) or 'none'}.\n"
+        named = [
+            shown(k, one) for k, one in given.items() if getattr(one, "kind", None) is not inspect.Parameter.VAR_KEYWORD
+        ]
+        return f"### {name}\n\n{about(thing)}\n\nParameters: {', '.join(named) or 'none'}.\n"
 
     def encoding(name: str) -> str:
         lines = [f"- `{one.name}={one.default!r}`: {one.help} ({one.allowed})" for one in of_encoding(name).values()]
-        return "\n".join([f"### {name}\n", f"{inspect.getdoc(REGISTRY.get(name))}\n", *lines, ""])
+        return "\n".join([f"### {name}\n", f"{about(REGISTRY.get(name))}\n", *lines, ""])
 
+    _, intro, ways = (readout.__doc__ or "").split("\n\n", 2)
     parts = [
         "# Models and encodings\n\nWhat the grid of a config may name. B: samples, T: frames or time steps, C: channels, "
-        "K: windows, P: polarities. A study sets `in_channels` and `frames` itself.\n\n## Models\n",
+        "K: windows, P: polarities. A study sets `in_channels` and `frames` itself. "
+        "Parameters without a default here have that of the neuron.\n\n## Models\n",
         *(entry(name, MODELS.get(name), parameters(name)) for name in MODELS.names()),
+        f"## Readouts\n\nFor `readout` of a spiking model. {' '.join(intro.split())}\n\n```text\n{inspect.cleandoc(ways)}\n```\n",
         "## Encodings\n",
         *(encoding(name) for name in list_encodings()),
         "## Surrogates\n\nFor `surrogate` of a neuron ([what that is](../concepts/surrogates.md)); `slope` is its steepness.\n",

@@ -58,8 +58,8 @@ def measure(model: "nn.Module", batch: "Tensor", kind: str, *, repeats: int = 20
     `{parameters, macs, acs, dense, effective_macs, state_updates, memory_accesses, spike_rate, energy_pj,
     energy_models_pj, latency_ms, peak_memory_bytes, uncounted, layers}`. Counts are means over the B samples.
     spike_rate: spikes per neuron and time step (None without spiking layers). energy_pj: under "45nm-arithmetic"; the
-    others in energy_models_pj. latency_ms: median of `repeats` runs of one window on the model's device.
-    peak_memory_bytes: parameters, buffers, input and every tensor alive at the fullest moment of one window's
+    others in energy_models_pj. latency_ms: median of `repeats` runs of one sample on the model's device.
+    peak_memory_bytes: parameters, buffers, input and every tensor alive at the fullest moment of one sample's
     inference. uncounted: matrix products outside any layer known here. All but latency_ms are the same at every run.
     Raises UserError for kind "snn" without a spiking layer.
     """
