@@ -6,9 +6,9 @@ arguments)`, which says everything that is wrong with a config's model block in 
 
 import ast
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from spikeva.errors import UserError
 from spikeva.neurons import NEURONS, SURROGATES
@@ -17,6 +17,8 @@ from spikeva.signatures import parameters_of
 
 if TYPE_CHECKING:
     from torch import nn
+
+M = TypeVar("M")
 
 MODELS: Registry[Any] = Registry(
     "model",
@@ -34,10 +36,19 @@ MODELS: Registry[Any] = Registry(
         "snn_spiking_fer": "spikeva.models.snn.resnet",
     },
 )
-register_model = MODELS.register
 list_models = MODELS.names
 
 __all__ = ["MODELS", "create_model", "list_models", "parameters", "problems", "register_model"]
+
+
+def register_model(name: str) -> Callable[[M], M]:
+    """Decorator that registers a model as `name`: "ann_..." or "snn_...", by which a study lays out its input and counts its cost.
+
+    Raises UserError for another name and ValueError for one that is taken.
+    """
+    if not name.startswith(("ann_", "snn_")):
+        raise UserError(f"a model is called 'ann_...' or 'snn_...', by what it is; found {name!r}")
+    return MODELS.register(name)
 
 
 def create_model(name: str, **arguments: Any) -> "nn.Module":

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from spikeva.models import list_models
+from spikeva.errors import UserError
+from spikeva.models import list_models, register_model
 from spikeva.testing import check_model
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -37,3 +38,9 @@ def test_neurons(neuron: str) -> None:
 
 def test_connection_iand() -> None:
     check_model("snn_sew_resnet18", width=4, connect="iand")
+
+
+def test_a_name_says_what_a_model_is() -> None:
+    """A spiking model of another name would get an ANN's input, and an ANN's cost would be written beside its scores."""
+    with pytest.raises(UserError, match=r"a model is called 'ann_\.\.\.' or 'snn_\.\.\.', .*found 'spiking_mine'"):
+        register_model("spiking_mine")

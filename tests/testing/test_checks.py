@@ -134,7 +134,7 @@ def test_a_subclass_with_another_step_gets_no_kernel_of_its_base() -> None:
 
 
 def test_a_model_that_looks_at_the_oldest_frame_is_found() -> None:
-    @register_model("test_oldest")
+    @register_model("ann_oldest")
     class Oldest(torch.nn.Module):
         def __init__(self, in_channels: int) -> None:
             super().__init__()
@@ -146,7 +146,7 @@ def test_a_model_that_looks_at_the_oldest_frame_is_found() -> None:
             return self.net(x[:, 0])
 
     with pytest.raises(AssertionError, match="newest time step has no influence"):
-        check_model("test_oldest")
+        check_model("ann_oldest")
 
 
 class Newest(torch.nn.Module):
@@ -176,14 +176,14 @@ class OldestUnderDropout(OldestUnderBatchNorm):
 
 @pytest.mark.parametrize("kind", [OldestUnderBatchNorm, OldestUnderDropout])
 def test_a_model_that_only_seems_to_look_at_the_newest_frame_is_found(kind: type[Newest]) -> None:
-    register_model("test_oldest")(kind)
+    register_model("ann_oldest")(kind)
     with pytest.raises(AssertionError, match="newest time step has no influence"):
-        check_model("test_oldest")
+        check_model("ann_oldest")
 
 
 def test_a_model_of_one_frame_is_checked() -> None:
-    register_model("test_newest")(Newest)
-    check_model("test_newest", time=1)
+    register_model("ann_newest")(Newest)
+    check_model("ann_newest", time=1)
     check_model("snn_convnet", time=1, width=4, depth=2)
 
 
