@@ -38,6 +38,19 @@ def _mean(head: str, *path: str, show: Callable[[float | None], str] = number) -
     return Column(head, lambda row: show(row.mean(*path)), lambda row: row.mean(*path))
 
 
+def _pcc(axis: str) -> Column:
+    def text(row: Row) -> str:
+        constant = any(((cell.get("regression") or {}).get(axis) or {}).get("constant") for cell in row.cells)
+        return number(row.mean("regression", axis, "pcc")) + " (constant)" * constant
+
+    return Column(f"PCC {axis}", text, lambda row: row.mean("regression", axis, "pcc"))
+
+
+def _zeros(row: Row) -> str:
+    shares = [row.mean("regression", axis, "zero_share") for axis in AXES]
+    return "–" if None in shares else "; ".join(map(_percent, shares))
+
+
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
 
@@ -86,8 +99,9 @@ METRICS = (
     MODEL,
     ENCODING,
     DATA,
-    *(_mean(f"PCC {axis}", "regression", axis, "pcc") for axis in AXES),
+    *(_pcc(axis) for axis in AXES),
     *(_mean(f"SAGR {axis}", "regression", axis, "sagr") for axis in AXES),
+    Column("labels that are 0 (valence; arousal)", _zeros, lambda row: row.mean("regression", "valence", "zero_share")),
     Column("balanced accuracy", _balanced, lambda row: row.mean("transfer", "balanced_accuracy")),
     Column("CCC from seed to seed (valence; arousal)", _spread, _spread),
     Column("cells", lambda row: str(len(row.cells)), lambda row: len(row.cells)),

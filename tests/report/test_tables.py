@@ -104,6 +104,19 @@ def test_tables_say_what_is_pooled_and_what_is_a_mean(run_dir: Path, tmp_path: P
         assert words in table_text(several, form=form)
 
 
+def test_what_pcc_and_sagr_cannot_tell_stands_beside_them(run_dir: Path) -> None:
+    """A constant prediction has no correlation, and the sign of a label of 0 is never met."""
+    metrics = table_text(run_dir, form="md").split("\n\n")[1].splitlines()
+    lines = {cells[0]: cells for line in metrics[2:] if (cells := line.strip("| ").split(" | "))}
+    head = metrics[0].strip("| ").split(" | ")
+    assert lines["mean"][head.index("PCC valence")] == "0.00 (constant)"
+    assert "constant" not in " ".join(lines["snn_convnet"])
+    zeros = json.loads((run_dir / "results.json").read_text())["cells"][0]["regression"]
+    told = "; ".join(f"{100 * zeros[axis]['zero_share']:.1f} %" for axis in ("valence", "arousal"))
+    assert lines["snn_convnet"][head.index("labels that are 0 (valence; arousal)")] == told != "0.0 %; 0.0 %"
+    assert lines["chance"][head.index("labels that are 0 (valence; arousal)")] == "–"
+
+
 def test_tables_of_several_runs_name_the_study(run_dir: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", gallery=0)
     heads = [line for line in table_text(run_dir, other, form="md").splitlines() if "| model |" in line]
