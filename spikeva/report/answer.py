@@ -35,7 +35,7 @@ class Difference:
         return (low > 0 or high < 0) and (self.p is None or self.p < 0.05)
 
     def __str__(self) -> str:
-        p = "" if self.p is None else f", p = {self.p:.2g}{' after Holm' if self.holm else ''}"
+        p = "" if self.p is None else f", p = {self.p:.2g} {'after Holm' if self.holm else 'uncorrected'}"
         return f"difference {signed(self.value)} {interval(self.interval)}{p}"
 
 
@@ -72,8 +72,10 @@ def difference(run: Run, a: Row, b: Row, axis: str) -> Difference | None:
     ours, theirs = (np.stack([p.predicted[:, i] for p in side]) for side in (first, second))
     if np.array_equal(ours, theirs):
         return None
-    ends = statistics.jackknife_difference("ccc", label[:, i], ours, theirs, who)
-    return Difference(statistics.difference("ccc", label[:, i], ours, theirs, who), ends)
+    args = "ccc", label[:, i], ours, theirs, who
+    seed = (run.study.get("config") or {}).get("seed", 0)
+    ends, p = statistics.jackknife_difference(*args), statistics.paired_permutation(*args, seed=seed)
+    return Difference(statistics.difference(*args), ends, p)
 
 
 def sentences(run: Run, rows: Sequence[Row]) -> list[str]:
