@@ -184,7 +184,7 @@ def test_recordings_that_several_cells_were_shown_are_called_so(run_dir: Path, t
 
 
 def test_what_shows_one_seed_of_several_says_so(run_dir: Path, tmp_path: Path) -> None:
-    words = ("a model that says little. Of several seeds, the first.", "the arrow the last. Of several seeds, the first.",
+    words = ("the model says little. Of several seeds, the first.", "the arrow the last. Of several seeds, the first.",
              "Predictions: of several seeds, the first.", "spiking network. Of its 2 cells (folds and seeds), the first.",
              "RMSE, mean over seeds, left is better")  # fmt: skip
     text = (run_dir / "report.html").read_text()
