@@ -16,7 +16,7 @@ from spikeva.study.cells import cells
 from spikeva.study.config import load, parse
 from spikeva.study.modules import code_of, import_modules
 
-KEYS = ["f7775fe3ffb154ad", "27c4ba65572af988", "2c55c357531adf13", "7ae4993c4d14e026"]  # of version 0.1.0
+KEYS = ["165af6197a2755ef", "673f30c6e8939081", "7818bb014fd2162d", "4c257334c1291d78"]  # of version 0.1.0
 ROOT = Path(__file__).parents[2]
 TINY = yaml.safe_load((ROOT / "configs" / "tiny.yaml").read_text())
 NEURON = '''
