@@ -87,6 +87,7 @@ def sentences(run: Run, rows: Sequence[Row]) -> list[str]:
         *_silent(rows),
         *_uncounted(rows),
         *_encoding(run, rows, best[0]),
+        *_once(best),
         *_baselines(rows, best),
         *_transfer(rows, best),
         *_cost(best),
@@ -134,6 +135,15 @@ def _uncounted(rows: Sequence[Row]) -> list[str]:
         return []
     return [
         f"Operations and energy of {' and '.join(left)} leave out matrix products that happen outside the layers counted."
+    ]
+
+
+def _once(best: Sequence[Row]) -> list[str]:
+    if any(len({cell.get("seed") for cell in row.cells}) > 1 for row in best):
+        return []
+    return [
+        "Trained with one seed: intervals and p hold the chance of which people were tested, not that of a training. Another seed, or "
+        "a processor that rounds otherwise, can turn a difference around; more seeds (grid.seeds) show by how much."
     ]
 
 

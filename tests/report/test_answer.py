@@ -84,12 +84,13 @@ def test_one_family_only(tmp_path: Path) -> None:
     lines = _sentences(write_run(tmp_path, models=("snn_convnet",), gallery=0))
     assert "one family only; on synthetic faces of 6 held-out people, the best model, snn_convnet on tbr," in lines[0]
     assert lines[1].startswith("tbr or spikes for snn_convnet (synthetic data): valence ")
-    assert lines[2].startswith("Zero-shot emotion on synthetic nefer-like: SNN ")
-    assert "ANN" not in lines[2]
-    assert lines[3].startswith(
+    assert lines[2].startswith("Trained with one seed")
+    assert lines[3].startswith("Zero-shot emotion on synthetic nefer-like: SNN ")
+    assert "ANN" not in lines[3]
+    assert lines[4].startswith(
         "One prediction takes the SNN 1.8 M accumulates and 900 k multiply-accumulates at a spike"
     )
-    assert lines[3].endswith("memory not counted) 5.76 µJ.")
+    assert lines[4].endswith("memory not counted) 5.76 µJ.")
 
 
 def test_one_family_no_better_than_a_baseline(tmp_path: Path) -> None:
@@ -162,3 +163,9 @@ def test_both_numbers_are_of_the_same_people_in_a_study_that_is_not_finished(tmp
     apart = first(("ann", 0), ("snn", 1))
     assert "have no fold and seed in common yet" in apart
     assert "CCC" not in apart
+
+
+def test_one_training_is_said_to_be_one(tmp_path):
+    for seeds, said in ((1, 1), (2, 0)):
+        lines = _sentences(write_run(tmp_path / str(seeds), gallery=0, seeds=seeds))
+        assert sum(line.startswith("Trained with one seed") for line in lines) == said
