@@ -142,8 +142,8 @@ def _once(best: Sequence[Row]) -> list[str]:
     if any(len({cell.get("seed") for cell in row.cells}) > 1 for row in best):
         return []
     return [
-        "Trained with one seed: intervals and p hold the chance of which people were tested, not that of a training. Another seed, or "
-        "a processor that rounds otherwise, can turn a difference around; more seeds (grid.seeds) show by how much."
+        "Trained with one seed: intervals and p cover the choice of people, not the luck of training. Another seed, or a processor "
+        "that rounds differently, can reverse a difference; several seeds (grid.seeds) show by how much."
     ]
 
 
