@@ -139,7 +139,7 @@ def _uncounted(rows: Sequence[Row]) -> list[str]:
 
 
 def _once(best: Sequence[Row]) -> list[str]:
-    if any(len({cell.get("seed") for cell in row.cells}) > 1 for row in best):
+    if any(row.several_seeds for row in best):
         return []
     return [
         "Trained with one seed: intervals and p cover the choice of people, not the luck of training. Another seed, or a processor "

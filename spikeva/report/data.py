@@ -125,6 +125,11 @@ class Row:
         return Score(value, (float(low), float(high)))
 
     @property
+    def several_seeds(self) -> bool:
+        """Whether the row was trained with more than one seed."""
+        return len({cell.get("seed") for cell in self.cells}) > 1
+
+    @property
     def transfer_synthetic(self) -> bool:
         """Whether the recordings of the transfer are synthetic, which those that the row learned from need not be."""
         found = [c["transfer"] for c in self.cells if c.get("transfer")]

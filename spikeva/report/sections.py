@@ -67,8 +67,7 @@ def data_word(row: Row) -> str:
 
 def first_seed(best: Mapping[str, Row]) -> str:
     """A sentence for a figure of the first seed alone, where there are several."""
-    several = any(len({cell.get("seed") for cell in row.cells}) > 1 for row in best.values())
-    return " Of several seeds, the first." if several else ""
+    return " Of several seeds, the first." if any(row.several_seeds for row in best.values()) else ""
 
 
 def _title(kind: str, row: Row) -> str:

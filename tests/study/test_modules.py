@@ -94,20 +94,27 @@ def test_changed_code_makes_other_cells_of_what_uses_it(own):
     assert before[1] == after[1], "a model without the neuron"
 
 
-@pytest.mark.usefixtures("forgotten")
-@pytest.mark.parametrize("package", [False, True])
-def test_code_that_a_module_imports_from_beside_it_counts(package, tmp_path):
+def place(tmp_path, package):
+    """A folder for modules, and what stands before the name of one that another there imports."""
     folder, above = (tmp_path / "theirs", ".") if package else (tmp_path, "")
     folder.mkdir(exist_ok=True)
     (folder / "__init__.py").touch()
+    return folder, above
+
+
+def digest():
+    return code_of({"model": "snn_convnet", "neuron": "mine"}, {"encoding": "tbr"})["neuron mine"]
+
+
+@pytest.mark.usefixtures("forgotten")
+@pytest.mark.parametrize("package", [False, True])
+def test_code_that_a_module_imports_from_beside_it_counts(package, tmp_path):
+    folder, above = place(tmp_path, package)
     (folder / "own_neuron.py").write_text(f"import numpy\nfrom {above}gain import GAIN\n" + NEURON)
     (folder / "gain.py").write_text("from . import deeper\nGAIN = 1\n" if package else "import deeper\nGAIN = 1\n")
     (folder / "deeper.py").write_text("X = 1\n")
     (folder / "unused.py").write_text("X = 1\n")
     import_modules(["theirs.own_neuron" if package else "own_neuron.py"], tmp_path)
-
-    def digest():
-        return code_of({"model": "snn_convnet", "neuron": "mine"}, {"encoding": "tbr"})["neuron mine"]
 
     seen = [digest()]
     for changed in ("unused", "gain", "deeper"):
@@ -121,16 +128,11 @@ def test_code_that_a_module_imports_from_beside_it_counts(package, tmp_path):
 @pytest.mark.usefixtures("forgotten")
 @pytest.mark.parametrize("package", [False, True])
 def test_code_that_a_function_imports_counts_before_it_runs(package, tmp_path):
-    folder, above = (tmp_path / "theirs", ".") if package else (tmp_path, "")
-    folder.mkdir(exist_ok=True)
-    (folder / "__init__.py").touch()
+    folder, above = place(tmp_path, package)
     late = f"    from {above}gain import GAIN\n    (v,) = state\n"
     (folder / "own_neuron.py").write_text(NEURON.replace("    (v,) = state\n", late).replace("1 * x", "GAIN * x"))
     (folder / "gain.py").write_text("GAIN = 1\n")
     import_modules(["theirs.own_neuron" if package else "own_neuron.py"], tmp_path)
-
-    def digest():
-        return code_of({"model": "snn_convnet", "neuron": "mine"}, {"encoding": "tbr"})["neuron mine"]
 
     before = digest()
     (folder / "gain.py").write_text("GAIN = 5\n")
