@@ -107,7 +107,7 @@ class Training(_Block):
     augment: bool = Field(True, description="rotate, scale, shift and flip the training samples")
     augment_events: EventChanges | None = Field(None, description="change the events of training samples too, by tonic")
     workers: Annotated[int, Field(ge=0)] = Field(
-        0, description="extra processes that encode samples; does not change the result"
+        0, description="extra processes that encode samples, in training and in scoring; does not change the result"
     )
 
 

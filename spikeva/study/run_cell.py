@@ -202,7 +202,7 @@ def score_rows(
 ) -> list[dict[str, str]]:
     """The model's predictions on every sample of some clips, as rows under `header`; written to `path` if there is one."""
     samples = windows(cell, clips)
-    predictions = predict(model, samples, device=device(cell), name=name)
+    predictions = predict(model, samples, device=device(cell), workers=cell.study.training.workers, name=name)
     rows = []
     for (index, label, _), predicted in zip(samples.samples, predictions.tolist(), strict=True):
         clip = clips[index]

@@ -13,12 +13,21 @@ from spikeva.training.memory import keep_freed
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, data: Windows, *, batch_size: int = 32, device: str | torch.device = "cpu", name: str = "evaluate"
+    model: nn.Module,
+    data: Windows,
+    *,
+    batch_size: int = 32,
+    device: str | torch.device = "cpu",
+    workers: int = 0,
+    name: str = "evaluate",
 ) -> NDArray[np.float32]:
-    """(valence, arousal) [N, 2] for the samples of `data`, in their order; `model` is left in evaluation mode."""
+    """(valence, arousal) [N, 2] for the samples of `data`, in their order; `model` is left in evaluation mode.
+
+    `workers` processes encode the samples (0: this one does); they change no bit.
+    """
     keep_freed()
     model.eval().to(device)
-    loader = DataLoader(data, batch_size)
+    loader = DataLoader(data, batch_size, num_workers=workers, pin_memory=torch.cuda.is_available())
     found = []
     with stage(name, len(data)) as bar:
         for inputs, _ in loader:

@@ -182,3 +182,8 @@ def test_predictions_stand_in_the_order_of_the_samples(data):
     with torch.no_grad():
         one = net(data[7][0][None])[0].numpy()
     assert found[7] == pytest.approx(one, abs=1e-6)
+
+
+def test_processes_that_encode_change_no_prediction(data):
+    net = Net()
+    assert (predict(net, data, workers=2) == predict(net, data)).all()
