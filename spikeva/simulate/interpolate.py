@@ -39,7 +39,7 @@ def interpolate(
     """The (luma [H, W], time) of `frames` with sub-frames between them, as float32; `none` passes them as they are.
 
     `linear` blends, `flow` moves both neighbours along the optical flow (OpenCV's DIS), accelerated as the frame before tells, and
-    blends what agrees. `subframes` steps an interval; None takes as many as keep every pixel's motion below half a pixel a
+    blends them by nearness. `subframes` steps an interval; None takes as many as keep every pixel's motion below half a pixel a
     step. Two frames and what lies between them are held at a time, and the next frame ("v2e-slomo" holds all: see
     `slomo.interpolate`). `threads` (default: all processors) share out an interval's sub-frames while one of them reads the next
     frame and finds its motion; the pictures do not depend on their number.
