@@ -128,7 +128,8 @@ class Neuron(nn.Module):
         self.constants: list[str] = []
         self.decays: list[str] = []
         if self.spiking:
-            self.constant("theta", options.get("theta", 1.0), low=0.0, learn=options.get("learn_theta", False))
+            theta, learn = options.get("theta", 1.0), options.get("learn_theta", False)
+            self.constant("theta", theta, low=0.0, inside=True, learn=learn)
         self.backend, self.runner = choose_backend(self, options.get("backend", "auto"))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -137,26 +138,33 @@ class Neuron(nn.Module):
             choose_backend(self, "fused")
 
     def constant(
-        self, name: str, value: float, *, low: float = -math.inf, high: float = math.inf, learn: bool = False
+        self,
+        name: str,
+        value: float,
+        *,
+        low: float = -math.inf,
+        high: float = math.inf,
+        inside: bool = False,
+        learn: bool = False,
     ) -> None:
         """Give the step a parameter `name`: a buffer, or a Parameter to `learn`; scalar, or one per channel.
 
-        Raises UserError where `value` lies outside [low, high].
+        Raises UserError where `value` lies outside [low, high], or (low, high) where it must be `inside`.
         """
-        self._store(name, self._full(name, value, low, high), learn)
+        self._store(name, self._full(name, value, low, high, inside), learn)
         self.constants.append(name)
 
     def decay(self, name: str, value: float, *, learn: bool = False) -> None:
         """Give the step a factor inside (0, 1): a buffer, or to `learn` a Parameter `logit_<name>` under a sigmoid."""
-        full = self._full(name, value, 0.0, 1.0)
-        if value in (0, 1):
-            raise UserError(f"{type(self).__name__}: {name} must lie inside (0, 1), got {value!r}")
+        full = self._full(name, value, 0.0, 1.0, inside=True)
         self._store(f"logit_{name}" if learn else name, full.logit() if learn else full, learn)
         (self.decays if learn else self.constants).append(name)
 
-    def _full(self, name: str, value: float, low: float, high: float) -> Tensor:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-            raise UserError(f"{type(self).__name__}: {name} must be a number from {low:g} to {high:g}, got {value!r}")
+    def _full(self, name: str, value: float, low: float, high: float, inside: bool) -> Tensor:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not (low < value < high if inside else low <= value <= high):
+            allowed = f"inside ({low:g}, {high:g})" if inside else f"from {low:g} to {high:g}"
+            raise UserError(f"{type(self).__name__}: {name} must be a number {allowed}, got {value!r}")
         return torch.full(() if self.channels is None else (self.channels,), float(value))
 
     def _store(self, name: str, value: Tensor, learn: bool) -> None:

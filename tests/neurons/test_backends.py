@@ -36,9 +36,10 @@ def test_auto_is_fused() -> None:
     ("options", "message"),
     [
         ({"bta": 0.5}, "neuron 'lif' has no option 'bta'; did you mean 'beta'"),
-        ({"beta": 1.0}, r"beta must lie inside \(0, 1\)"),
-        ({"beta": "high"}, "beta must be a number from 0 to 1, got 'high'"),
-        ({"theta": -1}, "theta must be a number from 0 to inf, got -1"),
+        ({"beta": 1.0}, r"beta must be a number inside \(0, 1\), got 1.0"),
+        ({"beta": "high"}, r"beta must be a number inside \(0, 1\), got 'high'"),
+        ({"theta": -1}, r"theta must be a number inside \(0, inf\), got -1"),
+        ({"theta": 0}, r"theta must be a number inside \(0, inf\), got 0"),
         ({"reset": "zro"}, "LIF has no reset 'zro'; did you mean 'zero'"),
         ({"backend": "snntorc"}, "unknown backend 'snntorc'; did you mean 'snntorch'"),
         ({"channels": 0}, "channels must be a whole number >= 1 or None, got 0"),

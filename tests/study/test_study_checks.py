@@ -105,7 +105,8 @@ def test_pictures_are_of_one_size(tmp_path):
     [
         ({"model": "snn_convnet", "width": 0}, "width"),
         ({"model": "ann_convnet", "width": -8}, "width must be a whole number above 0, not -8"),
-        ({"model": "snn_convnet", "beta": 5}, "beta must be a number from 0 to 1, got 5"),
+        ({"model": "snn_convnet", "beta": 5}, "beta must be a number inside (0, 1), got 5"),
+        ({"model": "snn_convnet", "theta": 0}, "theta must be a number inside (0, inf), got 0"),
         ({"model": "ann_convnet", "dropout": 3}, "dropout probability has to be between 0 and 1"),
         ({"model": "snn_convnet", "neuron": "alif", "backend": "snntorch"}, "backend 'snntorch' cannot run ALIF"),
         ({"model": "ann_resnet18_fusion", "width": 4, "frames": 7}, "frames: found 7, allowed: 4, as window.frames"),
