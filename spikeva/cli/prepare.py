@@ -65,7 +65,9 @@ def run(args: Namespace) -> int:
     if args.cluster and args.workers is not None:
         raise UserError("--workers is for local processes; a cluster has its own (--cluster)")
     from spikeva.datasets import AFEWVA, NEFER, cluster, prepare
+    from spikeva.datasets.preparing import check_options
 
+    check_options(args.size, args.pixel, args.interpolate, args.timing, args.seed, args.workers)
     dataset: AFEWVA | NEFER
     root = args.root.resolve()  # the workers of a cluster may stand in another folder
     if args.dataset == "afew-va":

@@ -116,11 +116,16 @@ def local_executor(workers: int | Executor | None, tasks: int) -> AbstractContex
         return nullcontext(workers)
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if workers < 0:
-        raise UserError(f"workers must be 0 (this process) or a number of processes, got {workers}")
+    check_workers(workers)
     if workers == 0 or tasks == 0:
         return nullcontext(None)
     return _local(min(workers, tasks))
+
+
+def check_workers(workers: int | Executor | None) -> None:
+    """Raises UserError for a negative number of processes."""
+    if isinstance(workers, int) and workers < 0:
+        raise UserError(f"workers must be 0 (this process) or a number of processes, got {workers}")
 
 
 @contextmanager

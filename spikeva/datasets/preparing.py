@@ -19,7 +19,7 @@ from spikeva.datasets.afew_va import AFEWVA, Film, frames_of
 from spikeva.datasets.clips import clip_files
 from spikeva.datasets.crop import Square, box_of_events, cut, square_around
 from spikeva.datasets.findings import few
-from spikeva.datasets.mapping import Account, map_clips, remove_parts
+from spikeva.datasets.mapping import Account, check_workers, map_clips, remove_parts
 from spikeva.datasets.nefer import NEFER, SENSOR, Recording
 from spikeva.datasets.recipe import keep_recipe, write_json
 from spikeva.errors import UserError
@@ -89,22 +89,17 @@ def prepare(
 
     The same source and arguments give the same bytes, whatever the number of workers. A clip that fails is listed in the
     account, and a file of it from another source is removed; the others go on. Clips in `out` of another split or part, or of
-    what the dataset no longer has, stay and are named. Raises UserError for an unknown method, timing
-    or preset, and where `out` holds clips of another recipe.
+    what the dataset no longer has, stay and are named. Raises UserError as `check_options` does, and where `out` holds clips of
+    another recipe.
     """
-    from spikeva.simulate import DVSPixel, Simulator
-    from spikeva.simulate.interpolate import check_method
-
     started = time.monotonic()
     out = Path(out)
-    size, seed = _whole("size", size, 16), _whole("seed", seed, 0)
+    sensor = check_options(size, pixel, interpolate, timing, seed, workers)
+    size, seed = int(size), int(seed)  # of numpy perhaps
     if isinstance(dataset, NEFER) and dataset.source != "raw":
         raise UserError(
             "events come from NEFER's raw recordings; use source='raw' (the TBR pictures hold no event times)"
         )
-    check_method(interpolate, None)
-    sensor = pixel if isinstance(pixel, DVSPixel) else DVSPixel.preset(pixel)
-    Simulator(sensor, timing=timing)  # raises for what it does not know
     work: Callable[[Any], None]
     recipe: dict[str, Any] = {"dataset": dataset.domain, "size": size, "spikeva": __version__}
     if isinstance(dataset, AFEWVA):
@@ -142,10 +137,21 @@ def prepare(
     return done
 
 
-def _whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise UserError(f"{name} must be a whole number from {least} on, got {value!r}")
-    return int(value)
+def check_options(
+    size: int, pixel: "str | DVSPixel", interpolate: str, timing: str, seed: int, workers: int | Executor | None
+) -> "DVSPixel":
+    """The pixel that is meant. Raises UserError for an option that `prepare` does not take; no dataset is needed for that."""
+    from spikeva.simulate import DVSPixel, Simulator
+    from spikeva.simulate.interpolate import check_method
+
+    for name, value, least in (("size", size, 16), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise UserError(f"{name} must be a whole number from {least} on, got {value!r}")
+    check_workers(workers)
+    check_method(interpolate, None)
+    sensor = pixel if isinstance(pixel, DVSPixel) else DVSPixel.preset(pixel)
+    Simulator(sensor, timing=timing)  # raises for what it does not know
+    return sensor
 
 
 def _threads(workers: int | Executor | None) -> int:

@@ -314,6 +314,9 @@ def test_overlap_of_squares():
             "--workers is for local",
         ),
         (["--dataset", "afew-va", "--check"], "no such folder"),
+        (["--dataset", "afew-va", "--out", "x", "--size", "3"], "size must be a whole number from 16 on, got 3"),
+        (["--dataset", "nefer", "--out", "x", "--workers", "-2"], "workers must be 0 (this process) or a number of"),
+        (["--dataset", "afew-va", "--out", "x", "--pixel", "cleen"], "did you mean 'clean'"),
     ],
 )
 def test_mistakes_are_said(extra, message, tmp_path, capsys):
