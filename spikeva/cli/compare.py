@@ -19,10 +19,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from spikeva.cli._out import check_folder
     from spikeva.study.config import load
 
     study = load(args.config)
     out = args.out or Path("runs") / study.study
+    check_folder(out)
 
     from rich.console import Console
 

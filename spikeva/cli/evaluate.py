@@ -17,11 +17,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from spikeva.cli._out import check_file
     from spikeva.datasets import ClipSet
     from spikeva.study.checks import check_labels
     from spikeva.study.run_cell import PREDICTIONS, regression, score_rows
     from spikeva.study.trained import check_pictures, load_cell, met_before
 
+    if args.out is not None:
+        check_file(args.out)
     cell, model = load_cell(args.cell)
     clips = ClipSet.read(args.clips)
     check_pictures(cell, args.cell, clips)

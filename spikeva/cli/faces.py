@@ -51,6 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from spikeva.cli._out import check_folder
     from spikeva.errors import UserError
     from spikeva.faces.clip import PRESETS
     from spikeva.faces.identity import check_domain
@@ -72,7 +73,10 @@ def run(args: Namespace) -> int:
         raise UserError(f"--seconds and --fps give at least two frames, got {args.seconds} s at {fps:g}")
     if not film and args.seconds < 0.04:
         raise UserError(f"a nefer-like clip lasts at least 0.04 s, the time of one label, got --seconds {args.seconds}")
-    return _sheet(args) if args.sheet is not None else _dataset(args)
+    if args.sheet is not None:
+        return _sheet(args)
+    check_folder(args.out)
+    return _dataset(args)
 
 
 def _sheet(args: Namespace) -> int:

@@ -53,6 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from spikeva.cli._out import check_folder
     from spikeva.errors import UserError
     from spikeva.registry import did_you_mean
 
@@ -62,6 +63,8 @@ def run(args: Namespace) -> int:
         raise UserError(f"unknown dataset {args.dataset!r}{close} (there are: {', '.join(names)})")
     if (args.out is None) != args.check:
         raise UserError("give --out DIR for the clips, or --check to look only")
+    if args.out is not None:
+        check_folder(args.out)
     if args.cluster and args.workers is not None:
         raise UserError("--workers is for local processes; a cluster has its own (--cluster)")
     from spikeva.datasets import AFEWVA, NEFER, cluster, prepare

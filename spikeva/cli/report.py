@@ -25,6 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from spikeva.cli._out import check_file
+
+    if args.out is not None:
+        check_file(args.out)
     if args.format == "html":
         from spikeva.report import write_report
 

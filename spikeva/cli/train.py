@@ -24,6 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from fnmatch import fnmatchcase
 
+    from spikeva.cli._out import check_folder
     from spikeva.errors import UserError
     from spikeva.study.cells import cells
     from spikeva.study.config import load
@@ -39,11 +40,12 @@ def run(args: Namespace) -> int:
     ]
     if not chosen:
         raise UserError(f"no cell of {args.config} matches; `spikeva validate {args.config}` lists them")
+    out = args.out or Path("runs") / study.study
+    check_folder(out)
 
     from spikeva.study.run_cell import run_cell
     from spikeva.study.runner import prepare
 
-    out = args.out or Path("runs") / study.study
     material = prepare(study, out, args.workers)
     for cell in chosen:
         result = run_cell(cell, material, out)

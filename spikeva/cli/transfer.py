@@ -28,12 +28,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from dataclasses import replace
 
+    from spikeva.cli._out import check_file
     from spikeva.datasets import ClipSet
     from spikeva.study.checks import check_emotions
     from spikeva.study.config import Prepared
     from spikeva.study.run_cell import TRANSFER, score_rows, zero_shot
     from spikeva.study.trained import check_pictures, load_cell, met_before
 
+    if args.out is not None:
+        check_file(args.out)
     cell, model = load_cell(args.cell)
     changes = {k: v for k in ("anchors", "method", "pooling") if (v := getattr(args, k)) is not None}
     settings = cell.study.evaluation.model_copy(update=changes)
