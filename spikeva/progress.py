@@ -9,8 +9,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 T = TypeVar("T")
-# A training on several devices may run the whole command once more for each: one of them tells.
-console = Console(stderr=True, quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # by Lightning, torchrun, SLURM, or by hand
+
+
+def tells() -> bool:
+    """Whether this process says what its command does and finds: on several devices, a training may run the command once for each."""
+    return all(os.environ.get(rank, "0") == "0" for rank in RANKS)
+
+
+console = Console(stderr=True, quiet=not tells())
 
 
 class Stage:

@@ -28,11 +28,12 @@ def run(args: Namespace) -> int:
 
     from rich.console import Console
 
+    from spikeva.progress import tells
     from spikeva.report import terminal_table
     from spikeva.study.runner import run as run_study
 
     results = run_study(study, out, max_cells=args.max_cells, workers=args.workers)
-    console = Console()
+    console = Console(quiet=not tells())
     console.print(terminal_table(results, out))
     console.print(f"report: {(out / 'report.html').resolve()}", soft_wrap=True, highlight=False)
     return 0

@@ -43,12 +43,15 @@ def run(args: Namespace) -> int:
     out = args.out or Path("runs") / study.study
     check_folder(out)
 
+    from spikeva.progress import tells
     from spikeva.study.run_cell import run_cell
     from spikeva.study.runner import prepare
 
     material = prepare(study, out, args.workers)
     for cell in chosen:
         result = run_cell(cell, material, out)
+        if not tells():
+            continue
         scores = "  ".join(
             f"{axis} {found['ccc']:.2f} [{found['ccc_ci95'][0]:.2f}, {found['ccc_ci95'][1]:.2f}]"
             for axis, found in result["regression"].items()

@@ -14,6 +14,7 @@ import pytest
 
 from spikeva.cli import main
 from spikeva.events import EventStream, write_clip
+from spikeva.progress import tells
 from spikeva.study.files import read_csv
 
 ROOT = Path(__file__).parents[2]
@@ -243,3 +244,25 @@ def test_processes_of_several_devices_do_not_cross(undisturbed, tmp_path):
     assert (folder / "done.json").is_file()
     assert not list(folder.glob(".*"))
     assert done.stderr.count("tbr: 2/2") == 1
+    assert done.stdout.count("CCC") == 1
+
+
+@pytest.mark.parametrize("command", ["compare", "train"])
+def test_one_of_several_processes_tells(undisturbed, command, tmp_path, monkeypatch, capsys):
+    shutil.copytree(undisturbed[0], tmp_path / "run")
+    run = [command, str(ROOT / "configs" / "tiny.yaml"), "--out", str(tmp_path / "run")]
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert main(run) == 0
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert main(run) == 0
+    assert "snn_convnet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("rank", ["RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])
+def test_the_first_of_several_processes_tells(rank, monkeypatch):
+    assert tells()
+    monkeypatch.setenv(rank, "0")
+    assert tells()
+    monkeypatch.setenv(rank, "1")
+    assert not tells()
