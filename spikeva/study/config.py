@@ -12,6 +12,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 
@@ -130,7 +131,8 @@ class TrainerOptions(_Block):
         "auto", description="`auto` uses a GPU if there is one"
     )
     devices: int | str | list[int] = Field(
-        1, description='GPUs that train one model: how many, which ("0,2" or [0, 2]), "auto", or -1 for all'
+        1,
+        description='GPUs that train one model: how many, which ("0,2" or [0, 2]), or "auto" or -1 for the number of this machine',
     )
     num_nodes: PositiveInt = Field(1, description="machines that train one model")
     strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn", "ddp_notebook", "fsdp"] = Field(
@@ -143,7 +145,7 @@ class TrainerOptions(_Block):
 
     @field_validator("devices")
     @classmethod
-    def _some_devices(cls, devices: int | str | list[int]) -> int | str | list[int]:
+    def _some_devices(cls, devices: int | str | list[int], others: ValidationInfo) -> int | str | list[int]:
         if isinstance(devices, list):
             fits = bool(devices) and min(devices) >= 0 and len({*devices}) == len(devices)
         elif isinstance(devices, str):
@@ -152,7 +154,14 @@ class TrainerOptions(_Block):
             fits = devices == -1 or devices >= 1
         if not fits:
             raise ValueError('a number above 0, -1 or "auto", or device numbers as [0, 2]')
-        return devices
+        return _all_devices(others.data.get("accelerator")) if devices in ("auto", "-1", -1) else devices
+
+
+def _all_devices(accelerator: str | None) -> int:
+    """How many devices of an accelerator this machine has: a cell is named after their number, since it changes the result."""
+    import torch  # takes seconds, which a config that says a number does without
+
+    return max(1, torch.cuda.device_count()) if accelerator in {"auto", "gpu", "cuda"} else 1
 
 
 class Study(_Block):

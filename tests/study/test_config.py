@@ -164,6 +164,20 @@ def test_a_cells_folder_follows_from_what_determines_its_result():
         assert not set(keys) & {cell.key for cell in cells(parse(changed))}, key
 
 
+@pytest.mark.parametrize("asked", ["auto", -1, "-1"])
+@pytest.mark.parametrize(
+    ("there", "trainer", "meant"), [(0, {}, 1), (1, {}, 1), (2, {}, 2), (2, {"accelerator": "cpu"}, 1)]
+)
+def test_all_devices_are_their_number(asked, there, trainer, meant, monkeypatch):
+    """More devices are larger batches: another result, and another name."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: there)
+    found = parse(TINY | {"trainer": {**trainer, "devices": asked}})
+    same, other = (parse(TINY | {"trainer": {"devices": number}}) for number in (meant, 3 - meant))
+    assert found.trainer.devices == meant
+    assert [cell.key for cell in cells(found)] == [cell.key for cell in cells(same)]
+    assert not {cell.key for cell in cells(found)} & {cell.key for cell in cells(other)}
+
+
 def test_clips_that_changed_make_other_cells(tmp_path):
     raw = deepcopy(TINY) | {"regression": {"dataset": "prepared", "root": str(tmp_path / "clips")}}
     found = [[cell.key for cell in cells(parse(raw))]]
