@@ -12,7 +12,7 @@ from spikeva.study.cells import Cell
 from spikeva.study.files import read_json
 from spikeva.study.run_cell import Material, create, device, windows
 from spikeva.training.data import EpochSampler
-from spikeva.training.fitting import batches, count_devices, count_steps
+from spikeva.training.fitting import batches, count_devices, count_steps, step_context
 from spikeva.training.memory import keep_freed
 from spikeva.training.module import Regression
 
@@ -96,6 +96,7 @@ def _seconds(cell: Cell, material: Material, sizes: _Sizes) -> float:
     where = device(cell)
     module = Regression.of(create(cell).to(where), study.training.model_dump(), sizes.steps, seed=0)
     optimizer = module.configure_optimizers()["optimizer"]
+    in_precision = step_context(study.trainer.model_dump())
     marks = [time.perf_counter()]
     sampler = EpochSampler(data, study.training.samples_per_clip, seed=0)
     order = list(sampler)
@@ -104,7 +105,8 @@ def _seconds(cell: Cell, material: Material, sizes: _Sizes) -> float:
         chosen = [order[(step * size + i) % len(order)] for i in range(size)]
         items = [data[sample] for sample in chosen]
         inputs, targets = (torch.stack(part).to(where) for part in zip(*items, strict=True))
-        loss = module.training_step((inputs, targets), step)
+        with in_precision():
+            loss = module.training_step((inputs, targets), step)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch
         optimizer.step()

@@ -4,8 +4,8 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,14 @@ def count_devices(trainer: Mapping[str, Any]) -> int:
     """
     engine = _engine(trainer)
     return int(engine.num_devices * engine.num_nodes)
+
+
+def step_context(trainer: Mapping[str, Any]) -> Callable[[], AbstractContextManager[None]]:
+    """Makes the context of a training step's forward pass under options for `lightning.Trainer`: its `precision`.
+
+    Raises UserError as `count_devices` does.
+    """
+    return _engine(trainer).precision_plugin.train_step_context
 
 
 def _engine(options: Mapping[str, Any], **own: Any) -> lightning.Trainer:

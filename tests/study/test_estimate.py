@@ -4,12 +4,14 @@ import itertools
 import json
 
 import pytest
+import torch
 
 from spikeva.errors import UserError
 from spikeva.study import estimate as module
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.estimate import duration, estimate
+from spikeva.study.run_cell import create
 from spikeva.study.runner import prepare
 
 STUDY = {
@@ -49,6 +51,22 @@ def test_a_cell_is_its_steps_and_predictions(study, monkeypatch):
     clock = itertools.count()  # a second a look: one a step, and one a batch of two predictions
     monkeypatch.setattr(module.time, "perf_counter", lambda: float(next(clock)))
     assert module._seconds(cell, material, sizes) == sizes.steps + sizes.samples / 2
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
+def test_steps_are_timed_in_their_precision(study, monkeypatch, precision, dtype):
+    _, material, _ = study
+    cell = next(cells(parse({**STUDY, "trainer": {"accelerator": "cpu", "precision": precision}})))
+    seen = []
+
+    def watched(cell):
+        model = create(cell)
+        model.register_forward_hook(lambda part, _, out: seen.append(out.dtype) if part.training else None)
+        return model
+
+    monkeypatch.setattr(module, "create", watched)
+    module._seconds(cell, material, module._Sizes(1, 1))
+    assert seen == [dtype] * (module.STEPS + 1)
 
 
 @pytest.mark.parametrize(("devices", "limit", "steps"), [(1, None, 6), (2, None, 3), (3, None, 3), (2, 2, 2)])
