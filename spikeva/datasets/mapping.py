@@ -115,11 +115,16 @@ def local_executor(workers: int | Executor | None, tasks: int) -> AbstractContex
     if isinstance(workers, Executor):
         return nullcontext(workers)
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = cores()
     check_workers(workers)
     if workers == 0 or tasks == 0:
         return nullcontext(None)
     return _local(min(workers, tasks))
+
+
+def cores() -> int:
+    """Number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_workers(workers: int | Executor | None) -> None:

@@ -5,9 +5,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from spikeva.datasets import ClipSet
+from spikeva.datasets.mapping import cores
 from spikeva.study.cells import Cell
 from spikeva.study.files import read_json
 from spikeva.study.run_cell import Material, create, device, windows
@@ -104,6 +106,7 @@ def _seconds(cell: Cell, material: Material, sizes: _Sizes) -> float:
     for step in range(STEPS + 1):
         chosen = [order[(step * size + i) % len(order)] for i in range(size)]
         items = [data[sample] for sample in chosen]
+        marks.append(time.perf_counter())
         inputs, targets = (torch.stack(part).to(where) for part in zip(*items, strict=True))
         with in_precision():
             loss = module.training_step((inputs, targets), step)
@@ -112,12 +115,20 @@ def _seconds(cell: Cell, material: Material, sizes: _Sizes) -> float:
         optimizer.step()
         float(loss.detach())  # waits for the device
         marks.append(time.perf_counter())
-    a_step = (marks[-1] - marks[1]) / STEPS
+    encoding, rest = np.diff(marks).reshape(-1, 2)[1:].mean(0)
+    a_step = _step_seconds(float(encoding), float(rest), study.training.workers, where)
     with torch.no_grad():
         began = time.perf_counter()
         module.model.eval()(torch.stack([data[sample][0] for sample in order[:size]]).to(where)).sum().item()
         a_sample = (time.perf_counter() - began) / min(size, len(order))
     return sizes.steps * a_step + sizes.samples * a_sample
+
+
+def _step_seconds(encoding: float, rest: float, workers: int, where: str) -> float:
+    """Seconds of a training step whose samples `workers` encode while a GPU does the rest; a CPU has to do both either way."""
+    if workers == 0 or where == "cpu":
+        return encoding + rest
+    return max(encoding / min(workers, cores()), rest)
 
 
 def duration(seconds: float) -> str:
