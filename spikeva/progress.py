@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 T = TypeVar("T")
-RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # by Lightning, torchrun, SLURM, or by hand
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK")  # by Lightning, torchrun, or by hand
 
 
 def tells() -> bool:

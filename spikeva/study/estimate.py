@@ -116,16 +116,19 @@ def _seconds(cell: Cell, material: Material, sizes: _Sizes) -> float:
         float(loss.detach())  # waits for the device
         marks.append(time.perf_counter())
     encoding, rest = np.diff(marks).reshape(-1, 2)[1:].mean(0)
-    a_step = _step_seconds(float(encoding), float(rest), study.training.workers, where)
+    a_step = _together(float(encoding), float(rest), study.training.workers, where)
     with torch.no_grad():
         began = time.perf_counter()
-        module.model.eval()(torch.stack([data[sample][0] for sample in order[:size]]).to(where)).sum().item()
-        a_sample = (time.perf_counter() - began) / min(size, len(order))
-    return sizes.steps * a_step + sizes.samples * a_sample
+        batch = torch.stack([data[sample][0] for sample in order[:size]])
+        encoded = time.perf_counter()
+        module.model.eval()(batch.to(where)).sum().item()
+        ended = time.perf_counter()
+    a_batch = _together(encoded - began, ended - encoded, study.training.workers, where)
+    return sizes.steps * a_step + sizes.samples * a_batch / min(size, len(order))
 
 
-def _step_seconds(encoding: float, rest: float, workers: int, where: str) -> float:
-    """Seconds of a training step whose samples `workers` encode while a GPU does the rest; a CPU has to do both either way."""
+def _together(encoding: float, rest: float, workers: int, where: str) -> float:
+    """Seconds of a batch that `workers` encode while a GPU is at the one before; a CPU has to do both either way."""
     if workers == 0 or where == "cpu":
         return encoding + rest
     return max(encoding / min(workers, cores()), rest)

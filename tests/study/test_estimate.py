@@ -48,18 +48,18 @@ def test_a_cell_is_its_steps_and_predictions(study, monkeypatch):
     cell = next(cells(found))
     sizes = module._Sizes.of(cell, material)
     assert sizes.steps == 500 * 2  # two people train, a clip each, two samples of it in batches of two
-    clock = itertools.count()  # a second a look: two a step (encoding, the rest), and one a batch of two predictions
+    clock = itertools.count()  # a second a look: two a step (encoding, the rest), and two a batch of two predictions
     monkeypatch.setattr(module.time, "perf_counter", lambda: float(next(clock)))
-    assert module._seconds(cell, material, sizes) == 2 * sizes.steps + sizes.samples / 2
+    assert module._seconds(cell, material, sizes) == 2 * sizes.steps + sizes.samples
 
 
 @pytest.mark.parametrize(
     ("workers", "where", "seconds"),
     [(0, "cuda", 8 + 2), (2, "cuda", 8 / 2), (9, "cuda", 8 / 4), (4, "cpu", 8 + 2)],
 )
-def test_workers_encode_while_a_gpu_trains(monkeypatch, workers, where, seconds):
+def test_workers_encode_while_a_gpu_is_busy(monkeypatch, workers, where, seconds):
     monkeypatch.setattr(module, "cores", lambda: 4)
-    assert module._step_seconds(8.0, 2.0, workers, where) == seconds
+    assert module._together(8.0, 2.0, workers, where) == seconds
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])

@@ -259,7 +259,7 @@ def test_one_of_several_processes_tells(undisturbed, command, tmp_path, monkeypa
     assert "snn_convnet" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("rank", ["RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])
+@pytest.mark.parametrize("rank", ["RANK", "LOCAL_RANK", "NODE_RANK"])
 def test_the_first_of_several_processes_tells(rank, monkeypatch):
     assert tells()
     monkeypatch.setenv(rank, "0")
