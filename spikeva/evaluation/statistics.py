@@ -108,8 +108,8 @@ def permutation_p(statistic: Statistic, parts_a: Array, parts_b: Array, seed: in
     """The p of `paired_permutation` for the models' sums per subject `[..., G, D]`; leading axes are separate tests."""
     count = parts_a.shape[-2]
     exact = count < 40 and 2**count <= n
-    if exact:
-        swap = (np.arange(2**count)[:, None] >> np.arange(count) & 1).astype(np.float64)
+    if exact:  # half of them: the others' differences are these with the sign turned, which must not hang on rounding
+        swap = (np.arange(max(1, 2**count // 2))[:, None] >> np.arange(count) & 1).astype(np.float64)
     else:
         swap = np.random.default_rng([seed, count]).integers(0, 2, (n, count)).astype(np.float64)
     moved = swap @ (parts_b - parts_a)  # [..., N, D]
@@ -119,7 +119,7 @@ def permutation_p(statistic: Statistic, parts_a: Array, parts_b: Array, seed: in
     # equal differences may differ by the rounding of the metrics, which does not shrink with the difference
     rounding = 1e-12 * np.maximum(1, np.maximum(np.abs(a), np.abs(b)))
     as_large = (permuted >= np.abs(a - b) - rounding).sum(-1)
-    return np.asarray(as_large / 2**count if exact else (as_large + 1) / (n + 1))
+    return np.asarray(as_large / len(swap) if exact else (as_large + 1) / (n + 1))
 
 
 def holm(p_values: Sequence[float] | Mapping[str, float]) -> Any:

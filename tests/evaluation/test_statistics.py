@@ -141,6 +141,18 @@ def test_the_full_swap_counts_however_small_the_difference_is(frames, gain):
         assert paired_permutation("ccc", y, one, two, subjects, seed=0) == 2 / 2 ** len(set(subjects))
 
 
+def test_the_full_swap_counts_where_predictions_hardly_vary(frames):
+    """Far from their labels' mean such predictions have a PCC of few digits."""
+    y, a, b, subjects = (x[frames[3] < "s6"] for x in frames)
+    swaps = 2 ** len(set(subjects))
+    for seed in range(20):
+        still = 0.4 + 1e-6 * np.random.default_rng(seed).normal(size=len(y))
+        for one, two in ((a, still), (still, b)):
+            p = paired_permutation("pcc", y, one, two, subjects, seed=0) * swaps
+            assert p >= 2
+            assert p % 2 == 0
+
+
 def test_random_permutation_is_seeded_and_near_the_exact_one(frames):
     y, a, _, subjects = frames
     b = a + np.random.default_rng(1).normal(0, 0.1, len(y))
