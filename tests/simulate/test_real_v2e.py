@@ -46,6 +46,12 @@ def test_our_engines_make_its_events(pixel: DVSPixel, engine: str) -> None:
     assert np.array_equal(multiset(theirs), multiset(simulate(frames, times + 3.25, pixel, engine=engine)))
 
 
+def test_mirrored_frames() -> None:
+    frames, times = clip()
+    theirs, ours = (simulate(frames[:, :, ::-1], times, "ideal", engine=e) for e in ("v2e", "numba"))
+    assert np.array_equal(multiset(theirs), multiset(ours))
+
+
 def test_given_thresholds_are_its_thresholds() -> None:
     frames, times = clip()
     rng = np.random.default_rng(1)

@@ -68,7 +68,8 @@ class V2EEngine:
         with torch.random.fork_rng():  # v2e draws from the process's generator
             torch.set_rng_state(self.random)
             for frame, time in zip(frames, seconds, strict=True):
-                events = self.emulator.generate_events(frame, float(time))
+                picture = frame.copy()  # torch takes no negative strides
+                events = self.emulator.generate_events(picture, float(time))
                 if events is not None:
                     parts.append(_columns(events))
             self.random = torch.get_rng_state()
