@@ -37,6 +37,10 @@ class RawReader(WordReader):
         self.format = name.lower()
         self.words = self._evt21(options.get("endianness")) if name == "EVT21" else {"EVT2": EVT2, "EVT3": EVT3}[name]
         self.size = self._decide_size(self._stated_size(options), self._hint())
+        with open(path, "rb") as file:
+            start = file.read(offset + 1)
+        if len(start) == offset and not start.rstrip().endswith(b"% end"):
+            raise EventFileError(path, "the file ends within the header", "Copy the file again.", offset)
 
     def _stated_size(self, options: dict[str, str]) -> tuple[int, int] | None:
         stated = set()

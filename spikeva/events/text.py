@@ -16,6 +16,7 @@ _MICROSECONDS = re.compile(_EVENT % rb"", re.MULTILINE)
 _SECONDS = re.compile(_EVENT % rb"(?:\.\d*)?(?:[eE][+-]?\d{1,2})?", re.MULTILINE)
 _LINE = re.compile(rb"^[^\n]*[^\s][^\n]*$", re.MULTILINE)
 _TWO_NUMBERS = re.compile(rb"[ \t]*(\d{1,9})[ \t,]+(\d{1,9})[ \t]*\r?\n")
+_FIRST_LINE = b"# t[us] x y p\n"
 _BAD_LINE = "lines that are no event"
 _READ_BYTES = 2**22
 
@@ -43,6 +44,9 @@ class TextReader(EventReader):
             width, _, height = self.header["size"].partition(" ")
             stated = (int(width), int(height))
         lines = [line for line in _LINE.findall(start[self._offset :]) if not line.lstrip().startswith(b"#")]
+        cut = not start.endswith(b"\n") or (start.startswith(_FIRST_LINE) and "event_count" not in self.header)
+        if cut and not lines:
+            raise EventFileError(path, "the file ends within the header", "Copy it again.", len(start))
         if lines and not _SECONDS.match(lines[0]):
             found = f"the first line is {lines[0][:60]!r}"
             raise EventFileError(path, found, "Lines `t x y p` were expected.", start.index(lines[0]))
@@ -105,7 +109,7 @@ class TextReader(EventReader):
 
 def header(size: tuple[int, int], count: str) -> bytes:
     """The file's start; `count` is a place holder of the right width."""
-    return f"# t[us] x y p\n# size {size[0]} {size[1]}\n# event_count {count}\n".encode()
+    return _FIRST_LINE + f"# size {size[0]} {size[1]}\n# event_count {count}\n".encode()
 
 
 def encode(t: Any, x: Any, y: Any, p: Any) -> bytes:

@@ -280,7 +280,8 @@ def test_dat_by_hand(tmp_path: Path) -> None:
         (b"% evt 3.0\n% geometry 640\n", "states a sensor of"),
         (b"% evt 3.0\n% geometry 0x5\n", "impossible sensor size"),
         (b"% format EVT3;width=3;height=4\n% geometry 5x4\n", "several sensor sizes"),
-        (b"% evt 3.0\n% geometry 5x4\n% event_count x\n", "'event_count' is 'x'"),
+        (b"% evt 3.0\n% geometry 5x4\n% event_count x\n% end\n", "'event_count' is 'x'"),
+        (b"% evt 3.0\n% geometry 5x4\n", "the file ends within the header"),
     ],
 )
 def test_headers_that_do_not_do(tmp_path: Path, header: bytes, message: str) -> None:
@@ -309,6 +310,19 @@ def test_truncated_files_never_pass_as_whole(tmp_path: Path, suffix: str, name: 
         reader = open_events(write(path, whole[:-3]), strict=False)
         assert len(reader.read()) == reader.report.events >= 1_998
         assert reader.report.faults["events missing or too many"] == 2_000 - reader.report.events
+
+
+@pytest.mark.parametrize(("suffix", "name"), FORMATS)
+def test_files_that_end_within_the_header(tmp_path: Path, suffix: str, name: str) -> None:
+    for count in (0, 2):
+        write_events(tmp_path / f"whole.{suffix}", random_stream(2)[:count], format=name)
+        whole = (tmp_path / f"whole.{suffix}").read_bytes()
+        for length in range(min(len(whole) - 1, 120)):  # a last line's end may be missing
+            path = write(tmp_path / f"a.{suffix}", whole[:length])
+            with pytest.raises(EventFileError):
+                read_events(path)
+    (tmp_path / "a.txt").write_bytes(b"# nothing was seen\n")
+    assert len(read_events(tmp_path / "a.txt", SIZE)) == 0
 
 
 # ---------------------------------------------------------------- tables
