@@ -217,6 +217,8 @@ def _write_events(file: h5py.File, blocks: Iterator[EventStream], total: int | N
             if total is None:
                 dataset.resize((count + len(block),))
             dataset[count : count + len(block)] = getattr(block, name)
+        if last is None and block.t[0] < -(2**63) + 1000:  # the index starts with a whole millisecond
+            raise UserError(f"a clip holds no time as early as {block.t[0]} us; add an offset first")
         ms = block.t // 1000
         new = np.flatnonzero(np.diff(ms, prepend=ms[0] - 1 if last is None else last // 1000))
         times.append(ms[new])

@@ -112,6 +112,18 @@ def test_what_cannot_be_stored_is_refused(tmp_path: Path, kwargs: dict[str, Any]
     assert os.listdir(tmp_path) == []
 
 
+def test_the_earliest_times(tmp_path: Path) -> None:
+    first, last = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+    with pytest.raises(UserError, match="no time as early as -9223372036854775808 us"):
+        write_clip(tmp_path / "a.h5", EventStream([first, 0], [0, 0], [0, 0], [0, 1], (3, 2)))
+    assert not list(tmp_path.iterdir())
+    events = EventStream([first + 1000, 0, last], [0, 1, 2], [0, 0, 1], [0, 1, 1], (3, 2))
+    write_clip(tmp_path / "a.h5", events)
+    with EventClip(tmp_path / "a.h5") as clip:
+        assert clip.events() == events
+        assert clip.events(first + 1001, last) == events[1:2]
+
+
 def test_blocks_out_of_order_leave_no_file(tmp_path: Path) -> None:
     events = random_stream(100, 1_000)
     for blocks, message in (
