@@ -126,8 +126,11 @@ def _refuses(name: str, in_channels: int, arguments: dict[str, Any], model: nn.M
         f"{name}: an unknown argument must raise a UserError that names it, got: {said!r}"
     )
     assert "in_channels" in parameters(name), f"{name}: a model takes in_channels"
+    said = "nothing was raised"
     try:
         model(batch[0])
     except ValueError:
         return
-    raise AssertionError(f"{name}: an input without a batch axis must raise ValueError")
+    except Exception as error:
+        said = f"got {type(error).__name__}: {error}"
+    raise AssertionError(f"{name}: an input without a batch axis, [T, C, H, W], must raise ValueError; {said}")

@@ -181,6 +181,20 @@ def test_a_model_that_only_seems_to_look_at_the_newest_frame_is_found(kind: type
         check_model("ann_oldest")
 
 
+class TakesAnything(Newest):
+    """Hands an input of any shape on to torch, whose error is not one about the input."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(self.conv(x.flatten(0, 1))).relu().mean((-2, -1)).unflatten(0, x.shape[:2])[:, -1])
+
+
+def test_a_model_that_does_not_refuse_a_wrong_shape_is_told_what_it_should_do() -> None:
+    register_model("ann_anything")(TakesAnything)
+    said = r"ann_anything: an input without a batch axis, \[T, C, H, W\], must raise ValueError; got RuntimeError: Given groups"
+    with pytest.raises(AssertionError, match=said):
+        check_model("ann_anything")
+
+
 def test_a_model_of_one_frame_is_checked() -> None:
     register_model("ann_newest")(Newest)
     check_model("ann_newest", time=1)
