@@ -6,6 +6,7 @@ from pathlib import Path
 SUMMARY = "Run a study: models x encodings x folds x seeds, from the clips to the report. Interrupted, the same command continues."
 EXAMPLES = """  spikeva compare configs/quick.yaml --out runs/quick
   spikeva compare configs/quick.yaml --out runs/quick --max-cells 1   # one more cell, then the report so far
+Exit code 1: some cells failed. They are named; the report is of the others.
 """
 
 
@@ -36,4 +37,9 @@ def run(args: Namespace) -> int:
     console = Console(quiet=not tells())
     console.print(terminal_table(results, out))
     console.print(f"report: {(out / 'report.html').resolve()}", soft_wrap=True, highlight=False)
-    return 0
+    if failed := results.get("failed"):
+        told = (
+            f"{len(failed)} cell{'s' * (len(failed) > 1)} failed, for the reasons above; the same command tries again"
+        )
+        console.print(told, style="red", highlight=False)
+    return 1 if failed else 0

@@ -6,6 +6,7 @@ from pathlib import Path
 SUMMARY = "Train and score some cells of a study: those that match all options. A later `compare` adds the rest and the report."
 EXAMPLES = """  spikeva train configs/quick.yaml --model snn_convnet --encoding spikes
   spikeva train configs/quick.yaml --model 'snn_*' --fold 0 --seed 0 --out runs/quick
+Exit code 1: some cells failed. They are named; the others are written.
 """
 
 
@@ -44,13 +45,15 @@ def run(args: Namespace) -> int:
     check_folder(out)
 
     from spikeva.progress import tells
-    from spikeva.study.run_cell import run_cell
-    from spikeva.study.runner import prepare
+    from spikeva.study.runner import attempt, prepare
 
     material = prepare(study, out, args.workers)
+    failed = 0
     for cell in chosen:
-        result = run_cell(cell, material, out)
-        if not tells():
+        result = attempt(cell, material, out)
+        if result is None:
+            failed += 1
+        if result is None or not tells():
             continue
         scores = "  ".join(
             f"{axis} {found['ccc']:.2f} [{found['ccc_ci95'][0]:.2f}, {found['ccc_ci95'][1]:.2f}]"
@@ -58,4 +61,4 @@ def run(args: Namespace) -> int:
         )
         synthetic = " (synthetic)" if result["synthetic"] else ""
         print(f"{cell.label}  fold {cell.fold}  seed {cell.seed}{synthetic}: CCC {scores}  in {cell.folder(out)}")
-    return 0
+    return 1 if failed else 0

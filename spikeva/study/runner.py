@@ -1,6 +1,7 @@
 """A whole study: clips, cells, baselines, comparisons, results.json, the report. Finished parts are not done again."""
 
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +20,13 @@ from spikeva.study.files import damaged, digest, read_csv, write_json
 from spikeva.study.gallery import gallery_made_from, write_gallery
 from spikeva.study.run_cell import Material, run_cell, spikes
 
+TOLD = 3  # innermost calls that are shown of a failed cell's traceback
+
 
 def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int | None = None) -> dict[str, Any]:
     """Run every cell of a study into `out`; returns what results.json holds.
+
+    A cell that fails is named and left out, and the others go on (see `attempt`). Raises UserError where every cell fails.
 
     Args:
         max_cells: stop after so many cells that were not finished before; the results hold what is there.
@@ -39,14 +44,26 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
     seconds: dict[str, float] = {}
     with _timed(seconds, "data"):
         material = prepare(study, out, workers)
-    entries = []
-    if (expected := estimate(todo, material, out)) is not None:
+    entries: list[dict[str, Any]] = []
+    failed: list[Cell] = []
+    try:
+        expected = estimate(todo, material, out)
+    except Exception as error:
+        if _is_of_all(error, study):
+            raise
+        expected = None  # the cell says why when its turn comes
+    if expected is not None:
         console.print(str(expected), highlight=False)
         seconds["cells, estimated"] = round(expected.seconds, 2)
     with _timed(seconds, "cells"):
         for number, cell in enumerate(todo, 1):
-            with _weights_named(cell, out):
-                entries.append(run_cell(cell, material, out, f"{number}/{len(todo)}"))
+            if (entry := attempt(cell, material, out, f"{number}/{len(todo)}")) is None:
+                failed.append(cell)
+            else:
+                entries.append(entry)
+    if not entries:
+        raise UserError(f"every cell failed, for the reasons above; {out} holds no result")
+    todo = [cell for cell in todo if cell not in failed]
     with _timed(seconds, "comparisons"):
         rows = {entry["hash"]: read_csv(out / "cells" / entry["hash"] / "predictions.csv") for entry in entries}
         results = {
@@ -55,6 +72,8 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
             "baselines": baselines(study, material, todo),
             "comparisons": compare(entries, rows, study.seed),
         }
+        if failed:
+            results["failed"] = [cell.key for cell in failed]
         material.check(study)
     made_from = digest({"cells": [cell.key for cell in todo]})
     if gallery_made_from(out / "gallery.npz") != made_from:
@@ -69,6 +88,43 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
     with _timed(seconds, "report"):
         write_report(out)
     return results
+
+
+def attempt(cell: Cell, material: Material, out: Path, place: str = "") -> dict[str, Any] | None:
+    """What `run_cell` gives, or None where the cell fails: the terminal then says which cell, why, and where in the code.
+
+    Only a failure of the cell's own: a training that diverges, or an error of its code. Raises what concerns other cells
+    too (a UserError, a full disk), and all errors where several devices share a training, since the others would wait.
+    """
+    try:
+        with _weights_named(cell, out):
+            return run_cell(cell, material, out, place)
+    except Exception as error:
+        if _is_of_all(error, cell.study):
+            raise
+        where = f"{cell.label}, fold {cell.fold}, seed {cell.seed}"
+        said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        lines = [] if isinstance(error, UserError) else _calls(error)
+        for line in [*lines, f"{place} failed: {where}: {said}".strip()]:
+            console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+        return None
+
+
+def _calls(error: Exception) -> list[str]:
+    """Lines of the innermost calls that led to an error, without those inside of torch and Lightning that lie between."""
+    calls = traceback.extract_tb(error.__traceback__)
+    own = [call for call in calls[:-1] if "site-packages" not in call.filename]
+    return "".join(traceback.format_list([*own[1 - TOLD :], calls[-1]])).splitlines()
+
+
+def _is_of_all(error: Exception, study: Study) -> bool:
+    """Whether an error ends a study, and not only the cell in which it comes up."""
+    from spikeva.training.fitting import count_devices
+    from spikeva.training.module import Diverged
+
+    if isinstance(error, OSError) or (isinstance(error, UserError) and not isinstance(error, Diverged)):
+        return True
+    return count_devices(study.trainer.model_dump()) > 1
 
 
 def prepare(study: Study, out: Path, workers: int | None = None) -> Material:

@@ -266,3 +266,58 @@ def test_the_first_of_several_processes_tells(rank, monkeypatch):
     assert tells()
     monkeypatch.setenv(rank, "1")
     assert not tells()
+
+
+FAILING = """
+import torch
+from spikeva import register_model
+
+
+class Means(torch.nn.Module):
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.head, self.calls = torch.nn.Linear(in_channels, 2), 0
+
+    def forward(self, x):
+        return self.head(x.mean((1, 3, 4)))
+
+
+@register_model("ann_breaks")
+class Breaks(Means):
+    def forward(self, x):
+        self.calls += 1
+        if self.calls > 1:
+            raise KeyError("out of luck")
+        return super().forward(x)
+
+
+@register_model("ann_diverges")
+class Diverges(Means):
+    def forward(self, x):
+        return super().forward(x) / 0
+"""
+
+
+def test_a_cell_that_fails_is_named_and_the_others_go_on(undisturbed, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "data").symlink_to(undisturbed[0] / "data")
+    (tmp_path / "failing.py").write_text(FAILING)
+    text = (ROOT / "configs" / "tiny.yaml").read_text()
+    text = text.replace(
+        "    - {model: ann_resnet18_fusion, width: 8}\n", "    - {model: ann_diverges}\n    - {model: ann_breaks}\n"
+    )
+    config = tmp_path / "failing.yaml"
+    config.write_text(f"modules: [failing.py]\n{text}")
+    command = [sys.executable, "-m", "spikeva", "compare", str(config), "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1, done.stderr
+    assert "2/6 failed: ann_breaks · tbr, fold 0, seed 0: KeyError: 'out of luck'" in done.stderr
+    assert "1/6 failed: ann_diverges · tbr, fold 0, seed 0: the loss is " in done.stderr
+    assert 'failing.py", line' in done.stderr, "where in the user's code"
+    assert "lightning" not in done.stderr
+    assert "4 cells failed" in done.stdout
+    results = json.loads((out / "results.json").read_text())
+    assert [cell["model"] for cell in results["cells"]] == ["snn_convnet", "snn_convnet"]
+    assert len(results["failed"]) == 4
+    assert "4 of 6 cells are not finished" in done.stdout
