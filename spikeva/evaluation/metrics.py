@@ -34,7 +34,7 @@ class Sums:
 
     @classmethod
     def of(cls, y: ArrayLike, p: ArrayLike) -> "Sums":
-        """The sums of one batch: y and p of one shape. Raises UserError for NaN, infinity, unequal shapes."""
+        """The sums of one batch: y and p [N]. Raises UserError for NaN, infinity, unequal shapes, several columns."""
         y, p = check_pair(y, p)
         same, zeros = int((np.sign(y) == np.sign(p)).sum()), int((y == 0).sum())
         return cls(y.size, _sum(y), _sum(p), _dot(y, y), _dot(p, p), _dot(y, p), same, zeros)
@@ -76,7 +76,10 @@ class Sums:
 
 
 def regression(y: ArrayLike, p: ArrayLike) -> dict[str, Any]:
-    """`{rmse, pcc, ccc, sagr, n, zero_share, constant}` of predictions p for labels y: see `Sums.regression`."""
+    """`{rmse, pcc, ccc, sagr, n, zero_share, constant}` of predictions p [N] for labels y [N]: see `Sums.regression`.
+
+    Valence and arousal are two series, and so two calls. Raises UserError as `Sums.of` does.
+    """
     return Sums.of(y, p).regression()
 
 
@@ -104,10 +107,14 @@ def group_index(groups: ArrayLike, n: int) -> tuple[NDArray[Any], NDArray[np.int
 
 
 def check_pair(y: ArrayLike, p: ArrayLike) -> tuple[Array, Array]:
-    """y and p as flat float64. Raises UserError for unequal shapes, NaN or infinity."""
+    """y and p as flat float64. Raises UserError for unequal shapes, for several columns, NaN or infinity."""
     y, p = np.asarray(y, np.float64), np.asarray(p, np.float64)
     if y.shape != p.shape:
         raise UserError(f"labels of shape {y.shape} and predictions of shape {p.shape} do not belong together")
+    if y.ndim > 1 and max(y.shape) < y.size:
+        raise UserError(
+            f"metrics are of one series, got shape {y.shape}; give valence and arousal one by one, y[:, 0] and y[:, 1]"
+        )
     for name, values in (("labels", y), ("predictions", p)):
         if bad := int((~np.isfinite(values)).sum()):
             raise UserError(f"{bad} of {values.size} {name} are NaN or infinite; metrics need finite numbers")

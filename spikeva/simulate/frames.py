@@ -25,6 +25,15 @@ def check_frames(frames: Any, name: str = "frames", first: int = 0) -> NDArray[A
     return to_luma(array) if array.ndim == 4 else array
 
 
+def check_scale(frames: Any) -> None:
+    """Raise UserError where floats of a whole clip lie in 0..1, which is black of 0..255: no pixel would ever fire."""
+    if on_gpu(frames):
+        return
+    array = np.asarray(frames)
+    if array.dtype.kind == "f" and array.size and 0 < array.max() <= 1:
+        raise UserError(f"frames must be luma in 0..255, got floats of at most {array.max():g}; multiply them by 255")
+
+
 def check_pictures(frames: Any, name: str = "frames", first: int = 0) -> NDArray[Any]:
     """As `check_frames`, with RGB left as it is."""
     array = np.asarray(frames)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spikeva.errors import UserError
 from spikeva.events import EventStream
 from spikeva.registry import did_you_mean
-from spikeva.simulate.frames import check_frames, check_times, on_gpu
+from spikeva.simulate.frames import check_frames, check_scale, check_times, on_gpu
 from spikeva.simulate.interpolate import check_method, interpolate
 from spikeva.simulate.pixel import DVSPixel
 from spikeva.simulate.sensor import Sensor, build_sensor
@@ -167,12 +167,14 @@ def simulate(
 
     The same seed gives the same events on every engine and number of threads. See `Simulator` for the arguments, and
     `interpolate` for `interpolation` and `subframes`. Raises
-    UserError for bad input: fewer than two frames, times that do not increase, values outside 0..255, NaN, unknown names.
+    UserError for bad input: fewer than two frames, times that do not increase, values outside 0..255, floats of 0..1, NaN,
+    unknown names.
     """
     count = len(frames)
     if count < 2:
         raise UserError(f"events come from changes: give at least 2 frames, got {count}")
     check_method(interpolation, subframes)
+    check_scale(frames)
     simulator = Simulator(pixel, seed=seed, engine=engine, thresholds=thresholds, timing=timing, threads=threads)
     if interpolation == "none":
         return simulator.feed(frames, timestamps)

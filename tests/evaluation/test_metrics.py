@@ -116,6 +116,7 @@ def test_mean_over_clips_gives_every_clip_one_vote():
         ([0.1, 0.2], [np.inf, np.nan], "2 of 2 predictions are NaN or infinite"),
         ([0.1, 0.2], [[0.1, 0.2]], "do not belong together"),
         ([], [], "at least one frame"),
+        ([[0.1, 0.2]] * 3, [[0.1, 0.2]] * 3, r"one series, got shape \(3, 2\); give valence and arousal one by one"),
     ],
 )
 def test_what_has_no_metric_is_refused(y, p, message):
