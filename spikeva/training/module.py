@@ -78,7 +78,12 @@ class Regression(lightning.LightningModule):
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:
         inputs, targets = batch
-        loss = self.loss(self.model(inputs), targets)
+        predicted = self.model(inputs)
+        if predicted.shape != targets.shape:
+            raise ValueError(
+                f"a model gives [B, 2], valence and arousal: expected {list(targets.shape)}, got {list(predicted.shape)}"
+            )
+        loss = self.loss(predicted, targets)
         if not torch.isfinite(loss):
             raise Diverged(f"the loss is {loss.item()} at step {self.global_step}; lower training.learning_rate")
         self.history.append(float(loss.detach()))

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+import torch
 
 from spikeva.errors import UserError
-from spikeva.models import list_models, register_model
+from spikeva.models import create_model, list_models, register_model
 from spikeva.testing import check_model
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -17,6 +18,13 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", list_models())
 def test_model(name: str) -> None:
     check_model(name, width=4, **ARGUMENTS.get(name, {}))
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_events_as_they_are_encoded_are_refused(name: str) -> None:
+    model = create_model(name, in_channels=1, width=4, **ARGUMENTS.get(name, {}))
+    with pytest.raises(UserError, match=r"a floating tensor, got torch\.uint8; `spikeva\.encode\.model_input`"):
+        model(torch.zeros(1, 4, 1, 32, 32, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize("norm", ["tdbn", "bntt", "none"])

@@ -174,6 +174,15 @@ def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path):
         fit(net, data, TRAINING, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)
 
 
+def test_predictions_of_another_shape_stop_the_run(data, tmp_path):
+    net = Net()
+    net.layers[-1] = nn.Linear(8, 3)
+    with pytest.raises(
+        ValueError, match=r"a model gives \[B, 2\], valence and arousal: expected \[\d, 2\], got \[\d, 3\]"
+    ):
+        fit(net, data, TRAINING, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)
+
+
 def test_predictions_stand_in_the_order_of_the_samples(data):
     net = Net()
     found = predict(net, data, batch_size=5)

@@ -19,6 +19,10 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def check_input(x: Tensor) -> None:
-    """Nothing; raises UserError where `x` is not `[B, T, C, H, W]` with at least one frame."""
+    """Nothing; raises UserError where `x` is not floating `[B, T, C, H, W]` with at least one frame."""
     if x.ndim != 5 or x.shape[1] == 0:
         raise UserError(f"a model takes [B, T, C, H, W] with T >= 1, got a tensor {list(x.shape)}")
+    if not x.is_floating_point():
+        raise UserError(
+            f"a model takes a floating tensor, got {x.dtype}; `spikeva.encode.model_input` makes one of events encoded"
+        )

@@ -193,6 +193,10 @@ class SpikingModel(nn.Module):
 
 
 def check_input(x: Tensor) -> None:
-    """Raise UserError where `x` is not [B, T, C, H, W] with at least one time step."""
+    """Raise UserError where `x` is not floating [B, T, C, H, W] with at least one time step."""
     if x.ndim != 5 or x.shape[1] == 0:
         raise UserError(f"a model takes [B, T, C, H, W] with T >= 1, got a tensor {list(x.shape)}")
+    if not x.is_floating_point():
+        raise UserError(
+            f"a model takes a floating tensor, got {x.dtype}; `spikeva.encode.model_input` makes one of events encoded"
+        )
