@@ -247,6 +247,16 @@ def parse(raw: Any, name: str = "config", folder: Path = Path()) -> Study:
     return study
 
 
+_WORDS = {  # for what pydantic says of them
+    "string_pattern_mismatch": "letters, digits, '_', '.' and '-', beginning with a letter or a digit",
+    "string_type": "text",
+    "bool_parsing": "true or false",
+    "float_parsing": "a number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+}
+
+
 def _sentence(error: Any, raw: Any) -> str:
     """One mistake of pydantic's as a line of ours."""
     location = [part for part in error["loc"] if not _is_union_tag(part)]
@@ -265,6 +275,9 @@ def _sentence(error: Any, raw: Any) -> str:
         .removeprefix("Value error, ")
         .replace("unable to parse string as an integer", "")
     )
+    text = _WORDS.get(error["type"], text)
+    if error["type"] == "dict_type" and path.startswith("grid."):
+        text = f"a name with its parameters, as {{{'model' if path.startswith('grid.models') else 'encoding'}: NAME}}"
     hint = ""
     if error["type"] in {"literal_error", "union_tag_invalid"}:
         allowed = [

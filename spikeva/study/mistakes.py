@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from inspect import Parameter as Signature
 from typing import Any
 
@@ -55,7 +56,12 @@ def named_problems(raw: dict[str, Any]) -> Iterator[str]:
                 if isinstance(source["pixel"], str):
                     DVSPixel.preset(source["pixel"])
                 elif isinstance(source["pixel"], dict):
-                    DVSPixel(**source["pixel"])
+                    allowed = [field.name for field in fields(DVSPixel)]
+                    unknown = [str(key) for key in source["pixel"] if key not in allowed]
+                    for key in unknown:
+                        hint = did_you_mean(key, allowed)
+                        yield f"{block}.pixel.{key}: unknown key {key!r}{hint} (allowed: {', '.join(allowed)})"
+                    DVSPixel(**{key: value for key, value in source["pixel"].items() if key not in unknown})
                     for key, value in source["pixel"].items():
                         if isinstance(value, float) and not math.isfinite(value):
                             yield f"{block}.pixel.{key}: found {value!r}, allowed: a finite number"

@@ -65,6 +65,18 @@ def test_all_mistakes_at_once_each_with_its_remedy(tmp_path, capsys):
         ("regression.dataset", "nefer-like", "which has no valence and arousal"),
         ("regression.secnds", 2, "regression.secnds: unknown key 'secnds'; did you mean 'seconds'?"),
         ("regression.pixel", "cleen", "did you mean 'clean'?"),
+        (
+            "regression.pixel",
+            {"pos_thress": 0.2},
+            "regression.pixel.pos_thress: unknown key 'pos_thress'; did you mean 'pos_thres'? (allowed: pos_thres, ",
+        ),
+        ("study", "my study", "study: found 'my study', allowed: letters, digits, '_', '.' and '-', beginning with"),
+        ("training.augment", "maybe", "training.augment: found 'maybe', allowed: true or false"),
+        (
+            "grid.encodings",
+            ["tbr"],
+            "grid.encodings[0]: found 'tbr', allowed: a name with its parameters, as {encoding: ",
+        ),
         ("grid.models", [{"neuron": "lif"}], "grid.models[0].model: this key is missing"),
         ("grid.models", [{"model": "snn_convnet", "neuron": "lff"}], "grid.models[0].neuron: unknown neuron 'lff'"),
         ("grid.models", [{"model": "snn_convnet", "beta": "high"}], "grid.models[0].beta: must be float"),
