@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from spikeva.errors import UserError
+
 if TYPE_CHECKING:
     from spikeva.simulate import DVSPixel
 
@@ -32,8 +34,11 @@ def run(args: Namespace) -> int:
 
         import_modules(args.modules)
     for kind in [args.kind] if args.kind else KINDS:
+        lines = _lines(kind, args.pattern)
+        if not lines:
+            raise UserError(f"no name among the {kind} matches {args.pattern!r}; `spikeva list {kind}` lists them all")
         print(f"{kind}:")
-        for line in _lines(kind, args.pattern):
+        for line in lines:
             print(f"  {line}")
     return 0
 
@@ -49,7 +54,7 @@ def _lines(kind: str, pattern: str) -> list[str]:
     if kind == "encodings":
         return [_with_options(name, parameters(name)) for name in list_encodings(pattern)]
     if kind == "neurons":
-        return neurons.table(pattern).splitlines()
+        return neurons.table(pattern).splitlines() if neurons.list_neurons(pattern) else []
     if kind == "surrogates":
         return neurons.list_surrogates(pattern)
     if kind == "presets":

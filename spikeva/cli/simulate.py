@@ -19,7 +19,9 @@ An .npz holds `frames` [T, H, W] (or [T, H, W, 3] RGB) and `timestamps` in secon
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("input", type=Path, help="video file, folder of images or .npz")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="event file to write: .h5, .raw, .dat, .npz")
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, help="event file to write: .h5, .hdf5, .raw, .dat, .npz or .txt"
+    )
     parser.add_argument(
         "--preset", default="clean", metavar="NAME", help="ideal, clean (default), noisy or v2e-default"
     )

@@ -27,6 +27,8 @@ def load_cell(folder: str | Path) -> tuple[Cell, nn.Module]:
 
     folder = Path(folder)
     config, weights = folder / "config.yaml", folder / "model.safetensors"
+    if config.is_file() and not weights.is_file():
+        raise UserError(f"{folder} is not trained to its end; run its study again, or name another cell")
     for file in (config, weights):
         if not file.is_file():
             raise UserError(f"{file} does not exist; name the folder of a trained cell, as runs/quick/cells/<hash>")

@@ -161,6 +161,9 @@ def test_list_knows_them(own, capsys, monkeypatch):
     monkeypatch.chdir(own)
     assert main(["list", "neurons", "--modules", "own_neuron.py"]) == 0
     assert "mine" in capsys.readouterr().out
+    for kind in ("neurons", "models"):
+        assert main(["list", kind, "xx*"]) == 2
+        assert f"no name among the {kind} matches 'xx*'" in capsys.readouterr().err
 
 
 def test_loading_processes_know_an_own_encoding(own):

@@ -99,6 +99,9 @@ def test_damaged_files_are_named_with_what_to_do(tmp_path):
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(UserError, match=r"model\.safetensors is damaged .* delete the cell's folder"):
         load_cell(tmp_path / "cell")
+    weights.unlink()
+    with pytest.raises(UserError, match=r"cell is not trained to its end; run its study again"):
+        load_cell(tmp_path / "cell")
     folder = cell.folder(tmp_path)
     for name in ("metrics.json", "done.json"):
         write_json(folder / name, {})
