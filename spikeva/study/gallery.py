@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from spikeva.datasets import ClipSet
 from spikeva.datasets.clips import Clip
-from spikeva.encode import encode, span_us
+from spikeva.encode import encode, span_us, spec
 from spikeva.events import EventClip
 from spikeva.events._atomic import whole_file
 from spikeva.simulate import DVSPixel
@@ -40,7 +40,7 @@ def write_gallery(
     arrays[MADE_FROM] = np.array(made_from)
     chosen = [clip for clips in sets for clip in _spread(clips)]
     tbr = next((e for e in study.grid.encodings if e["encoding"] == "tbr"), {"encoding": "tbr"})
-    options = options_of(tbr, "encoding")
+    options = options_of(tbr, "encoding") | {"polarity": "merge"}
     span = span_us("tbr", **options)
     for i, one in enumerate(chosen):
         with EventClip(one.path) as clip:
@@ -55,7 +55,7 @@ def write_gallery(
         arrays |= {
             f"{i}/on": counts[:, 0, 0].astype(np.uint16),
             f"{i}/off": counts[:, 0, 1].astype(np.uint16),
-            f"{i}/tbr": encode(events, "tbr", ends=times, **{**options, "bits": 8, "polarity": "merge"})[:, 0],
+            f"{i}/tbr": _grey(encode(events, "tbr", ends=times, **options)[:, 0], spec("tbr", **options)["bits"]),
             f"{i}/t_us": times,
             f"{i}/subject": np.array(one.subject),
             f"{i}/clip": np.array(one.clip),
@@ -79,6 +79,11 @@ def write_gallery(
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part, part.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _grey(codes: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:
+    """TBR codes of any number of bits as a picture of 0 to 255 (of 8 bits, as they are), 0 where there was no event."""
+    return np.ceil(255 * codes.astype(np.float64) / (2**bits - 1)).astype(np.uint8)
 
 
 def _spread(clips: ClipSet) -> list[Clip]:

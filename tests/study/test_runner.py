@@ -175,6 +175,15 @@ def test_the_pictures_are_of_the_cells_that_were_run(undisturbed, tmp_path):
         np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
+def test_events_and_tbr_picture_are_of_one_window(undisturbed):
+    """The tiny study's TBR has four bits, and a picture 256 values."""
+    with np.load(undisturbed[0] / "gallery.npz") as arrays:
+        for i in range(2):
+            events = arrays[f"{i}/on"] + arrays[f"{i}/off"]
+            np.testing.assert_array_equal(arrays[f"{i}/tbr"] > 0, events > 0)
+            assert set(np.unique(arrays[f"{i}/tbr"])) <= {17 * code for code in range(16)}
+
+
 def test_no_results_without_a_cell(tmp_path):
     out = tmp_path / "none"
     code, text = run_tiny(out, "--max-cells", "0")
