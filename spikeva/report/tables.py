@@ -221,12 +221,16 @@ def _csv(rows: Sequence[Row]) -> str:
     def ends(found: Score | None) -> list[float | None]:
         return [found.value, *(found.interval or (None, None))] if found else [None, None, None]
 
-    names = ["rmse", "pcc", "sagr"]
+    def seeds(found: Score | None) -> tuple[float | None, ...]:
+        return (found.seeds if found else None) or (None, None)
+
+    names = ["rmse", "pcc", "sagr", "zero_share"]
     costs = ["macs", "acs", "spike_rate", "energy_pj", "latency_ms", "peak_memory_bytes"]
     head = ["run", "model", "kind", "encoding", "dataset", "synthetic", "cells"]
     for axis in AXES:
         head += [f"{axis}_ccc", f"{axis}_ccc_low", f"{axis}_ccc_high", *(f"{axis}_{name}" for name in names)]
     head += ["transfer_accuracy", "transfer_low", "transfer_high", "transfer_synthetic", "parameters", *costs]
+    head += ["transfer_balanced_accuracy", *(f"{axis}_ccc_seed_{end}" for axis in AXES for end in ("low", "high"))]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(head)
@@ -239,6 +243,8 @@ def _csv(rows: Sequence[Row]) -> str:
             int(row.transfer_synthetic),
             row.mean("parameters"),
             *(row.mean("cost", name) for name in costs),
+            row.mean("transfer", "balanced_accuracy"),
+            *(end for axis in AXES for end in seeds(row.ccc.get(axis))),
         ]
         writer.writerow(line)
     return out.getvalue()

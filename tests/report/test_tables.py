@@ -82,7 +82,18 @@ def test_csv_holds_every_digit(run_dir: Path) -> None:
     for row, cell in zip(rows, cells, strict=False):
         assert float(row["valence_ccc"]) == cell["regression"]["valence"]["ccc"]
         assert float(row["arousal_ccc_low"]) == cell["regression"]["arousal"]["ccc_ci95"][0]
+        assert float(row["arousal_zero_share"]) == cell["regression"]["arousal"]["zero_share"]
+        assert float(row["transfer_balanced_accuracy"]) == cell["transfer"]["balanced_accuracy"]
+        assert row["valence_ccc_seed_low"] == "", "of one seed there is no range"
         assert row["synthetic"] == "1"
+
+
+def test_csv_has_the_range_over_seeds(tmp_path: Path) -> None:
+    run = write_run(tmp_path, encodings=("tbr",), seeds=3, gallery=0)
+    row = next(csv.DictReader(io.StringIO(table_text(run, form="csv"))))
+    seeds = Run.open(run).rows()[0].ccc["valence"].seeds
+    assert seeds
+    assert (float(row["valence_ccc_seed_low"]), float(row["valence_ccc_seed_high"])) == seeds
 
 
 def test_markdown_and_latex(run_dir: Path) -> None:
