@@ -59,6 +59,9 @@ class ClipSet(Sequence[Clip]):
     def __len__(self) -> int:
         return len(self.clips)
 
+    def __repr__(self) -> str:
+        return f"ClipSet({len(self)} clips of {len(self.people)} people)"
+
     @overload
     def __getitem__(self, index: int) -> Clip: ...
     @overload

@@ -67,6 +67,10 @@ def test_split_by_name_count_and_share():
     assert len(clips.split(0.34).test.subjects) == 1
 
 
+def test_a_set_says_how_much_it_holds():
+    assert repr(make({"ann": 1, "bob": 3})) == "ClipSet(4 clips of 2 people)"
+
+
 @pytest.mark.parametrize(
     ("act", "message"),
     [

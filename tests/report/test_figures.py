@@ -129,3 +129,11 @@ def test_a_page_keeps_every_digit_of_the_words() -> None:
     assert ">snn_convnet(beta=0.9344)</text>" in page
     assert 'aria-label="ticks of 0.00025"' in page
     assert len(page) < 0.9 * len(document)
+
+
+def test_a_course_has_a_line_for_each_model_of_any_name(ax: Axes) -> None:
+    way = np.linspace(-1, 1, 10)
+    figures.time_course(np.arange(10) * 40_000, way, {"snn": way, "mine, lif": -way}, ax=ax).legend()
+    legend = ax.get_legend()
+    assert legend
+    assert [text.get_text() for text in legend.get_texts()] == ["label", "SNN", "mine, lif"]

@@ -18,13 +18,17 @@ def time_course(
     name: str = "valence",
     ax: Axes | None = None,
 ) -> Axes:
-    """Axes with one dimension's label and predictions along a clip; keys of `predictions` are "ann" or "snn"."""
+    """Axes with one dimension's label and predictions along a clip; `ax.legend()` names them.
+
+    The keys "ann" and "snn" of `predictions` have the report's colours, other keys have matplotlib's.
+    """
     ax = axes(ax, 7, 2.2)
     seconds = np.asarray(t_us) / 1e6
     ax.axhline(0, color=INK, linewidth=0.5)
     ax.plot(seconds, label, color=COLOURS["label"], linewidth=2.4, label="label")
     for kind, values in predictions.items():
-        ax.plot(seconds, values, LINES[kind], color=COLOURS[kind], label=kind.upper())
+        known = kind in LINES
+        ax.plot(seconds, values, LINES.get(kind, "-"), color=COLOURS.get(kind), label=kind.upper() if known else kind)
     ax.set(xlabel="time in the clip (s)", ylabel=name, ylim=(-1, 1))
     ax.set_xlim(float(seconds[0]), float(seconds[-1]) if len(seconds) > 1 else float(seconds[0]) + 1)
     ax.grid(visible=True, axis="y")
