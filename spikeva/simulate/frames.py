@@ -25,13 +25,13 @@ def check_frames(frames: Any, name: str = "frames", first: int = 0) -> NDArray[A
     return to_luma(array) if array.ndim == 4 else array
 
 
-def check_scale(frames: Any) -> None:
+def check_scale(frames: Any, name: str = "frames") -> None:
     """Raise UserError where floats of a whole clip lie in 0..1, which is black of 0..255: no pixel would ever fire."""
     if on_gpu(frames):
         return
     array = np.asarray(frames)
     if array.dtype.kind == "f" and array.size and 0 < array.max() <= 1:
-        raise UserError(f"frames must be luma in 0..255, got floats of at most {array.max():g}; multiply them by 255")
+        raise UserError(f"{name} must be luma in 0..255, got floats of at most {array.max():g}; multiply them by 255")
 
 
 def check_pictures(frames: Any, name: str = "frames", first: int = 0) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spikeva.errors import UserError
 from spikeva.simulate.blocks import deblock
-from spikeva.simulate.frames import check_frames, check_pictures, check_times
+from spikeva.simulate.frames import check_frames, check_pictures, check_scale, check_times
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 AHEAD = 4  # images decoded before they are asked for
@@ -122,6 +122,7 @@ def _npz(path: Path, fps: float | None, luma: Luma) -> tuple[Iterator[tuple[NDAr
     if "frames" not in arrays:
         raise UserError(f"{path}: no array 'frames' [T, H, W] inside (found: {', '.join(names) or 'none'})")
     frames = check_pictures(arrays["frames"], f"{path}: frames")
+    check_scale(frames, f"{path}: frames")
     times = next((arrays[n] for n in TIMES if n in arrays), None)
     if fps is not None:
         times = np.arange(len(frames)) / fps

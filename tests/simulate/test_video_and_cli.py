@@ -62,6 +62,12 @@ def test_frames_of_any_type_are_resized(
         np.testing.assert_allclose(a, b.astype(float), atol=0.6 if "f" in kind else 0)
 
 
+def test_floats_of_0_to_1_are_refused(tmp_path: Path, frames: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "clip.npz", frames=frames / 255, t=np.arange(6) / 25)
+    assert main(["simulate", str(tmp_path / "clip.npz"), "-o", str(tmp_path / "a.h5")]) == 2
+    assert "clip.npz: frames must be luma in 0..255, got floats of at most" in capsys.readouterr().err
+
+
 def test_parameters_of_the_pixel_are_spelt_as_numbers_are(tmp_path: Path, frames: np.ndarray) -> None:
     np.savez(tmp_path / "clip.npz", frames=frames, timestamps=np.arange(6) / 25)
     changes = [
