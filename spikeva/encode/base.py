@@ -160,6 +160,15 @@ def model_input(array: NDArray[Any], name: str, kind: Kind, **kw: Any) -> NDArra
     return scaled.reshape(*lead, *frames, *shape[-2:])
 
 
+def name_and_options(encoding: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and parameters of ``{"encoding": "tbr", "bits": 8}``. Raises UserError for what is not of this form."""
+    if not isinstance(encoding, Mapping) or "encoding" not in encoding:
+        raise UserError(
+            f'an encoding is a name with its parameters, as {{"encoding": "tbr", "bits": 8}}, found {encoding!r}'
+        )
+    return str(encoding["encoding"]), {k: v for k, v in encoding.items() if k != "encoding"}
+
+
 def _kind(kind: Kind) -> Kind:
     if kind not in ("ann", "snn"):
         raise UserError(f"kind must be 'ann' or 'snn', found {kind!r}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spikeva.encode import Kind, channels, encode, model_input, span_us
+from spikeva.encode.base import name_and_options
 from spikeva.errors import UserError
 from spikeva.events import EventStream
 
@@ -52,8 +53,7 @@ class Follower:
                 "the model is in training mode, in which a prediction draws dropout and changes its norms; call eval()"
             )
         self.model, self.kind, self.frames = model, kind, frames
-        self.name = str(encoding["encoding"])
-        self.options = {k: v for k, v in encoding.items() if k != "encoding"}
+        self.name, self.options = name_and_options(encoding)
         channels(self.name, kind, **self.options)  # refuses an unknown kind here, not at the first prediction
         self.span_us = span_us(self.name, **self.options)
         self.every_us = self.span_us if every_us is None else every_us

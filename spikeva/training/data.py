@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
-from spikeva.encode import Augment, Kind, encode, model_input, span_us
-from spikeva.encode.base import REGISTRY
+from spikeva.datasets import ClipSet
+from spikeva.encode import Augment, Kind, channels, encode, model_input, span_us
+from spikeva.encode.base import REGISTRY, name_and_options
 from spikeva.errors import UserError
 from spikeva.events import EventClip
 from spikeva.training.augment import Augmentation
@@ -33,7 +34,7 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     Labels whose oldest window would begin before the clip does have no sample.
 
     Args:
-        paths: event clips with labels `t_us`, and `valence` and `arousal` where they are known; `frame`, the number of each label's
+        paths: event clips, or a set of them, with labels `t_us`, and `valence` and `arousal` where they are known; `frame`, the number of each label's
             frame in its film, where labels are not of every frame.
         encoding: name and parameters, as ``{"encoding": "tbr", "bits": 8, "dt": 5000}``.
         kind: "ann" or "snn": the layout the model is made for.
@@ -49,7 +50,7 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[Path] | ClipSet,
         encoding: Mapping[str, Any],
         kind: Kind,
         frames: int,
@@ -59,9 +60,11 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         event_changes: Augment | None = None,
         seed: int = 0,
     ) -> None:
-        self.paths = list(paths)
-        self.name = str(encoding["encoding"])
-        self.options = {k: v for k, v in encoding.items() if k != "encoding"}
+        self.paths = paths.paths if isinstance(paths, ClipSet) else list(paths)
+        self.name, self.options = name_and_options(encoding)
+        channels(self.name, kind, **self.options)  # refuses an unknown kind here, not at the first sample
+        if not isinstance(frames, int | np.integer) or frames < 1:
+            raise UserError(f"frames must be a whole number of at least 1, found {frames!r}")
         self.registered = REGISTRY.get(self.name)  # a worker that is sent it imports its module, which registers it
         self.kind, self.frames, self.augmentation, self.seed = kind, frames, augmentation, seed
         self.event_changes = event_changes

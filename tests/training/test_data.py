@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from spikeva.datasets import ClipSet
 from spikeva.encode import Augment
 from spikeva.errors import UserError
 from spikeva.events import EventClip, EventStream, write_clip
@@ -28,6 +29,26 @@ def test_shapes_follow_the_kind_of_model(clip_files):
         inputs, target = Windows(clip_files, encoding, kind, 3)[0]
         assert inputs.shape == shape
         assert inputs.dtype == target.dtype == torch.float32
+
+
+def test_a_set_of_clips_is_as_good_as_its_paths(clip_files):
+    wanted, found = Windows(clip_files, TBR, "ann", 3), Windows(ClipSet.read(clip_files), TBR, "ann", 3)
+    assert found.paths == wanted.paths
+    assert torch.equal(found[0][0], wanted[0][0])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "kind", "frames", "said"),
+    [
+        ("tbr", "ann", 3, r"""a name with its parameters, as \{"encoding": "tbr", "bits": 8\}, found 'tbr'"""),
+        ({"encodin": "tbr"}, "ann", 3, "a name with its parameters, .*, found {'encodin': 'tbr'}"),
+        (TBR, "annn", 3, "kind must be 'ann' or 'snn', found 'annn'"),
+        (TBR, "ann", 0, "frames must be a whole number of at least 1, found 0"),
+    ],
+)
+def test_what_is_no_encoding_is_refused_at_once(clip_files, encoding, kind, frames, said):
+    with pytest.raises(UserError, match=said):
+        Windows(clip_files, encoding, kind, frames)
 
 
 def test_workers_that_import_everything_anew_know_a_users_own_encoding(clip_files, tmp_path):
