@@ -21,6 +21,8 @@ def check_encoding(name: str, **arguments: Any) -> None:
     of either kind gets finite float32 of `channels` channels; what it means is told in JSON; unknown keywords are refused.
     """
     encoding, span = create(name, **arguments), span_us(name, **arguments)
+    whole = all(isinstance(value, int | np.integer) for value in encoding.grid)
+    assert whole, f"{name}: grid must be two whole numbers, of steps and of us, got {encoding.grid}"
     assert span > 0, f"{name}: a window must have a length, got {span} us"
     events = _events(span)
     ends = np.array([span, span + span // 3 + 1, 3 * span])

@@ -46,8 +46,16 @@ def check_neuron(name: str, *, compiled: bool = False, **options: Any) -> None:
     backends; nothing outlives a deleted neuron. `compiled`: also torch.compile(fullgraph=True) on the fused and snntorch
     backends.
     """
-    if NEURONS.get(name).needs_channels:
+    kind = NEURONS.get(name)
+    is_neuron = isinstance(kind, type) and issubclass(kind, Neuron)
+    assert is_neuron, f"neuron {name!r} must be a subclass of Neuron"
+    assert callable(getattr(kind, "step", None)), (
+        f"neuron {name!r} must have a `step`, the function of one step in time"
+    )
+    if kind.needs_channels:
         options = {"channels": SHAPE[2], **options}
+    out, _ = make_neuron(name, **options)(sample().requires_grad_())
+    assert out.requires_grad, f"neuron {name!r}: no gradient gets from its output to its input; spikes need `rule.fire`"
     for backend in BACKENDS:
         case = Case(name, backend, options)
         if not runs(case):

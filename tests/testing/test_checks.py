@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from spikeva.datasets import ClipSet
 from spikeva.encode import Encoding, list_encodings, register_encoding
 from spikeva.encode.base import REGISTRY
+from spikeva.encode.counts import Counts
 from spikeva.events import EventStream, write_clip
 from spikeva.models import MODELS, register_model
 from spikeva.models.ann.checks import check_input
-from spikeva.neurons import NEURONS, register_neuron
+from spikeva.neurons import NEURONS, Neuron, register_neuron
 from spikeva.neurons.lif import LIF
 from spikeva.testing import check_dataset, check_encoding, check_model, check_neuron
 
@@ -223,3 +224,48 @@ def test_a_dataset_is_checked(tmp_path: Path) -> None:
 def test_labels_out_of_range_are_found(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"s0.h5: valence must lie from -1 to 1"):
         check_dataset(clips(tmp_path, valence=5.0))
+
+
+def test_models_of_another_number_of_outputs_are_found() -> None:
+    class Three(Newest):
+        def __init__(self, in_channels: int) -> None:
+            super().__init__(in_channels)
+            self.head = torch.nn.Linear(8, 3)
+
+    register_model("ann_three")(Three)
+    with pytest.raises(AssertionError, match=r"ann_three: predictions must be \[B, 2\], got \[3, 3\]"):
+        check_model("ann_three")
+
+
+def test_what_is_no_neuron_is_told_what_it_lacks() -> None:
+    class NoStep(Neuron):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+
+    class NoGradient(Wrong):
+        @staticmethod
+        def step(x: Any, state: Any, p: Any, rule: Any) -> Any:
+            h = p["beta"] * state[0] + x
+            s = (h > p["theta"]).to(h)
+            return s, (h - s,)
+
+    for kind, said in (
+        (torch.nn.ReLU, "must be a subclass of Neuron"),
+        (NoStep, "must have a `step`"),
+        (NoGradient, "no gradient gets from its output to its input; spikes need `rule.fire`"),
+    ):
+        name = f"test_{kind.__name__}"
+        register_neuron(name)(kind)
+        with pytest.raises(AssertionError, match=f"neuron '{name}'.* {said}"):
+            check_neuron(name)
+
+
+def test_an_encoding_whose_step_is_no_whole_number_is_found() -> None:
+    @register_encoding("test_half")
+    class Half(Counts):
+        @property
+        def grid(self) -> tuple[int, int]:
+            return 1, 1000.5
+
+    with pytest.raises(AssertionError, match=r"test_half: grid must be two whole numbers, .* got \(1, 1000\.5\)"):
+        check_encoding("test_half")
