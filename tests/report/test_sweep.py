@@ -108,3 +108,18 @@ def test_a_name_with_room_stays_beside_its_point() -> None:
     figure.draw_without_rendering()
     assert [t.xyann for t in ax.texts] == [(-7, 0), (7, 0)]
     assert not any(t.arrow_patch.get_visible() for t in ax.texts)
+
+
+def test_ticks_of_costs_close_together_do_not_overlap() -> None:
+    curves = [
+        {"kind": kind, "name": "tbr", "points": [{"x": x, "size": 4, "value": 0.5, "low": 0.4, "high": 0.6}]}
+        for kind, x in (("ann", 1.1e5), ("snn", 1.8e4))
+    ]
+    figure, (ax,) = style.panels(1, 3.3, 2.8)
+    figures.sweep(curves, base=10, ax=ax)
+    figure.draw_without_rendering()
+    labels = [*ax.get_xticklabels(), *ax.get_xticklabels(minor=True)]
+    left, right = ax.bbox.intervalx
+    boxes = [Text.get_window_extent(t) for t in labels if t.get_text() and left <= t.get_window_extent().x0 <= right]
+    assert boxes
+    assert not [(a, b) for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)]

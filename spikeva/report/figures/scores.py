@@ -89,10 +89,15 @@ def cost(rows: Sequence[Mapping[str, Any]], name: str = "CCC", ax: Axes | None =
     room = min(0.45, (np.abs(aside).max() + 0.1) / (0.8 * figure.get_figwidth()))  # share of the width, on either side
     ax.margins(x=max(0.3, room / (1 - 2 * room)))
     ax.autoscale_view()
-    middle, half = np.log10(ax.get_xlim()).mean(), max(0.75, np.ptp(np.log10(ax.get_xlim())) / 2)
-    ax.set_xlim(10 ** (middle - half), 10 ** (middle + half))  # narrower, its tick labels would run together
+    _widen(ax)
     ax.grid(visible=True, color=GRID)
     return ax
+
+
+def _widen(ax: Axes) -> None:
+    """A logarithmic x of at least one and a half decades: narrower, its tick labels would run together."""
+    middle, half = np.log10(ax.get_xlim()).mean(), max(0.75, np.ptp(np.log10(ax.get_xlim())) / 2)
+    ax.set_xlim(10 ** (middle - half), 10 ** (middle + half))
 
 
 # where a word stands in a sweep: by how many points away from its point, and how it is aligned
@@ -179,6 +184,8 @@ def sweep(
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     ax.margins(x=0.2, y=0.1)
     ax.autoscale_view()
+    if base != 2:
+        _widen(ax)
     ax.grid(visible=True, axis="y", color=GRID)
     return ax
 
