@@ -171,7 +171,7 @@ class Study(_Block):
         description="its name; the run goes to runs/NAME unless --out says otherwise"
     )
     question: str = Field(
-        "How far does a spiking network get against ResNet+Fusion on the same faces, and what does each cost?",
+        "How far does a spiking network get against an ANN on the same faces, and what does each cost?",
         description="stands at the top of the report",
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
