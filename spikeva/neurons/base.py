@@ -95,7 +95,8 @@ class Neuron(nn.Module):
 
     A subclass is a `step` (a pure function of input, state, parameters and rule), `STATES` (the state's names)
     and an `__init__` that calls `constant` for each of the step's parameters. State never survives a call: it is
-    returned, and zeros are taken where none is given. Half precision inputs keep a float32 state.
+    returned, and zeros are taken where none is given. Half precision inputs keep a float32 state. What follows a neuron
+    in `nn.Sequential` gets the pair (spikes, state).
     """
 
     step: Step

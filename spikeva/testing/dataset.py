@@ -1,18 +1,22 @@
 """What every dataset holds."""
 
+from pathlib import Path
+
 import numpy as np
 
 from spikeva.datasets.clips import Clip, ClipSet
 from spikeva.events import EventClip
 
 
-def check_dataset(clips: ClipSet, *, folds: int = 2) -> None:
-    """Raise AssertionError unless a set of event clips keeps the contract of datasets.
+def check_dataset(clips: ClipSet | Path | str, *, folds: int = 2) -> None:
+    """Raise AssertionError unless a set of event clips, or a folder of them, keeps the contract of datasets.
 
     Every clip's file opens and says subject, clip and domain; its events lie in order on its sensor; its label times do
     not decrease; valence and arousal come together, one a label time, finite and from -1 to 1, or not at all, and then an
     emotion is told; `folds` splits share no person and together test every clip once; the same seed gives the same folds.
     """
+    if not isinstance(clips, ClipSet):
+        clips = ClipSet.read(clips)
     assert len(clips), "a dataset has at least one clip"
     for clip in clips:
         _check_clip(clip)

@@ -219,6 +219,7 @@ def clips(folder: Path, *, valence: float = 0.5, people: int = 3) -> ClipSet:
 
 def test_a_dataset_is_checked(tmp_path: Path) -> None:
     check_dataset(clips(tmp_path))
+    check_dataset(tmp_path)
 
 
 def test_labels_out_of_range_are_found(tmp_path: Path) -> None:
