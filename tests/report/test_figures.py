@@ -54,6 +54,13 @@ def test_events_picture() -> None:
     assert figures.polarity(wide, 0 * wide)[0, 1] == 255
 
 
+def test_a_tbr_picture_of_any_number_of_bits_uses_all_greys() -> None:
+    codes = np.array([[0, 1, 8, 15]], np.uint8)
+    assert figures.tbr(codes, bits=4).tolist() == [[0, 17, 136, 255]]
+    assert figures.tbr(codes, bits=8).tolist() == figures.tbr(codes).tolist() == codes.tolist()
+    assert figures.tbr(np.array([[0, 1, 65535]], np.uint16), bits=16).tolist() == [[0, 1, 255]]
+
+
 def test_confusion_counts_are_written(ax: Axes) -> None:
     figures.confusion([[3, 1], [0, 4]], ["fear", "anger"], ax)
     assert [t.get_text() for t in ax.texts] == ["3", "1", "0", "4"]

@@ -18,9 +18,14 @@ def polarity(on: npt.ArrayLike, off: npt.ArrayLike, full: int = 3) -> Picture:
     return np.rint(127.5 + 127.5 * np.clip(net / full, -1, 1)).astype(np.uint8)
 
 
-def tbr(codes: npt.NDArray[Any]) -> Picture:
-    """Grey picture of TBR codes [..., H, W]: the newest, most significant bit is the brightest."""
+def tbr(codes: npt.NDArray[Any], bits: int | None = None) -> Picture:
+    """Grey picture of TBR codes [..., H, W]: the newest, most significant bit is the brightest.
+
+    `bits` of a code, so that all of them at once are white; None: 8 for uint8, else the largest code is white.
+    """
     codes = np.asarray(codes)
+    if bits is not None:
+        return np.ceil(255 * codes.astype(np.float64) / (2**bits - 1)).astype(np.uint8)
     return (codes if codes.dtype == np.uint8 else np.rint(codes / max(1, int(codes.max())) * 255)).astype(np.uint8)
 
 
