@@ -48,11 +48,10 @@ def run(args: Namespace) -> int:
     from spikeva.study.runner import attempt, prepare
 
     material = prepare(study, out, args.workers)
-    failed = 0
+    failed = False
     for cell in chosen:
         result = attempt(cell, material, out)
-        if result is None:
-            failed += 1
+        failed |= result is None
         if result is None or not tells():
             continue
         scores = "  ".join(
