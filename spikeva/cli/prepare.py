@@ -11,7 +11,7 @@ SUMMARY = (
 )
 EXAMPLES = """  spikeva prepare --dataset afew-va --root data/AFEW-VA --out data/afew-va-events
   spikeva prepare --dataset afew-va --root data/AFEW-VA --check        what is there and what is wrong with it
-  spikeva prepare --dataset nefer --root data/NEFER --split validation --out data/nefer-events
+  spikeva prepare --dataset nefer --root data/NEFER --split validation --out data/nefer-events --pool mean
   spikeva prepare --dataset afew-va --root /shared/AFEW-VA --out /shared/events --cluster tcp://head:8786
 Exit code 1: some clips failed. They are named; the others are written.
 """
@@ -43,6 +43,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--labels", default="expected", metavar="KIND", help="nefer: expected (default) or reported emotion"
     )
+    parser.add_argument(
+        "--pool",
+        default="all",
+        metavar="NAME",
+        help="nefer: of the sensor's pixels that become one, keep all events (default), or those of their mean",
+    )
     parser.add_argument("--split", default="all", help="nefer: train, validation or all (default)")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="local processes (default: one a core; 0: this process)"
@@ -70,7 +76,7 @@ def run(args: Namespace) -> int:
     from spikeva.datasets import AFEWVA, NEFER, cluster, prepare
     from spikeva.datasets.preparing import check_options
 
-    check_options(args.size, args.pixel, args.interpolate, args.timing, args.seed, args.workers)
+    check_options(args.size, args.pixel, args.interpolate, args.timing, args.seed, args.pool, args.workers)
     dataset: AFEWVA | NEFER
     root = args.root.resolve()  # the workers of a cluster may stand in another folder
     if args.dataset == "afew-va":
@@ -84,7 +90,7 @@ def run(args: Namespace) -> int:
     with executor as workers:
         done = prepare(
             dataset, args.out.resolve(), size=args.size, pixel=args.pixel, interpolate=args.interpolate, timing=args.timing,
-            seed=args.seed, workers=workers,
+            seed=args.seed, pool=args.pool, workers=workers,
         )  # fmt: skip
     print(done)
     return 1 if done.account.errors else 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,17 @@ from spikeva.datasets.mapping import Account, check_workers, map_clips, remove_p
 from spikeva.datasets.nefer import NEFER, SENSOR, Recording
 from spikeva.datasets.recipe import keep_recipe, write_json
 from spikeva.errors import UserError
-from spikeva.events import EventClip, EventFileError, EventReader, EventStream, open_events, write_clip, write_manifest
+from spikeva.events import (
+    EventClip,
+    EventFileError,
+    EventReader,
+    EventStream,
+    downscale,
+    open_events,
+    write_clip,
+    write_manifest,
+)
+from spikeva.events.pooling import check_pool
 
 if TYPE_CHECKING:
     from spikeva.simulate import DVSPixel
@@ -76,6 +86,7 @@ def prepare(
     interpolate: str = "flow",
     timing: str = "crossing",
     seed: int = 0,
+    pool: str = "all",
     workers: int | Executor | None = None,
 ) -> Prepared:
     """Writes every clip of `dataset` to `out` as `<clip>.h5`, then `manifest.json` and `account.json`.
@@ -85,7 +96,7 @@ def prepare(
     For a film, the face crop (one square for the whole clip) is scaled to `size` x `size`, sub-frames are put between its frames
     (`interpolate`: a method of `spikeva.simulate`), and `pixel` sees them. `timing` "crossing" gives each event its own
     time; "v2e" gives a sub-frame's events only a few times, which is further from the truth. For a recording, the face is found
-    from its events, and whole blocks of pixels are merged to `size` x `size`.
+    from its events, and whole blocks of pixels become one of `size` x `size` each, as `pool` says (see `spikeva.events.downscale`).
 
     The same source and arguments give the same bytes, whatever the number of workers. A clip that fails is listed in the
     account, and a file of it from another source is removed; the others go on. Clips in `out` of another split or part, or of
@@ -94,7 +105,7 @@ def prepare(
     """
     started = time.monotonic()
     out = Path(out)
-    sensor = check_options(size, pixel, interpolate, timing, seed, workers)
+    sensor = check_options(size, pixel, interpolate, timing, seed, pool, workers)
     size, seed = int(size), int(seed)  # of numpy perhaps
     if isinstance(dataset, NEFER) and dataset.source != "raw":
         raise UserError(
@@ -110,8 +121,8 @@ def prepare(
             domain=dataset.domain, threads=_threads(workers),
         )  # fmt: skip
     else:
-        recipe |= {"labels": dataset.labels}
-        work = partial(_recording, out=out, size=size, domain=dataset.domain)
+        recipe |= {"labels": dataset.labels} | ({} if pool == "all" else {"pool": pool})
+        work = partial(_recording, out=out, size=size, pool=pool, domain=dataset.domain)
     keep_recipe(out / RECIPE, recipe, "*.h5")
     clips: list[Film | Recording] = list(dataset)
     stale = {i for i, clip in enumerate(clips) if _agrees(clip, out) is False}
@@ -138,7 +149,13 @@ def prepare(
 
 
 def check_options(
-    size: int, pixel: "str | DVSPixel", interpolate: str, timing: str, seed: int, workers: int | Executor | None
+    size: int,
+    pixel: "str | DVSPixel",
+    interpolate: str,
+    timing: str,
+    seed: int,
+    pool: str,
+    workers: int | Executor | None,
 ) -> "DVSPixel":
     """The pixel that is meant. Raises UserError for an option that `prepare` does not take; no dataset is needed for that."""
     from spikeva.simulate import DVSPixel, Simulator
@@ -148,6 +165,7 @@ def check_options(
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise UserError(f"{name} must be a whole number from {least} on, got {value!r}")
     check_workers(workers)
+    check_pool(pool)
     check_method(interpolate, None)
     sensor = pixel if isinstance(pixel, DVSPixel) else DVSPixel.preset(pixel)
     Simulator(sensor, timing=timing)  # raises for what it does not know
@@ -215,7 +233,7 @@ def _chunks(timed: Iterator[tuple[NDArray[Any], float]]) -> Iterator[tuple[NDArr
         yield np.stack(frames), np.array(times)
 
 
-def _recording(recording: Recording, out: Path, size: int, domain: str) -> None:
+def _recording(recording: Recording, out: Path, size: int, pool: str, domain: str) -> None:
     if _agrees(recording, out):
         return
     reader = _open(recording.path)
@@ -240,9 +258,11 @@ def _recording(recording: Recording, out: Path, size: int, domain: str) -> None:
         "emotion_reported": annotation.reported or "",
         "split": recording.split,
         "factor": factor,
+        "pool": pool,
     }
     labels = {"t_us": np.arange(0, last - first + 1, LABEL_STEP_US)}
-    write_clip(_path(out, recording), _face(reader, square, factor, size, first), labels=labels, attributes=attributes)
+    blocks = chain([EventStream.empty((size, size))], downscale(_face(reader, square, first), factor, pool))
+    write_clip(_path(out, recording), blocks, labels=labels, attributes=attributes)
 
 
 def _whole_blocks(square: Square, size: int, sensor: tuple[int, int]) -> tuple[Square, int]:
@@ -259,14 +279,13 @@ def _whole_blocks(square: Square, size: int, sensor: tuple[int, int]) -> tuple[S
     return Square(x, y, side), factor
 
 
-def _face(reader: EventReader, square: Square, factor: int, size: int, first: int) -> Iterator[EventStream]:
-    """The events inside the square in blocks, from time 0, on `size` x `size` pixels."""
-    yield EventStream.empty((size, size))
+def _face(reader: EventReader, square: Square, first: int) -> Iterator[EventStream]:
+    """The events inside the square in blocks, from time 0."""
     for block in reader.blocks():
         x, y = (c.astype(np.int64) - start for c, start in ((block.x, square.x), (block.y, square.y)))
         keep = (x >= 0) & (x < square.side) & (y >= 0) & (y < square.side)
-        x, y = (c[keep] // factor for c in (x, y))
-        yield EventStream(block.t[keep] - first, x.astype(np.uint16), y.astype(np.uint16), block.p[keep], (size, size))
+        column, row = x[keep].astype(np.uint16), y[keep].astype(np.uint16)
+        yield EventStream(block.t[keep] - first, column, row, block.p[keep], (square.side, square.side))
 
 
 def _open(path: Path) -> EventReader:

@@ -14,6 +14,7 @@ _EXPORTS = {
     "EventFileWarning": "files",
     "EventReader": "reader",
     "ReadReport": "reader",
+    "downscale": "pooling",
     "open_events": "files",
     "read_events": "files",
     "read_manifest": "store",
@@ -29,6 +30,7 @@ __all__ = [
     "EventReader",
     "EventStream",
     "ReadReport",
+    "downscale",
     "open_events",
     "read_events",
     "read_manifest",
@@ -46,6 +48,7 @@ def __getattr__(name: str) -> Any:
 
 if TYPE_CHECKING:
     from spikeva.events.files import EventFileWarning, open_events, read_events
+    from spikeva.events.pooling import downscale
     from spikeva.events.reader import EventReader, ReadReport
     from spikeva.events.store import EventClip, read_manifest, write_clip, write_manifest
     from spikeva.events.writers import write_events

@@ -18,7 +18,7 @@ from spikeva.datasets import AFEWVA, NEFER, ClipSet, cluster, prepare
 from spikeva.datasets.crop import Square, box_of_events
 from spikeva.datasets.recipe import keep_recipe
 from spikeva.errors import UserError
-from spikeva.events import EventClip, read_manifest
+from spikeva.events import EventClip, downscale, read_manifest
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.run_cell import PREDICTIONS, create, score_rows
@@ -258,6 +258,24 @@ def test_recordings_become_face_clips(nefer_data, tmp_path):
         np.testing.assert_array_equal(events.t, inside.t - whole.t[0])
 
 
+def test_the_mean_of_a_recordings_pixels(nefer_data, tmp_path):
+    nefer_data.LAYOUTS["official"](tmp_path / "root")
+    recordings = NEFER(tmp_path / "root", split="train")
+    assert prepare(recordings, tmp_path / "out", size=16, pool="mean", workers=0).account.done == 6
+    with EventClip(ClipSet.read(tmp_path / "out")[0].path) as clip:
+        whole = nefer_data.recording(0)
+        x0, y0, factor = (int(clip.attributes[k]) for k in ("face_x", "face_y", "factor"))
+        face = whole.crop(x0, y0, 16 * factor, 16 * factor)
+        (inside,) = downscale([face], factor, "mean")
+        events = clip.events()
+        assert clip.attributes["pool"] == "mean"
+        assert 0 < len(events) < len(face)
+        np.testing.assert_array_equal(events.x, inside.x)
+        np.testing.assert_array_equal(events.t, inside.t - whole.t[0])
+    with pytest.raises(UserError, match="pool"):
+        prepare(recordings, tmp_path / "out", size=16, workers=0)
+
+
 def test_the_account_is_of_its_own_split(nefer_data, tmp_path):
     nefer_data.LAYOUTS["official"](tmp_path / "root")
     out = tmp_path / "both"
@@ -317,6 +335,7 @@ def test_overlap_of_squares():
         (["--dataset", "afew-va", "--out", "x", "--size", "3"], "size must be a whole number from 16 on, got 3"),
         (["--dataset", "nefer", "--out", "x", "--workers", "-2"], "workers must be 0 (this process) or a number of"),
         (["--dataset", "afew-va", "--out", "x", "--pixel", "cleen"], "did you mean 'clean'"),
+        (["--dataset", "nefer", "--out", "x", "--pool", "mena"], "unknown pool 'mena'; did you mean 'mean'?"),
     ],
 )
 def test_mistakes_are_said(extra, message, tmp_path, capsys):
