@@ -36,6 +36,8 @@ def write_gallery(
     Also `<i>/enc/<encoding>` and `compression/...` of the first clip that has a video, `raster/<layer>` and `made_from` as
     given.
     """
+    from spikeva.report import figures  # matplotlib
+
     arrays: dict[str, NDArray[np.generic]] = {f"raster/{layer}": spikes for layer, spikes in (raster or {}).items()}
     arrays[MADE_FROM] = np.array(made_from)
     chosen = [clip for clips in sets for clip in _spread(clips)]
@@ -55,7 +57,7 @@ def write_gallery(
         arrays |= {
             f"{i}/on": counts[:, 0, 0].astype(np.uint16),
             f"{i}/off": counts[:, 0, 1].astype(np.uint16),
-            f"{i}/tbr": _grey(encode(events, "tbr", ends=times, **options)[:, 0], spec("tbr", **options)["bits"]),
+            f"{i}/tbr": figures.tbr(encode(events, "tbr", ends=times, **options)[:, 0], spec("tbr", **options)["bits"]),
             f"{i}/t_us": times,
             f"{i}/subject": np.array(one.subject),
             f"{i}/clip": np.array(one.clip),
@@ -79,11 +81,6 @@ def write_gallery(
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part, part.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-def _grey(codes: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:
-    """TBR codes of any number of bits as a picture of 0 to 255 (of 8 bits, as they are), 0 where there was no event."""
-    return np.ceil(255 * codes.astype(np.float64) / (2**bits - 1)).astype(np.uint8)
 
 
 def _spread(clips: ClipSet) -> list[Clip]:
