@@ -11,7 +11,8 @@ from spikeva.errors import UserError
 
 TINY = str(Path(__file__).parents[1] / "configs" / "tiny.yaml")
 FOLDERS = [["compare", TINY], ["train", TINY], ["faces"], ["prepare", "--dataset", "nefer", "--root", "absent"]]
-FILES = [["evaluate", "absent", "--clips", "absent"], ["transfer", "absent", "--clips", "absent"], ["report", "absent"]]
+SCORED = ["absent", "--clips", "absent"]
+FILES = [["evaluate", *SCORED], ["transfer", *SCORED], ["report", "absent"], ["export", "absent"]]
 
 
 @pytest.fixture

@@ -24,12 +24,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from spikeva.cli._out import check_file
     from spikeva.errors import UserError
     from spikeva.models.snn.nir_graph import export_nir
     from spikeva.study.trained import load_cell
 
     if args.size and len(args.size) > 2:
         raise UserError(f"--size takes one or two numbers, got {len(args.size)}")
+    check_file(args.out)
     cell, model = load_cell(args.cell)
     if cell.kind != "snn":
         raise UserError(

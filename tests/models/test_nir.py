@@ -65,7 +65,7 @@ def spikes(model: nn.Module, x: Tensor) -> tuple[list[Tensor], Tensor]:
 @pytest.mark.parametrize("case", EXPORTABLE)
 def test_round_trip_gives_the_same_spikes(case: str, tmp_path: Path) -> None:
     model = trained(**EXPORTABLE[case])
-    made = import_nir(export_nir(model, tmp_path / "model.nir", SIZE))
+    made = import_nir(export_nir(model, tmp_path / "new" / "model.nir", SIZE))
     before, prediction = spikes(fold_norms(model), events())
     after, imported = spikes(made, events())
     assert all(0 < float(s.mean()) < 1 for s in before)

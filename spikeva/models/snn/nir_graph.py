@@ -57,6 +57,7 @@ def export_nir(model: nn.Module, path: Path | str, size: tuple[int, int], dt: fl
     }  # fmt: skip
     graph = nir.NIRGraph(nodes, list(pairwise(names)), metadata=metadata)
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     nir.write(part, graph)
     os.replace(part, path)
