@@ -3,6 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from spikeva.cli._size import add_size, read_size
+
 SUMMARY = "Write the spiking model of a finished cell as a NIR graph (HDF5), for neuromorphic hardware and simulators."
 EXAMPLES = """  spikeva export runs/quick/cells/<hash> --out model.nir
   spikeva export runs/afew/cells/<hash> --out model.nir --size 96      pictures of 96 x 96
@@ -15,9 +17,7 @@ pooling, residual connections) is refused with the reason.
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("cell", type=Path, help="folder of a trained cell, runs/.../cells/<hash>")
     parser.add_argument("--out", type=Path, required=True, help="the file to write, e.g. model.nir")
-    parser.add_argument(
-        "--size", type=int, nargs="+", help="side, or width and height, of a picture (default: the study's)"
-    )
+    add_size(parser, "of a picture (default: the study's)")
     parser.add_argument(
         "--dt", type=float, default=1e-4, help="seconds of one time step (default: 1e-4, as snntorch assumes)"
     )
@@ -29,17 +29,18 @@ def run(args: Namespace) -> int:
     from spikeva.models.snn.nir_graph import export_nir
     from spikeva.study.trained import load_cell
 
-    if args.size and len(args.size) > 2:
-        raise UserError(f"--size takes one or two numbers, got {len(args.size)}")
+    size = read_size(args.size)
     check_file(args.out)
     cell, model = load_cell(args.cell)
     if cell.kind != "snn":
         raise UserError(
             f"{args.cell} holds {cell.model['model']}, which does not spike; NIR is for spiking models (snn_*)"
         )
-    size = args.size or getattr(cell.study.regression, "size", None)
     if size is None:
-        raise UserError(f"{args.cell}/config.yaml does not say the size of its pictures; give --size")
-    width, height = (size, size) if isinstance(size, int) else (size[0], size[-1])
+        side = getattr(cell.study.regression, "size", None)
+        if side is None:
+            raise UserError(f"{args.cell}/config.yaml does not say the size of its pictures; give --size")
+        size = side, side
+    width, height = size
     print(export_nir(model, args.out, (height, width), args.dt))
     return 0

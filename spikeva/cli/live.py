@@ -3,6 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from spikeva.cli._size import add_size, read_size
+
 SUMMARY = (
     "Print valence and arousal along a recording, one CSV line a prediction. Each uses only events before its time."
 )
@@ -17,9 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--every", type=float, metavar="MS", help="milliseconds between predictions (default: one window)"
     )
-    parser.add_argument(
-        "--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="of the sensor, if the file does not say"
-    )
+    add_size(parser, "of the sensor, if the file does not say")
     parser.add_argument(
         "--chunk", type=float, default=10.0, metavar="MS", help="hand over events in pieces of so many ms (default: 10)"
     )
@@ -35,7 +35,7 @@ def run(args: Namespace) -> int:
         if value is not None and not 0.001 <= value < float("inf"):
             raise UserError(f"--{name} must be at least 0.001 ms, found {value:g}")
     cell, model = load_cell(args.cell)
-    events = read_events(args.recording, (args.size[0], args.size[1]) if args.size else None)
+    events = read_events(args.recording, read_size(args.size))
     check_picture(cell, args.cell, events.size, args.recording)
     every = None if args.every is None else round(args.every * 1000)
     follower = Follower(model, cell.encoding, cell.kind, cell.study.window.frames, every_us=every)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikeva.cli._size import add_size, read_size
+
 if TYPE_CHECKING:
     from spikeva.simulate import DVSPixel
 
@@ -33,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="change a parameter of the preset; may be repeated",
     )
     parser.add_argument("--fps", type=float, metavar="X", help="frames a second (default: what the file says)")
-    parser.add_argument("--size", metavar="WxH", help="resize the video, by area averaging")
+    add_size(parser, "resize the video, by area averaging")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of mismatch and noise (default: 0)")
     parser.add_argument(
         "--engine", default="auto", metavar="NAME", help="auto (default), numba, torch, reference or v2e"
@@ -86,7 +88,7 @@ def run(args: Namespace) -> int:
     simulator = Simulator(
         _pixel(args.preset, args.set), seed=args.seed, engine=args.engine, timing=args.timing, threads=args.threads
     )
-    size = _size(args.size)
+    size = read_size(args.size)
     notes: list[str] = []
     frames, count = read_frames(args.input, args.fps, size, args.deblock, notes)
     times: list[float] = []
@@ -162,18 +164,6 @@ def _value(text: str) -> Any:
         return float(text)
     except ValueError:
         return text
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    from spikeva.errors import UserError
-    from spikeva.simulate.frames import LARGEST
-
-    if text is None:
-        return None
-    width, _, height = text.lower().partition("x")
-    if not all(n.isdecimal() and 1 <= int(n) <= LARGEST for n in (width, height)):
-        raise UserError(f"--size takes WIDTHxHEIGHT, such as 224x224, each 1 to {LARGEST}, got {text!r}")
-    return int(width), int(height)
 
 
 def _blurred(frame: Any, sigma: float) -> Any:

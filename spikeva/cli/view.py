@@ -4,6 +4,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spikeva.cli._size import add_size, read_size
+
 if TYPE_CHECKING:
     from spikeva.datasets.view import Predictor
 
@@ -12,7 +14,7 @@ EXAMPLES = """  spikeva view recording.raw                                   rec
   spikeva view clip.h5 -o clip.webp                            with valence and arousal below
   spikeva view clip.h5 --cell runs/quick/cells/<hash>          with a trained model's predictions
   spikeva view recording.raw -o sheet.png --seconds 60         12 windows of the first minute
-  spikeva view recording.dat --size 304 240 --start 2 --seconds 1 --speed 0.1
+  spikeva view recording.dat --size 304x240 --start 2 --seconds 1 --speed 0.1
 """
 
 
@@ -26,16 +28,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="length to show, at most (default: 10)")
     parser.add_argument("--fps", type=float, default=25.0, help="pictures a second (default: 25)")
     parser.add_argument("--speed", type=float, default=1.0, help="1: as recorded (default); 0.1: ten times slower")
-    parser.add_argument(
-        "--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="of the sensor, if the file does not say"
-    )
+    add_size(parser, "of the sensor, if the file does not say")
 
 
 def run(args: Namespace) -> int:
     from spikeva.datasets.view import show
 
     out = args.out or Path(f"{args.file.stem}.gif")
-    size = (args.size[0], args.size[1]) if args.size else None
+    size = read_size(args.size)
     view = show(
         args.file, out, start=args.start, seconds=args.seconds, fps=args.fps, speed=args.speed, size=size,
         predictor=predictor(args.cell, args.file, size) if args.cell else None,

@@ -266,7 +266,7 @@ def test_live_is_told_the_size_of_a_sensor_that_the_file_does_not_know(clip, tmp
     command = ["live", str(folder), str(tmp_path / "bare.npz")]
     assert main(command) == 2
     assert "Give size=(width, height) of the sensor" in " ".join(capsys.readouterr().err.split())
-    assert main([*command, "--size", "32", "32"]) == 0
+    assert main([*command, "--size", "32x32"]) == 0
     told = capsys.readouterr().out
     assert main(["live", str(folder), str(clip)]) == 0
     assert told == capsys.readouterr().out

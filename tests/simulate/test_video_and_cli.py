@@ -144,6 +144,7 @@ def test_no_event_to_see_is_no_failure(
         ("uint8", ["--interpolate", "flow", "--subframes", "7"]),
         ("uint8", ["--deblock"]),
         ("float64", ["--size", "10x8"]),
+        ("float64", ["--size", "10"]),
     ],
 )
 def test_filters_keep_luma_in_its_range(tmp_path: Path, kind: str, options: list[str]) -> None:
@@ -178,7 +179,7 @@ def test_filters_keep_luma_in_its_range(tmp_path: Path, kind: str, options: list
         (["one.npz", "--set", "cutoff_hz=fast"], "cutoff_hz must be a finite number"),
         (["one.npz", "--set", "cutoff_hz=["], "cutoff_hz must be a finite number"),
         (["one.npz", "--set", "scidvs=2"], "scidvs must be True or False"),
-        (["one.npz", "--size", "12"], "WIDTHxHEIGHT"),
+        (["one.npz", "--size", "12x"], "WIDTHxHEIGHT"),
         (["one.npz", "--size", "²x²"], "WIDTHxHEIGHT"),
         (["one.npz", "--size", "65537x1"], "each 1 to 65536, got '65537x1'"),
         (["one.npz", "--interpolate", "v2e-slomo"], "needs v2e"),
