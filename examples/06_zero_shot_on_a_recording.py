@@ -18,6 +18,7 @@ import spikeva
 from spikeva import encode, faces
 from spikeva.datasets import standin
 from spikeva.evaluation import emotion
+from spikeva.events import downscale
 from spikeva.report import figures
 from spikeva.training.data import Windows
 from spikeva.training.loss import create_loss
@@ -49,7 +50,8 @@ if len(sys.argv) <= 2:
     shown = f"{clip.emotion} (synthetic)"
 events = spikeva.read_events(recording)
 side = min(events.size)
-events = events.crop((events.size[0] - side) // 2, (events.size[1] - side) // 2, side, side).downsample(side // SIZE)
+square = events.crop((events.size[0] - side) // 2, (events.size[1] - side) // 2, side, side)
+events = next(downscale([square], side // SIZE))
 
 # A prediction every 40 ms, from the windows that end there; then one point and its direction for the whole recording.
 ends = np.arange(FRAMES * span, int(events.t[-1]), 40_000)

@@ -11,7 +11,7 @@ SUMMARY = (
 )
 EXAMPLES = """  spikeva prepare --dataset afew-va --root data/AFEW-VA --out data/afew-va-events
   spikeva prepare --dataset afew-va --root data/AFEW-VA --check        what is there and what is wrong with it
-  spikeva prepare --dataset nefer --root data/NEFER --split validation --out data/nefer-events --pool mean
+  spikeva prepare --dataset nefer --root data/NEFER --split validation --out data/nefer-events
   spikeva prepare --dataset afew-va --root /shared/AFEW-VA --out /shared/events --cluster tcp://head:8786
 Exit code 1: some clips failed. They are named; the others are written.
 """
@@ -45,9 +45,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--pool",
-        default="all",
+        default="mean",
         metavar="NAME",
-        help="nefer: of the sensor's pixels that become one, keep all events (default), or those of their mean",
+        help="nefer: of the sensor's pixels that become one, the events of their mean (default), or all",
     )
     parser.add_argument("--split", default="all", help="nefer: train, validation or all (default)")
     parser.add_argument(

@@ -86,7 +86,7 @@ def prepare(
     interpolate: str = "flow",
     timing: str = "crossing",
     seed: int = 0,
-    pool: str = "all",
+    pool: str = "mean",
     workers: int | Executor | None = None,
 ) -> Prepared:
     """Writes every clip of `dataset` to `out` as `<clip>.h5`, then `manifest.json` and `account.json`.
@@ -121,7 +121,7 @@ def prepare(
             domain=dataset.domain, threads=_threads(workers),
         )  # fmt: skip
     else:
-        recipe |= {"labels": dataset.labels} | ({} if pool == "all" else {"pool": pool})
+        recipe |= {"labels": dataset.labels, "pool": pool}
         work = partial(_recording, out=out, size=size, pool=pool, domain=dataset.domain)
     keep_recipe(out / RECIPE, recipe, "*.h5")
     clips: list[Film | Recording] = list(dataset)

@@ -19,7 +19,7 @@ def check_pool(pool: str) -> None:
         raise UserError(f"unknown pool {pool!r}{did_you_mean(pool, list(POOLS))} (there are: {', '.join(POOLS)})")
 
 
-def downscale(blocks: Iterable[EventStream], factor: int, pool: str = "all") -> Iterator[EventStream]:
+def downscale(blocks: Iterable[EventStream], factor: int, pool: str = "mean") -> Iterator[EventStream]:
     """The blocks of a recording, in order, on fewer pixels; the size is rounded up.
 
     `pool` "all" keeps every event (see `EventStream.downsample`). "mean" keeps those at which the mean of a block's pixels has changed by

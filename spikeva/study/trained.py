@@ -94,6 +94,6 @@ def check_picture(cell: Cell, folder: Path, size: tuple[int, int], file: Path) -
     if learned not in (None, size):
         raise UserError(
             f"{folder} learned from pictures of {learned[0]} x {learned[1]} pixels, {file} has {size[0]} x {size[1]}; crop "
-            "the face and bring it to that size (a video: `spikeva simulate --size`; events: EventStream.crop and .downsample), "
-            "or name another cell"
+            "the face and bring it to that size (a video: `spikeva simulate --size`; events: EventStream.crop and "
+            "spikeva.events.downscale), or name another cell"
         )

@@ -248,28 +248,29 @@ def test_recordings_become_face_clips(nefer_data, tmp_path):
     with EventClip(clips[0].path) as clip:
         events = clip.events()
         assert clip.size == (16, 16)
-        assert events.t[0] < 10_000  # counted from the recording's first event
         assert clip.attributes["emotion_reported"] == recordings[0].annotation.reported
         assert set(clip.labels) == {"t_us"}
         whole = nefer_data.recording(0)
         x0, y0, factor = (int(clip.attributes[k]) for k in ("face_x", "face_y", "factor"))
-        inside = whole.crop(x0, y0, 16 * factor, 16 * factor).downsample(factor)
+        face = whole.crop(x0, y0, 16 * factor, 16 * factor)
+        (inside,) = downscale([face], factor, "mean")
+        assert clip.attributes["pool"] == "mean"
+        assert 0 < len(events) < len(face)
         np.testing.assert_array_equal(events.x, inside.x)
         np.testing.assert_array_equal(events.t, inside.t - whole.t[0])
 
 
-def test_the_mean_of_a_recordings_pixels(nefer_data, tmp_path):
+def test_all_events_of_a_recordings_pixels(nefer_data, tmp_path):
     nefer_data.LAYOUTS["official"](tmp_path / "root")
     recordings = NEFER(tmp_path / "root", split="train")
-    assert prepare(recordings, tmp_path / "out", size=16, pool="mean", workers=0).account.done == 6
+    assert prepare(recordings, tmp_path / "out", size=16, pool="all", workers=0).account.done == 6
     with EventClip(ClipSet.read(tmp_path / "out")[0].path) as clip:
         whole = nefer_data.recording(0)
         x0, y0, factor = (int(clip.attributes[k]) for k in ("face_x", "face_y", "factor"))
-        face = whole.crop(x0, y0, 16 * factor, 16 * factor)
-        (inside,) = downscale([face], factor, "mean")
+        inside = whole.crop(x0, y0, 16 * factor, 16 * factor).downsample(factor)
         events = clip.events()
-        assert clip.attributes["pool"] == "mean"
-        assert 0 < len(events) < len(face)
+        assert clip.attributes["pool"] == "all"
+        assert events.t[0] < 10_000  # counted from the recording's first event
         np.testing.assert_array_equal(events.x, inside.x)
         np.testing.assert_array_equal(events.t, inside.t - whole.t[0])
     with pytest.raises(UserError, match="pool"):

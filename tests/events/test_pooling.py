@@ -51,7 +51,7 @@ def test_blocks_change_nothing(pool: str) -> None:
 
 def test_all_keeps_every_event() -> None:
     events = recording(2)
-    assert list(downscale([events], 3)) == [events.downsample(3)]
+    assert list(downscale([events], 3, "all")) == [events.downsample(3)]
     assert list(downscale([], 3, "mean")) == []
 
 
