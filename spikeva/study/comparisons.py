@@ -10,11 +10,12 @@ from spikeva.evaluation import statistics
 
 METRIC = "ccc"
 AXES = ("valence", "arousal")
+FAMILIES = ("network", "variant", "encoding")
 Entry = dict[str, Any]
 
 
 def compare(entries: list[Entry], rows: dict[str, list[dict[str, str]]], seed: int) -> list[Entry]:
-    """Paired differences of the CCC on the same frames: ANN against SNN on one encoding, and encodings of one model.
+    """Paired differences of the CCC on the same frames: any two models on one encoding, and any two encodings of one model.
 
     Args:
         entries: the cells of results.json.
@@ -23,23 +24,22 @@ def compare(entries: list[Entry], rows: dict[str, list[dict[str, str]]], seed: i
 
     All folds are taken together, and the metric is averaged over training seeds; of a study that is not finished, those that
     both sides have (see `statistics.crossed`). `p` is of the paired permutation over
-    subjects, `p_holm` is corrected over the rows of its `family`: all differences between kinds of network, or all between
-    encodings.
+    subjects, `p_holm` is corrected over the rows of its `family`: "network", all differences of an SNN and an ANN; "variant", of two
+    SNNs or two ANNs; "encoding", of two encodings.
     """
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         groups.setdefault((entry["model"], entry["encoding"]), []).append(entry)
     found = []
     for a, b in combinations(groups, 2):
-        kinds = {groups[a][0]["kind"], groups[b][0]["kind"]}
-        across_kinds = a[1] == b[1] and kinds == {"ann", "snn"}
-        across_encodings = a[0] == b[0]
-        if across_kinds and groups[a][0]["kind"] == "ann":
+        if not (a[0] == b[0] or a[1] == b[1]) or not _runs(groups[a]) & _runs(groups[b]):
+            continue
+        kinds = groups[a][0]["kind"], groups[b][0]["kind"]
+        family = "encoding" if a[0] == b[0] else "variant" if kinds[0] == kinds[1] else "network"
+        if kinds == ("ann", "snn"):
             a, b = b, a  # the spiking net first: a positive difference speaks for it
-        if (across_kinds or across_encodings) and _runs(groups[a]) & _runs(groups[b]):
-            family = "network" if across_kinds else "encoding"
-            found += [_paired(groups[a], groups[b], rows, axis, seed) | {"family": family} for axis in AXES]
-    for family in ("network", "encoding"):
+        found += [_paired(groups[a], groups[b], rows, axis, seed) | {"family": family} for axis in AXES]
+    for family in FAMILIES:
         own = [row for row in found if row["family"] == family]
         for row, p in zip(own, statistics.holm([row["p"] for row in own]), strict=True):
             row["p_holm"] = p

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
+from spikeva.evaluation import statistics
 from spikeva.study.cells import cells
 from spikeva.study.comparisons import compare
 from spikeva.study.config import parse
@@ -65,6 +66,25 @@ def test_the_worse_network_is_found_and_equals_are_not_told_apart(found):
     for row in found[2:]:
         assert row["ci95"][0] < 0 < row["ci95"][1]
         assert row["p"] <= row["p_holm"]
+
+
+def test_two_networks_of_one_kind_are_a_family_of_their_own():
+    entries = [entry(m, "tbr") for m in ("ann_a", "snn_a", "ann_b", "snn_b")]
+    noise = {"ann_a": 0.2, "snn_a": 0.2, "ann_b": 2.0, "snn_b": 0.2}
+    predictions = {e["hash"]: rows(noise[e["model"]], seed) for seed, e in enumerate(entries)}
+    found = compare(entries, predictions, seed=0)
+    assert [(c["a"], c["b"], c["family"]) for c in found[::2]] == [
+        ("snn_a · tbr", "ann_a · tbr", "network"),
+        ("ann_a · tbr", "ann_b · tbr", "variant"),
+        ("snn_b · tbr", "ann_a · tbr", "network"),
+        ("snn_a · tbr", "ann_b · tbr", "network"),
+        ("snn_a · tbr", "snn_b · tbr", "variant"),
+        ("snn_b · tbr", "ann_b · tbr", "network"),
+    ]
+    variants = [c for c in found if c["family"] == "variant"]
+    assert [c["p_holm"] for c in variants] == statistics.holm([c["p"] for c in variants])
+    assert variants[0]["ci95"][0] > 0.3
+    assert variants[2]["ci95"][0] < 0 < variants[2]["ci95"][1]
 
 
 def test_a_study_that_is_not_finished_is_compared_on_what_both_have():
