@@ -19,7 +19,7 @@ COMMANDS = {
     "evaluate": "score a trained model on held-out people",
     "transfer": "read the emotion of other recordings with a trained model, zero-shot",
     "report": "build the report of one or several runs",
-    "view": "show a recording or a clip as GIF, WebP or PNG",
+    "view": "show a recording or a clip as GIF, WebP, MP4 or PNG",
     "live": "print valence and arousal along a recording",
     "export": "write a spiking model as a NIR graph",
     "list": "list the models, neurons, encodings and presets that a config may name",

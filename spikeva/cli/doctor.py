@@ -11,7 +11,7 @@ EXAMPLES = """  spikeva doctor
 OPTIONAL = (
     ("norse", "norse", "the norse backend of spiking neurons", "pip install 'spikeva[norse]'"),
     ("tonic", "tonic", "event augmentation", "pip install 'spikeva[tonic]'"),
-    ("av", "av", "reading video files", "pip install 'spikeva[video]'"),
+    ("av", "av", "video files, in and out", "pip install 'spikeva[video]'"),
     ("nir", "nir", "export of spiking models", "pip install 'spikeva[nir]'"),
     ("distributed", "distributed", "prepare on a cluster", "pip install 'spikeva[cluster]'"),
 )  # fmt: skip

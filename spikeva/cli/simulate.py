@@ -61,7 +61,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=int, metavar="N", help="number of threads (default: all processors)")
     parser.add_argument(
-        "--view", type=Path, metavar="PNG", help="also write a picture of the events (.gif, .webp: the first 10 s)"
+        "--view",
+        type=Path,
+        metavar="PNG",
+        help="also write a picture of the events (.gif, .webp, .mp4: the first 10 s)",
     )
 
 

@@ -1,4 +1,4 @@
-"""``spikeva view``: a recording or a clip as GIF, WebP or PNG, with what a trained model says of it."""
+"""``spikeva view``: a recording or a clip as GIF, WebP, MP4 or PNG, with what a trained model says of it."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -9,10 +9,11 @@ from spikeva.cli._size import add_size, read_size
 if TYPE_CHECKING:
     from spikeva.datasets.view import Predictor
 
-SUMMARY = "Show any event file: an animation (.gif, .webp) or a sheet of windows (.png). ON is yellow, OFF is blue; labels and predictions are drawn below."
+SUMMARY = "Show any event file: an animation (.gif, .webp; .mp4 with spikeva[video]) or a sheet of windows (.png). ON is yellow, OFF is blue; labels and predictions are drawn below."
 EXAMPLES = """  spikeva view recording.raw                                   recording.gif, its first 10 s
   spikeva view clip.h5 -o clip.webp                            with valence and arousal below
   spikeva view clip.h5 --cell runs/quick/cells/<hash>          with a trained model's predictions
+  spikeva view clip.h5 --cell runs/quick/cells/<hash> -o clip.mp4   the same, a video
   spikeva view recording.raw -o sheet.png --seconds 60         12 windows of the first minute
   spikeva view recording.dat --size 304x240 --start 2 --seconds 1 --speed 0.1
 """

@@ -4,6 +4,9 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,7 @@ TOP, BOTTOM, ROW = 24, 72, 17  # of the labels' curves in the strip below, and t
 WIDTHS = (320, 960)  # pictures are enlarged to at least, or reduced to at most so many pixels in width
 SHEET, CELL = (4, 3), 480  # windows on a contact sheet: columns, rows; their largest width in pixels
 MOST = 2**16  # pictures of an animation: three quarters of an hour at 25 a second
-FORMATS = (".gif", ".webp", ".png")
+FORMATS = (".gif", ".webp", ".mp4", ".png")
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def show(
     size: tuple[int, int] | None = None,
     predictor: Predictor | None = None,
 ) -> View:
-    """Writes `out` (.gif, .webp: an animation; .png: 12 windows on a sheet) of an event file and returns what is on it.
+    """Writes `out` (.gif, .webp, .mp4: an animation; .png: 12 windows on a sheet) of an event file and returns what is on it.
 
     A picture shows the events of `speed / fps` seconds: ON yellow, OFF blue. A clip of the store has its labels below, and
     `predictor` adds what it says at the end of each picture's time, up to that picture.
@@ -139,9 +142,11 @@ def show(
 
 
 def check_name(out: Path) -> None:
-    """Raises UserError where no picture can be written to `out`."""
+    """Raises UserError where no picture can be written to `out`, also where the package for videos is missing."""
     if out.suffix.lower() not in FORMATS:
         raise UserError(f"{out}: the name of a picture ends in {', '.join(FORMATS)}")
+    if out.suffix.lower() == ".mp4" and find_spec("av") is None:
+        raise UserError(f"{out}: video files need PyAV; install it with `pip install spikeva[video]`, or choose .gif")
     if not out.parent.is_dir():
         raise UserError(f"{out}: its folder does not exist; create it first")
 
@@ -275,6 +280,9 @@ def _sheet(pictures: list[Picture]) -> Picture:
 
 
 def _save(path: Path, kind: str, pictures: Iterable[Picture], fps: float, count: int) -> None:
+    if kind == "MP4":
+        _film(path, pictures, fps)
+        return
     from PIL import Image
 
     images = (Image.fromarray(p) for p in pictures)
@@ -288,6 +296,22 @@ def _save(path: Path, kind: str, pictures: Iterable[Picture], fps: float, count:
     else:  # a GIF counts in hundredths of a second: some pictures stay one longer than others, so that the whole lasts as long as it should
         options["duration"] = (10 * np.diff(np.rint(np.arange(count + 1) * 100 / fps))).astype(int).tolist()
     first.save(path, format=kind, **options)
+
+
+def _film(path: Path, pictures: Iterable[Picture], fps: float) -> None:
+    """The pictures as H.264 in an MP4, as browsers and slides play it."""
+    import av
+
+    # Four pixels share their colour, so that width and height must be even.
+    even = (np.pad(p, ((0, p.shape[0] % 2), (0, p.shape[1] % 2), (0, 0)), "edge") for p in pictures)
+    first = next(even)
+    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as film:
+        stream = film.add_stream("h264", rate=Fraction(fps).limit_denominator(1000), options={"crf": "18"})
+        stream.height, stream.width = first.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for picture in chain([first], even):
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        film.mux(stream.encode())
 
 
 def _labels(path: Path) -> Labels | None:

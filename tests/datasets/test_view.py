@@ -90,6 +90,41 @@ def test_animation_shows_each_window(suffix, recording, tmp_path):
     assert not near(at[2900][1], PAPER)  # the event at the end of the last window
 
 
+@pytest.mark.parametrize("fps", [10, 12.5, 0.1])
+def test_a_video_shows_each_window(fps, recording, tmp_path):
+    av = pytest.importorskip("av")
+    view = show(recording, tmp_path / "dots.mp4", fps=fps, speed=fps / 10)
+    with av.open(str(tmp_path / "dots.mp4")) as film:
+        stream = film.streams.video[0]
+        assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")  # what browsers play
+        assert film.duration == pytest.approx(1e6 * view.pictures / fps, rel=0.01)
+        shown = [frame.to_image() for frame in film.decode(stream)]
+    assert len(shown) == view.pictures == 30
+    assert near(colour_at(shown[5], 4, 3), ON)
+    assert near(colour_at(shown[5], 12, 3), PAPER)
+    assert near(colour_at(shown[15], 4, 3), PAPER)
+    assert near(colour_at(shown[15], 12, 3), OFF)
+
+
+@pytest.mark.parametrize("size", [(41, 43), (321, 241)])
+def test_a_video_of_an_odd_size_is_whole(size, tmp_path):
+    av = pytest.importorskip("av")
+    corner = EventStream([0, 1], [size[0] - 1] * 2, [0] * 2, [1, 1], size)
+    write_events(tmp_path / "corner.raw", corner)
+    show(tmp_path / "corner.raw", tmp_path / "corner.gif")
+    show(tmp_path / "corner.raw", tmp_path / "corner.mp4")
+    with Image.open(tmp_path / "corner.gif") as picture, av.open(str(tmp_path / "corner.mp4")) as film:
+        width, height = picture.size
+        assert (film.streams.video[0].width, film.streams.video[0].height) == (width + width % 2, height + height % 2)
+
+
+def test_a_video_needs_pyav(recording, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("spikeva.datasets.view.find_spec", lambda name: None)
+    assert main(["view", str(recording), "-o", str(tmp_path / "dots.mp4")]) == 2
+    assert "dots.mp4: video files need PyAV; install it with `pip install spikeva[video]`" in capsys.readouterr().err
+    assert main(["view", str(recording), "-o", str(tmp_path / "dots.gif"), "--seconds", "0.1"]) == 0
+
+
 def test_part_of_a_recording(recording, tmp_path):
     view = show(recording, tmp_path / "a.png", start=0.5, seconds=1.0, fps=10, speed=2.0)
     assert view.cut
@@ -133,7 +168,7 @@ def test_labels_without_a_time_each_are_not_drawn(times, recording, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-o", "x.mp4"], "ends in .gif, .webp, .png"),
+        (["-o", "x.avi"], "ends in .gif, .webp, .mp4, .png"),
         (["--fps", "100"], "at most 50"),
         (["--start", "60"], "nothing to see"),
         (["--fps", "0.001"], "at least 0.01"),
@@ -243,6 +278,9 @@ def test_view_with_a_cell(clip, tmp_path, capsys):
     assert "needs 40 ms of a recording before its first prediction" in capsys.readouterr().err
     assert main(["view", str(clip), "-o", str(drawn), "--cell", str(tmp_path)]) == 2
     assert "name the folder of a trained cell" in capsys.readouterr().err
+    pytest.importorskip("av")
+    assert main(["view", str(clip), "-o", str(tmp_path / "drawn.mp4"), "--cell", str(folder)]) == 0
+    assert "drawn.mp4: 10 pictures of 0.40 s with 4,000 events and 9 predictions" in capsys.readouterr().out
     larger = trained_cell(tmp_path / "larger", size=64)
     assert main(["view", str(clip), "-o", str(drawn), "--cell", str(larger)]) == 2
     assert "learned from pictures of 64 x 64 pixels" in capsys.readouterr().err
