@@ -2,8 +2,10 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,18 @@ def test_every_command_explains_itself_with_an_example(name, capsys):
 def test_what_is_exported_is_there():
     for name in spikeva.__all__:
         assert getattr(spikeva, name) is not None
+
+
+def test_doctor_knows_every_package_that_spikeva_uses(monkeypatch, capsys):
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
+    extras = re.findall(r"\w+", project["optional-dependencies"]["all"][0])[1:]
+    optional = {extra: project["optional-dependencies"][extra][0] for extra in extras}
+    names = [re.match(r"[\w-]+", text)[0] for text in (*project["dependencies"], *optional.values())]
+    monkeypatch.setattr("spikeva.cli.doctor.find_spec", lambda name: None)
+    spikeva.cli.main(["doctor"])
+    told = capsys.readouterr().out
+    assert [name for name in names if not re.search(rf"(?m)^  \S+ +{name} ", told)] == []
+    assert [extra for extra in optional if f"to get it: pip install 'spikeva[{extra}]'" not in told] == []
 
 
 def test_unknown_command_is_the_users_mistake(capsys):

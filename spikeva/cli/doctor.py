@@ -13,6 +13,7 @@ OPTIONAL = (
     ("tonic", "tonic", "event augmentation", "pip install 'spikeva[tonic]'"),
     ("av", "av", "video files, in and out", "pip install 'spikeva[video]'"),
     ("nir", "nir", "export of spiking models", "pip install 'spikeva[nir]'"),
+    ("aedat", "aedat", "reading AEDAT4 files", "pip install 'spikeva[aedat]'"),
     ("distributed", "distributed", "prepare on a cluster", "pip install 'spikeva[cluster]'"),
 )  # fmt: skip
 REQUIRED = (
@@ -21,10 +22,17 @@ REQUIRED = (
     "numba",
     "snntorch",
     "lightning",
+    "safetensors",
     "h5py",
     "hdf5plugin",
+    "scipy",
     "opencv-python-headless",
+    "pillow",
     "matplotlib",
+    "Jinja2",
+    "pydantic",
+    "PyYAML",
+    "rich",
 )
 
 
