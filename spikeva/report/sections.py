@@ -70,6 +70,11 @@ def first_seed(best: Mapping[str, Row]) -> str:
     return " Of several seeds, the first." if any(row.several_seeds for row in best.values()) else ""
 
 
+def of_models(found: Mapping[str, Any]) -> str:
+    """Whose predictions a figure shows, of one family or of two."""
+    return "both models" if len(found) > 1 else "the model"
+
+
 def _title(kind: str, row: Row) -> str:
     return f"{kind.upper()}: {row.name}{data_word(row)}"
 
@@ -157,9 +162,8 @@ def _trajectories(
         word = data_word(next(iter(best.values())))
         ax.set_title(f"{clip.subject[0]}, {clip.clip[0]}{word}", pad=14, fontsize=9)
     which = "one clip" if len(clips) == 1 else f"{len(clips)} clips"
-    of = "both models" if len(found) > 1 else "the model"
     caption = (
-        f"The path of {which} through the plane: the label and {of}. A marker shows the first frame, the arrow the last."
+        f"The path of {which} through the plane: the label and {of_models(found)}. A marker shows the first frame, the arrow the last."
         f"{first_seed(best)}"
     )
     return [figures.add("trajectories", figure, caption)]
@@ -175,7 +179,7 @@ def _course(found: Mapping[str, Predictions], best: Mapping[str, Row], figures: 
         draw.time_course(clip.t_us, clip.label[:, i], guesses, axis, ax)
     word = data_word(next(iter(best.values())))
     both[0].set(xlabel="", title=f"{clip.subject[0]}, {clip.clip[0]}{word}")
-    caption = f"Label and predictions of both models along the clip that changes most.{first_seed(best)}"
+    caption = f"Label and predictions of {of_models(found)} along the clip that changes most.{first_seed(best)}"
     return [figures.add("time-course", figure, caption, wide=True)]
 
 
@@ -280,20 +284,24 @@ def _compression(gallery: Mapping[str, Any], figures: Figures) -> list[Section]:
     if not found:
         return []
     sides = [{k: found[f"{side}_{k}"] for k in ("frame", "on", "off")} for side in ("lossless", "compressed")]
-    events = [int(side["on"].sum()) + int(side["off"].sum()) for side in sides]
+    counts = [np.stack([side["on"], side["off"]]).astype(np.int64) for side in sides]
+    events = [int(count.sum()) for count in counts]
+    more = counts[1] - counts[0]  # at each pixel, ON and OFF apart
+    false, gone = int(np.maximum(more, 0).sum()), int(np.maximum(-more, 0).sum())
     height, width = sides[0]["frame"].shape
     figure, (ax,) = style.panels(1, 6.2, 0.4 + 3.5 * height / width)
     draw.compression(sides[0], sides[1], ax)
     caption = (
         f"What video compression does to simulated events: the same clip from lossless frames ({events[0]:,} events in this "
-        f"window, synthetic) and from strongly compressed ones ({events[1]:,}; {found['note']})."
+        f"window, synthetic) and from strongly compressed ones ({events[1]:,}; {found['note']}). {false:,} of these are false: beyond "
+        f"what the same pixel fires, ON and OFF apart, without compression. {gone:,} events are missing."
     )
     return [figures.add("compression", figure, caption)]
 
 
 def _people(run: Run, best: Mapping[str, Row], figures: Figures) -> list[Section]:
     found = {kind: seeds for kind, row in best.items() if (seeds := run.seeds(row.cells))}
-    if len(found) < 2:
+    if not found:
         return []
     shared = sorted(set.intersection(*({*seeds[0].subject.tolist()} for seeds in found.values())))
     error = {
@@ -303,15 +311,19 @@ def _people(run: Run, best: Mapping[str, Row], figures: Figures) -> list[Section
         }
         for kind, seeds in found.items()
     }
-    order = np.argsort(error["snn"]["valence"] - error["ann"]["valence"], kind="stable")
+    both = len(error) == 2
+    first = next(iter(error.values()))["valence"]
+    order = np.argsort(error["snn"]["valence"] - error["ann"]["valence"] if both else first, kind="stable")
     figure = {}
     for axis in AXES:
         figure[axis], (ax,) = style.panels(1, 4.8, 1.0 + 0.21 * len(shared))
         draw.subjects([shared[i] for i in order], {k: e[axis][order] for k, e in error.items()}, f"RMSE {axis}", ax)
-        ax.set_title(f"{axis}{data_word(best['snn'])}")
+        ax.set_title(f"{axis}{data_word(next(iter(best.values())))}")
+    marks = {"snn": "filled circle SNN", "ann": "hollow square ANN"}
     caption = (
-        f"Error for each person (RMSE{', mean over seeds' if max(map(len, found.values())) > 1 else ''}, left is better): filled "
-        "circle SNN, hollow square ANN. Sorted by how much better the SNN is in valence."
+        f"Error for each person (RMSE{', mean over seeds' if max(map(len, found.values())) > 1 else ''}, left is better): "
+        f"{', '.join(text for kind, text in marks.items() if kind in found)}. "
+        f"Sorted by {'how much better the SNN is in valence' if both else 'the error in valence'}."
     )
     return [figures.add("people", figure, caption)]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from spikeva.report.data import AXES, Predictions, Row, Run, is_synthetic
 from spikeva.report.figures import polarity, tbr, time_course
 from spikeva.report.figures.style import panels
-from spikeva.report.sections import Figures, first_seed
+from spikeva.report.sections import Figures, first_seed, of_models
 
 FRAMES = 48  # of a clip, so that the page stays small
 CLIPS = 3  # of each domain
@@ -84,12 +84,13 @@ def _course(
     """The time course as a figure of the page, and where its axes begin and end (shares of the width)."""
     if not series:
         return None, [0, 1]
+    predicted = {kind: values for kind, values in series.items() if kind != "label"}
     figure, both = panels(1, 9.5, 3.3, rows=2, sharex=True)
     for i, (axis, ax) in enumerate(zip(AXES, both, strict=True)):
-        guesses = {kind: values[:, i] for kind, values in series.items() if kind != "label"}
-        time_course(t_us, series["label"][:, i], guesses, axis, ax)
+        time_course(t_us, series["label"][:, i], {kind: v[:, i] for kind, v in predicted.items()}, axis, ax)
     both[0].set_xlabel("")
-    shown = figures.add(name, figure, f"Time course of {title}: label and predictions of both models.", wide=True)
+    caption = f"Time course of {title}: label and predictions of {of_models(predicted)}."
+    shown = figures.add(name, figure, caption, wide=True)
     place = both[0].get_position()
     return shown, [round(float(place.x0), 4), round(float(place.x1), 4)]
 

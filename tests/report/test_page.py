@@ -206,6 +206,35 @@ def test_the_error_of_a_person_is_the_mean_over_seeds(tmp_path: Path, monkeypatc
         assert values[row.kind][0] == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("gallery", [0, 1])
+def test_one_family_has_its_results_per_person_too(gallery: int, tmp_path: Path) -> None:
+    text = write_report(write_run(tmp_path, models=("snn_convnet",), gallery=gallery)).read_text()
+    assert "Person by person</h2>" in text
+    assert "left is better): filled circle SNN. Sorted by the error in valence." in text
+    assert "both models" not in text
+    assert "abel and predictions of the model" in text  # of the course, with a gallery that under the slider
+
+
+def test_what_compression_adds_is_counted(run_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_dir, tmp_path / "run")
+    with np.load(run_dir / "gallery.npz") as stored:
+        arrays = {key: value for key, value in stored.items() if not key.startswith("compression/")}
+    frame = np.zeros((4, 4), np.uint8)
+    lossless, compressed = ({"on": frame.copy(), "off": frame.copy()} for _ in range(2))
+    lossless["on"][0, 0], compressed["on"][0, 0] = 3, 1  # two are missing
+    compressed["off"][0, 0] = 2  # no stand-in for them: of the other polarity
+    compressed["off"][3, 3] = 5
+    for side, counts in (("lossless", lossless), ("compressed", compressed)):
+        arrays |= {f"compression/{side}_{key}": value for key, value in (counts | {"frame": frame}).items()}
+    np.savez(tmp_path / "run" / "gallery.npz", **arrays, **{"compression/note": np.array("a codec")})
+    text = write_report(tmp_path / "run").read_text()
+    assert (
+        "lossless frames (3 events in this window, synthetic) and from strongly compressed ones (8; a codec). 7 of"
+        in text
+    )
+    assert "without compression. 2 events are missing." in text
+
+
 def test_the_plane_shows_how_the_study_reads_it(run_dir: Path, tmp_path: Path) -> None:
     assert (
         "Rays bound the directions that are read as each emotion (anchors: face-like)"
