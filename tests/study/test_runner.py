@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,8 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 from spikeva.cli import main
 from spikeva.events import EventStream, write_clip
@@ -225,6 +228,32 @@ def test_a_trained_cell_is_scored_on_other_clips(undisturbed, capsys):
     (damaged / "config.yaml").write_text("model: {}")
     assert main(["evaluate", str(damaged), "--clips", str(films)]) == 2
     assert "damaged or of another version" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", ["howto/report.md", "howto/study.md"])
+def test_code_of_the_docs_that_needs_a_study_runs(page, undisturbed, tmp_path, monkeypatch, capsys):
+    out, _ = undisturbed
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"^```py(?:thon)?\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE))
+    cells = [c["hash"] for c in json.loads((out / "results.json").read_text())["cells"] if c["kind"] == "ann"]
+    hashes = iter([cells[0], cells[0], cells[1], cells[1]] * 2)  # of the two rows that are compared, two folds each
+    code = re.sub("<hash>", lambda _: next(hashes), code)
+    (tmp_path / "runs").mkdir()
+    for name in ("quick", "neurons"):
+        (tmp_path / "runs" / name).symlink_to(out)
+    (tmp_path / "clip.h5").symlink_to(next((out / "data" / "events").glob("afew-va-like-*/*.h5")))
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("Agg")
+    exec(compile(code, page, "exec"), {})
+    pyplot.close("all")
+    if page == "howto/study.md":
+        difference, interval, p, *course = capsys.readouterr().out.splitlines()
+        low, high = map(float, re.findall(r"-?\d\S*\d", interval))
+        assert low <= float(difference) <= high
+        assert 0 <= float(p) <= 1
+        assert len(course) > 10
+    else:
+        assert (tmp_path / "course.svg").stat().st_size > 1000
 
 
 def test_train_takes_the_cells_that_match(undisturbed, capsys):
