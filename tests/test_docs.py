@@ -56,6 +56,12 @@ def test_commands_are_understood(page: Path) -> None:
         parser.parse_args([arg for arg in rest if arg != ">"][: rest.index(">") if ">" in rest else None])
 
 
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_programs_that_are_named_are_installed(page: Path) -> None:
+    names = set(re.findall(r"\.venv/bin/([\w-]+)", page.read_text(encoding="utf-8")))
+    assert {name for name in names if not (Path(sys.executable).parent / name).exists()} == set()
+
+
 @pytest.mark.parametrize("page", _with("yaml"), ids=_name)
 def test_configs_are_understood(page: Path) -> None:
     from spikeva.study.config import Study, parse
