@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -310,6 +311,18 @@ def test_face_is_found_in_the_events(height, x, y, width, shoulders):
     wanted = (x - width / 2, y + 0.52 * width, x + width / 2, y + 1.65 * width)
     inside = (min(x1, wanted[2]) - max(x0, wanted[0])) * (min(y1, wanted[3]) - max(y0, wanted[1]))
     assert inside > 0.75 * ((x1 - x0) * (y1 - y0) + 1.13 * width**2 - inside)
+
+
+def test_face_is_found_where_it_is_known_to_be():
+    """The benchmark whose figures the how-to has, on two short recordings."""
+    script = Path(__file__).parents[2] / "benchmarks" / "nefer_face_box.py"
+    command = [sys.executable, script, "--identities", "2", "--seconds", "0.4"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    told = dict(re.findall(r"^  (.*?) +IoU .* worst (\S+)$", done.stdout, re.MULTILINE))
+    assert set(told) == {"face box", "square crop"}
+    assert min(map(float, told.values())) > 0.7
+    assert "not found at all: 0" in done.stdout
 
 
 def test_no_face_in_noise():
