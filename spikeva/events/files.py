@@ -50,7 +50,8 @@ def read_events(
     """All events of a file; see `open_events` for the kinds of files.
 
     Anything unsound raises EventFileError. With `strict=False` the sound events are returned, and an EventFileWarning
-    counts what was left out.
+    counts what was left out. An empty file, and HDF5 or .npz that is cut short or fails its checksums, raise either way:
+    such files are found by an index that lies elsewhere in them.
     """
     reader = open_events(path, size, strict=strict)
     events = reader.read()

@@ -328,6 +328,21 @@ def test_files_that_end_within_the_header(tmp_path: Path, suffix: str, name: str
 # ---------------------------------------------------------------- tables
 
 
+@pytest.mark.parametrize("suffix", ["h5", "npz"])
+@pytest.mark.parametrize("damage", ["cut short", "changed", "empty"])
+def test_containers_are_sound_or_refused(tmp_path: Path, suffix: str, damage: str) -> None:
+    rng = np.random.default_rng(0)
+    stream = EventStream(np.arange(4000), *(rng.integers(0, n, 4000) for n in (*SIZE, 2)), SIZE)
+    write_events(tmp_path / f"a.{suffix}", stream)
+    whole = bytearray((tmp_path / f"a.{suffix}").read_bytes())
+    whole[len(whole) // 2] ^= 255
+    content = {"cut short": whole[:-5], "changed": whole, "empty": b""}[damage]
+    path = write(tmp_path / f"b.{suffix}", bytes(content))
+    for strict in (True, False):
+        with pytest.raises(EventFileError, match=f"b.{suffix}"):
+            read_events(path, strict=strict)
+
+
 def test_v2e_hdf5(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["events"] = np.array([[5, 639, 0, 1], [5, 0, 479, 0]], np.uint32)

@@ -112,9 +112,10 @@ def test_quick_study(run_dir: Path, width: int, tmp_path: Path) -> None:
     assert wrong(browse(run_dir / "report.html", width, tmp_path), width, clips=3) == []
 
 
-def test_study_of_two_models_three_encodings_five_folds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("width", [1280, 390])
+def test_study_of_two_models_three_encodings_five_folds(width: int, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", encodings=("tbr", "spikes", "voxel"), folds=5, people=3, gallery=2)
-    assert wrong(browse(write_report(run), 390, tmp_path), 390, clips=2) == []
+    assert wrong(browse(write_report(run), width, tmp_path), width, clips=2) == []
 
 
 @pytest.mark.parametrize("width", [1280, 390])
