@@ -307,6 +307,6 @@ class Run:
         return groups
 
     def examples(self) -> list[dict[str, npt.NDArray[Any]]]:
-        """The example clips of the gallery that have a video beside their events."""
+        """The example clips of the gallery; "frames" are those of the video, where there is one beside the events."""
         numbered = sorted((int(key), group) for key, group in self.gallery().items() if key.isdigit())
-        return [group for _, group in numbered if "frames" in group and len(group["t_us"])]
+        return [group for _, group in numbered if len(group["t_us"])]

@@ -86,18 +86,22 @@ def _strip(clips: Sequence[Mapping[str, Any]], figures: Figures) -> list[Section
         events = (group["on"].astype(int) + group["off"]).sum((1, 2))
         at = int(np.argsort(events, kind="stable")[int(0.8 * (len(events) - 1))])  # a lively window, not the liveliest
         title = str(group.get("emotion", "")) or str(group["subject"])
-        example = {"frame": group["frames"][at], "title": title} | {k: group[k][at] for k in ("on", "off", "tbr")}
+        example = {"title": title} | {k: group[k][at] for k in ("on", "off", "tbr")}
+        if "frames" in group:
+            example["frame"] = group["frames"][at]
         domains.setdefault(domain := str(group["domain"]), []).append(example)
         word[domain] = " (synthetic)" if is_synthetic(group, domain) else ""
     figure = {}
     for domain, examples in domains.items():
-        height, width = examples[0]["frame"].shape
-        examples = [e for e in examples if e["frame"].shape == (height, width)][:4]
-        figure[domain], (ax,) = style.panels(1, 0.8 + len(examples), 0.6 + 3.05 * height / width)
+        height, width = examples[0]["on"].shape
+        examples = [e for e in examples if e["on"].shape == (height, width) and e.keys() == examples[0].keys()][:4]
+        rows = 3 if "frame" in examples[0] else 2
+        figure[domain], (ax,) = style.panels(1, 0.8 + len(examples), 0.6 + (rows + 0.05) * height / width)
         draw.strip(examples, ax)
         figure[domain].suptitle(f"{domain}{word[domain]}", fontsize=10)
+    face = "the face, " if any("frames" in group for group in clips) else ""
     caption = (
-        "What the cameras and networks see: the face, the events of one window (bright: ON, dark: OFF), and the same "
+        f"What the cameras and networks see: {face}the events of one window (bright: ON, dark: OFF), and the same "
         "window as a TBR picture (the newest events are brightest)."
     )
     return [figures.add("faces", figure, caption)] if figure else []

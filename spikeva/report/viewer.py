@@ -1,4 +1,4 @@
-"""The clip viewer: face, events and TBR picture of a clip under one slider, with the time course below."""
+"""The clip viewer: face (where there is a video), events and TBR picture of a clip under one slider, the time course below."""
 
 import base64
 import json
@@ -32,12 +32,12 @@ def viewer(run: Run, best: Mapping[str, Row], figures: Figures) -> dict[str, Any
         series = _series(predictions, t_us)
         course, span = _course(series, t_us, f"clip-{i + 1}", f"{subject}, {clip}", figures)
         strips = [
-            _strip(group["frames"][pick], 80),
+            _strip(group["frames"][pick], 80) if "frames" in group else None,
             _strip(polarity(group["on"][pick], group["off"][pick])),
             _strip(tbr(group["tbr"][pick])),
         ]
         values = [[who, np.round(v, 3).tolist()] for who, v in series.items()]
-        aspect = f"{group['frames'].shape[2]} / {group['frames'].shape[1]}"
+        aspect = f"{group['on'].shape[2]} / {group['on'].shape[1]}"
         clips.append({"aspect": aspect, "t_us": t_us.tolist(), "strips": strips, "values": values, "span": span})
         courses.append(course)
         shown = str(group.get("emotion", ""))

@@ -31,10 +31,10 @@ def gallery_made_from(path: Path) -> str | None:
 def write_gallery(
     path: Path, study: Study, *sets: ClipSet, raster: panels.Arrays | None = None, made_from: str = ""
 ) -> None:
-    """`<i>/{frames, on, off, tbr, t_us, subject, clip, domain, synthetic}` of a few clips of each set, of different people.
+    """`<i>/{on, off, tbr, t_us, subject, clip, domain, synthetic}` of a few clips of each set, of different people.
 
-    Also `<i>/enc/<encoding>` and `compression/...` of the first clip that has a video, `raster/<layer>` and `made_from` as
-    given.
+    Also `<i>/frames` where a clip has a video, `0/enc/<encoding>`, `compression/...` of the first clip that has a video,
+    `raster/<layer>` and `made_from` as given.
     """
     from spikeva.report import figures  # matplotlib
 
@@ -66,14 +66,17 @@ def write_gallery(
             f"{i}/synthetic": np.array(one.synthetic),
             **{f"{i}/{axis}": values[keep] for axis, values in labels.items()},
         }
+        if not len(times):
+            continue
+        lively = int(times[np.argsort(counts.sum(axis=(1, 2, 3, 4)), kind="stable")[len(times) * 4 // 5]])
+        if i == 0:
+            arrays |= {f"{i}/enc/{name}": a for name, a in panels.every_encoding(events, lively).items()}
         video = one.path.parent / source
         if source and video.is_file():
             with np.load(video) as rendered:
                 nearest = np.searchsorted(rendered["times"], times / 1e6).clip(0, len(rendered["times"]) - 1)
                 arrays[f"{i}/frames"] = rendered["frames"][nearest]
                 if "compression/note" not in arrays:
-                    lively = int(times[np.argsort(counts.sum(axis=(1, 2, 3, 4)), kind="stable")[len(times) * 4 // 5]])
-                    arrays |= {f"{i}/enc/{name}": a for name, a in panels.every_encoding(events, lively).items()}
                     sides = panels.compression(
                         rendered["frames"], rendered["times"], lively, span, DVSPixel(**simulator)
                     )

@@ -24,6 +24,7 @@ def write_run(
     clips: int = 3,
     frames: int = 20,
     gallery: int = 3,
+    video: bool = True,
     size: int = 48,
     snn_skill: float = 0.4,
     dataset: str = "afew-va-like",
@@ -108,7 +109,9 @@ def write_run(
     }
     (root / "results.json").write_text(json.dumps(results, indent=1))
     if gallery:
-        np.savez(root / "gallery.npz", **_gallery(gallery, frames, size))
+        arrays = _gallery(gallery, frames, size)
+        filmed = ("/frames", "compression/")
+        np.savez(root / "gallery.npz", **{k: v for k, v in arrays.items() if video or not any(f in k for f in filmed)})
     return root
 
 

@@ -48,7 +48,9 @@ addEventListener("load", () => {
   const choice = viewer.querySelector("select");
   choice.value = "1"; choice.dispatchEvent(new Event("change"));
   found.chosen = [...viewer.querySelectorAll(".course")].map(course => !course.hidden);
-  const loaded = [...viewer.querySelectorAll(".pictures div")].map(picture => {
+  const shown = [...viewer.querySelectorAll(".pictures div")].filter(picture => picture.offsetWidth);
+  found.pictures = shown.length;
+  const loaded = shown.map(picture => {
     const image = new Image(); image.src = picture.style.backgroundImage.slice(5, -2); return image.decode(); });
   Promise.all(loaded).then(() => {
     found.resources = performance.getEntriesByType("resource").map(entry => entry.name.slice(0, 5));
@@ -83,8 +85,8 @@ def browse(page: Path, width: int, folder: Path) -> dict[str, Any]:
     return found
 
 
-def wrong(found: dict[str, Any], width: int, clips: int) -> list[str]:
-    """What is not as it should be on a page of that width with so many example clips."""
+def wrong(found: dict[str, Any], width: int, clips: int, pictures: int = 3) -> list[str]:
+    """What is not as it should be on a page of that width with so many example clips, and pictures of each in the viewer."""
     numbers = sorted(float(value) for value in found["rising"] if value)
     missing = [""] * found["rising"].count("")
     rising, falling = ([float(v) if v else v for v in found[way]] for way in ("rising", "falling"))
@@ -102,6 +104,7 @@ def wrong(found: dict[str, Any], width: int, clips: int) -> list[str]:
         "slider's ends": first[0].startswith("0%") and last[0].startswith("100%"),
         "slider's place": float(first[1].rstrip("%")) < float(last[1].rstrip("%")),
         "slider's picture": first[2] != last[2],
+        "pictures": found["pictures"] == pictures,
         "chosen clip": found["chosen"] == [i == 1 for i in range(clips)],
     }
     return [name for name, held in holds.items() if not held]
@@ -116,6 +119,11 @@ def test_quick_study(run_dir: Path, width: int, tmp_path: Path) -> None:
 def test_study_of_two_models_three_encodings_five_folds(width: int, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", encodings=("tbr", "spikes", "voxel"), folds=5, people=3, gallery=2)
     assert wrong(browse(write_report(run), width, tmp_path), width, clips=2) == []
+
+
+def test_clips_without_a_video(tmp_path: Path) -> None:
+    page = write_report(write_run(tmp_path / "run", dataset="afew-va", video=False, gallery=2))
+    assert wrong(browse(page, 390, tmp_path), 390, clips=2, pictures=2) == []
 
 
 @pytest.mark.parametrize("width", [1280, 390])

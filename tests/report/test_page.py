@@ -206,6 +206,19 @@ def test_the_error_of_a_person_is_the_mean_over_seeds(tmp_path: Path, monkeypatc
         assert values[row.kind][0] == pytest.approx(wanted)
 
 
+def test_clips_without_a_video_are_shown_by_their_events(tmp_path: Path) -> None:
+    run = write_run(tmp_path, dataset="afew-va", video=False)
+    text = write_report(run).read_text()
+    assert "What the cameras and networks see: the events of one window" in text
+    assert "One window, every encoding</h2>" in text
+    assert "What compression adds" not in text
+    clips = json.loads(re.search(r'<script type="application/json">(.*?)</script>', text)[1])
+    assert [[bool(strip) for strip in clip["strips"]] for clip in clips] == [[False, True, True]] * 3
+    drawn = (run / "figures" / "faces-afew-va-like.svg").read_text()
+    assert ">events<" in drawn
+    assert ">face<" not in drawn
+
+
 @pytest.mark.parametrize("gallery", [0, 1])
 def test_one_family_has_its_results_per_person_too(gallery: int, tmp_path: Path) -> None:
     text = write_report(write_run(tmp_path, models=("snn_convnet",), gallery=gallery)).read_text()

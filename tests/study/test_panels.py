@@ -1,12 +1,18 @@
 """Pictures for the report that only the study can make."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
+from spikeva.datasets import ClipSet
 from spikeva.encode import channels, list_encodings
+from spikeva.events import EventStream, write_clip
 from spikeva.models import create_model
 from spikeva.simulate import simulate
 from spikeva.study import panels
+from spikeva.study.config import parse
+from spikeva.study.gallery import write_gallery
 
 
 def _disc(frames: int = 20, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
@@ -48,3 +54,20 @@ def test_raster_holds_the_spikes_of_each_spiking_layer() -> None:
         assert spikes.shape[1] <= panels.NEURONS
         assert spikes.dtype == bool
     assert not any(layer._forward_hooks for layer in model.modules())
+
+
+def test_the_gallery_of_clips_without_a_video_has_their_events_in_every_encoding(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    t = np.sort(rng.integers(0, 400_000, 2000))
+    events = EventStream(t, *(rng.integers(0, n, 2000) for n in (16, 16, 2)), (16, 16))
+    labels = {"t_us": np.arange(1, 11) * 40_000, "valence": np.zeros(10), "arousal": np.zeros(10)}
+    for name in ("a", "b"):
+        facts = {"subject": name, "clip": name, "domain": "films"}
+        write_clip(tmp_path / f"{name}.h5", events, labels=labels, attributes=facts)
+    grid = {"models": [{"model": "snn_convnet"}], "encodings": [{"encoding": "tbr", "bits": 8, "dt": 5000}]}
+    study = parse({"study": "s", "regression": {"dataset": "prepared", "root": str(tmp_path)}, "grid": grid})
+    write_gallery(tmp_path / "gallery.npz", study, ClipSet.read(tmp_path))
+    with np.load(tmp_path / "gallery.npz") as arrays:
+        assert arrays["1/on"].shape == (10, 16, 16)
+        assert {name for name in arrays.files if "/enc/" in name} == {f"0/enc/{name}" for name in list_encodings()}
+        assert not any("frames" in name or "compression" in name for name in arrays.files)

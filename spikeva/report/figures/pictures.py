@@ -68,13 +68,14 @@ def _grey(values: npt.NDArray[Any]) -> Picture:
 
 
 def strip(examples: Sequence[Mapping[str, Any]], ax: Axes | None = None) -> Axes:
-    """Axes with a column an example ("frame", "on", "off", "tbr" [H, W], "title"): the face, its events, its TBR picture."""
-    rows = [
-        [np.asarray(e["frame"], np.uint8) for e in examples],
-        [polarity(e["on"], e["off"]) for e in examples],
-        [tbr(e["tbr"]) for e in examples],
-    ]
-    return _grid(rows, ["face", "events", "TBR"], [str(e["title"]) for e in examples], ax)
+    """Axes with a column an example ("frame", "on", "off", "tbr" [H, W], "title"): the face, its events, its TBR picture.
+
+    Where an example has no "frame", there is no row of faces.
+    """
+    rows = {"events": [polarity(e["on"], e["off"]) for e in examples], "TBR": [tbr(e["tbr"]) for e in examples]}
+    if all("frame" in e for e in examples):
+        rows = {"face": [np.asarray(e["frame"], np.uint8) for e in examples]} | rows
+    return _grid([*rows.values()], [*rows], [str(e["title"]) for e in examples], ax)
 
 
 def encodings(window: Mapping[str, npt.NDArray[Any]], limit: int = 16, ax: Axes | None = None) -> Axes:

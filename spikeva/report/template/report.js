@@ -47,7 +47,8 @@ for (const viewer of document.querySelectorAll(".viewer")) {
     slider.max = clip.t_us.length - 1;
     slider.value = Math.floor(clip.t_us.length / 2);
     viewer.querySelectorAll(".pictures div").forEach((picture, i) => {
-      picture.style.backgroundImage = `url(${clip.strips[i]})`;
+      picture.parentNode.hidden = !clip.strips[i];  // a clip without a video
+      picture.style.backgroundImage = clip.strips[i] ? `url(${clip.strips[i]})` : "none";
       picture.style.backgroundSize = `${100 * clip.t_us.length}% 100%`;
     });
     courses.forEach((course, i) => { course.hidden = i !== Number(choice.value); });
