@@ -60,7 +60,7 @@ class EventReader:
     def _decide_size(self, stated: tuple[int, int] | None, hint: str = "") -> tuple[int, int]:
         """The sensor's size from what the file states and what the user gave; raises where neither or both disagree."""
         if stated is None and self._given is None:
-            remedy = f"Give size=(width, height) of the sensor{hint}."
+            remedy = f"Give size=(width, height) of the sensor{hint}; on the command line --size WIDTHxHEIGHT."
             raise EventFileError(self.path, "the file does not state the sensor's size", remedy)
         if stated is not None:
             try:

@@ -303,7 +303,8 @@ def test_live_is_told_the_size_of_a_sensor_that_the_file_does_not_know(clip, tmp
     np.savez(tmp_path / "bare.npz", t=events.t, x=events.x, y=events.y, p=events.p)
     command = ["live", str(folder), str(tmp_path / "bare.npz")]
     assert main(command) == 2
-    assert "Give size=(width, height) of the sensor" in " ".join(capsys.readouterr().err.split())
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.endswith("Give size=(width, height) of the sensor; on the command line --size WIDTHxHEIGHT.")
     assert main([*command, "--size", "32x32"]) == 0
     told = capsys.readouterr().out
     assert main(["live", str(folder), str(clip)]) == 0
