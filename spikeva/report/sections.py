@@ -280,7 +280,13 @@ def _encodings(gallery: Mapping[str, Any], figures: Figures) -> list[Section]:
     columns = min(16, max(map(len, window.values())))
     figure, (ax,) = style.panels(1, 1.1 + 0.62 * columns, 0.2 + 0.64 * len(window) * height / width)
     draw.encodings(window, ax=ax)
-    return [figures.add("encodings", figure, "The same window in every encoding: one picture a channel, oldest first.")]
+    return [
+        figures.add(
+            "encodings",
+            figure,
+            "The same window in every encoding: one picture a channel, oldest first, ON before OFF.",
+        )
+    ]
 
 
 def _compression(gallery: Mapping[str, Any], figures: Figures) -> list[Section]:

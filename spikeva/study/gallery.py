@@ -17,6 +17,7 @@ from spikeva.study.cells import options_of
 from spikeva.study.config import Study
 
 MADE_FROM = "made_from"
+GALLERY_VERSION = 2  # goes up when the same cells give other pictures
 COUNT = 6  # clips of each set that are shown
 
 
@@ -43,7 +44,7 @@ def write_gallery(
     chosen = [clip for clips in sets for clip in _spread(clips)]
     tbr = next((e for e in study.grid.encodings if e["encoding"] == "tbr"), {"encoding": "tbr"})
     options = options_of(tbr, "encoding") | {"polarity": "merge"}
-    span = span_us("tbr", **options)
+    span, full = span_us("tbr", **options), spec("tbr", **options)
     for i, one in enumerate(chosen):
         with EventClip(one.path) as clip:
             times = np.asarray(clip.labels["t_us"], np.int64)
@@ -57,7 +58,7 @@ def write_gallery(
         arrays |= {
             f"{i}/on": counts[:, 0, 0].astype(np.uint16),
             f"{i}/off": counts[:, 0, 1].astype(np.uint16),
-            f"{i}/tbr": figures.tbr(encode(events, "tbr", ends=times, **options)[:, 0], spec("tbr", **options)["bits"]),
+            f"{i}/tbr": figures.tbr(encode(events, "tbr", ends=times, **options)[:, 0], full["bits"]),
             f"{i}/t_us": times,
             f"{i}/subject": np.array(one.subject),
             f"{i}/clip": np.array(one.clip),
@@ -70,7 +71,8 @@ def write_gallery(
             continue
         lively = int(times[np.argsort(counts.sum(axis=(1, 2, 3, 4)), kind="stable")[len(times) * 4 // 5]])
         if i == 0:
-            arrays |= {f"{i}/enc/{name}": a for name, a in panels.every_encoding(events, lively).items()}
+            window = panels.every_encoding(events, lively, full["bits"], full["dt"])
+            arrays |= {f"{i}/enc/{name}": a for name, a in window.items()}
         video = one.path.parent / source
         if source and video.is_file():
             with np.load(video) as rendered:

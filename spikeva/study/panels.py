@@ -18,11 +18,23 @@ JPEG_QUALITY = 8
 NEURONS = 64
 
 
-def every_encoding(events: EventStream, end_us: int) -> Arrays:
-    """`{name: channels [C, H, W]}` of the window that ends at `end_us`, in each encoding with its default parameters."""
+def every_encoding(events: EventStream, end_us: int, bits: int = 8, dt: int = 2500) -> Arrays:
+    """`{name: channels [C, H, W]}` of the window that ends at `end_us`, in each encoding.
+
+    The window is that of a TBR of `bits` and `dt` (us), whose steps the others have, too; counts are of the whole window. A voxel
+    grid has two bins at least. Encodings of the user's own have the window of their defaults.
+    """
+    span = bits * dt
+    own: dict[str, dict[str, int]] = {
+        "tbr": {"bits": bits, "dt": dt},
+        "bitplanes": {"bits": bits, "dt": dt},
+        "spikes": {"steps": bits, "dt": dt},
+        "counts": {"steps": 1, "dt": span},
+        "voxel": {"bins": max(bits, 2), "dt": max(span // max(bits, 2), 1)},
+    }
     found = {}
     for name in list_encodings():
-        codes = encode(events, name, ends=[end_us])
+        codes = encode(events, name, ends=[end_us], **own.get(name, {}))
         found[name] = codes[0].reshape(-1, *codes.shape[-2:])
     return found
 

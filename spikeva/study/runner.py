@@ -17,7 +17,7 @@ from spikeva.study.comparisons import compare
 from spikeva.study.config import DataSource, StandIn, Study
 from spikeva.study.environment import environment
 from spikeva.study.files import damaged, digest, read_csv, write_json
-from spikeva.study.gallery import gallery_made_from, write_gallery
+from spikeva.study.gallery import GALLERY_VERSION, gallery_made_from, write_gallery
 from spikeva.study.run_cell import Material, run_cell, spikes
 
 TOLD = 3  # innermost calls that are shown of a failed cell's traceback
@@ -75,7 +75,7 @@ def run(study: Study, out: Path, *, max_cells: int | None = None, workers: int |
         if failed:
             results["failed"] = [cell.key for cell in failed]
         material.check(study)
-    made_from = digest({"cells": [cell.key for cell in todo]})
+    made_from = digest({"cells": [cell.key for cell in todo], "gallery": GALLERY_VERSION})
     if gallery_made_from(out / "gallery.npz") != made_from:
         spiking = [cell for cell in todo if cell.kind == "snn"]
         raster = {}

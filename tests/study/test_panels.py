@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from spikeva.datasets import ClipSet
-from spikeva.encode import channels, list_encodings
+from spikeva.encode import channels, encode, list_encodings
 from spikeva.events import EventStream, write_clip
 from spikeva.models import create_model
 from spikeva.simulate import simulate
@@ -24,14 +24,18 @@ def _disc(frames: int = 20, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
 
 def test_every_encoding_shows_the_same_window() -> None:
     video, times = _disc()
-    window = panels.every_encoding(simulate(video, times), 100_000)
-    assert list(window) == list_encodings()
-    for name, pictures in window.items():
-        assert len(pictures) == channels(name, "ann")
-    fired = window["counts"].sum(0) > 0
-    assert fired.any()
-    assert np.array_equal(window["tbr"][0] > 0, fired)
-    assert np.array_equal(window["spikes"].any(0), fired)
+    events = simulate(video, times)
+    for bits, dt in ((8, 2500), (4, 10_000), (1, 40_000)):
+        window = panels.every_encoding(events, 100_000, bits, dt)
+        assert list(window) == list_encodings()
+        steps = {"counts": {}, "voxel": {"bins": max(bits, 2)}, "spikes": {"steps": bits}}
+        for name, pictures in window.items():
+            assert len(pictures) == channels(name, "ann", **steps.get(name, {"bits": bits}))
+        fired = window["counts"].sum(0) > 0
+        assert np.array_equal(fired, encode(events, "counts", ends=[100_000], dt=bits * dt)[0, 0].sum(0) > 0)
+        assert fired.any()
+        assert np.array_equal(window["tbr"][0] > 0, fired)
+        assert np.array_equal(window["spikes"].any(0), fired)
 
 
 def test_compression_adds_events() -> None:
