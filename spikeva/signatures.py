@@ -19,22 +19,23 @@ def parameters_of(registry: Registry[Any], name: str) -> Mapping[str, inspect.Pa
 
     A built-in entry is read from its source file, anything else by `inspect`. Annotations are strings. A bare
     `**options` means the options of all neurons where the entry is a neuron, else it stays as one parameter of kind
-    VAR_KEYWORD. Raises ValueError for an unknown name.
+    VAR_KEYWORD. `channels` is an option of neurons alone: a model's layers have their own. Raises ValueError for an unknown name.
     """
     module = registry.module_of(name)
     found = dict(inspect.signature(registry.get(name)).parameters) if module is None else _from_source(module, name)
-    return MappingProxyType(_spelled_out(found, bare=registry.kind == "neuron"))
+    return MappingProxyType(_spelled_out(found, of_neuron=registry.kind == "neuron"))
 
 
-def _spelled_out(found: dict[str, inspect.Parameter], bare: bool) -> dict[str, inspect.Parameter]:
+def _spelled_out(found: dict[str, inspect.Parameter], of_neuron: bool) -> dict[str, inspect.Parameter]:
     from spikeva.neurons.options import NeuronOptions
 
     last = next((p for p in found.values() if p.kind is p.VAR_KEYWORD), None)
-    if last is None or not (bare or "NeuronOptions" in str(last.annotation)):
+    if last is None or not (of_neuron or "NeuronOptions" in str(last.annotation)):
         return found
     options = {
         n: inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=_text(t))
         for n, t in NeuronOptions.__annotations__.items()
+        if of_neuron or n != "channels"
     }
     return {n: p for n, p in found.items() if p is not last} | options
 

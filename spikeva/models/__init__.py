@@ -88,7 +88,7 @@ def problems(name: str, arguments: Mapping[str, Any]) -> list[str]:
     if name not in MODELS:
         return [MODELS.unknown(name)]
     neuron = arguments.get("neuron")
-    if neuron is not None and neuron not in NEURONS:
+    if neuron is not None and (not isinstance(neuron, str) or neuron not in NEURONS):
         return [f"model {name!r}, argument 'neuron': {NEURONS.unknown(str(neuron))}"]
     allowed = parameters(name, neuron if "neuron" in parameters(name) else None)
     if any(p.kind is p.VAR_KEYWORD for p in allowed.values()):

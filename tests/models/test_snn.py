@@ -145,6 +145,8 @@ def test_arguments_read_from_source_are_the_real_ones(name: str) -> None:
     [
         ({"neuron": "li"}, "does not spike: it is a readout"),
         ({"neuron": "liff"}, "unknown neuron 'liff'; did you mean 'lif'"),
+        ({"neuron": ["lif"]}, r"unknown neuron \"\['lif'\]\""),
+        ({"readout_beta": 1.0}, r"\(readout_beta\) must be a number inside \(0, 1\), got 1.0"),
         ({"norm": "bntt"}, "norm='bntt' needs steps="),
         ({"width": 0}, "must be at least 1, got 2, 0, 4, 4"),
         ({"neuron": "alif", "reset": "subtract_delayed"}, "ALIF has no reset 'subtract_delayed'"),
@@ -153,3 +155,10 @@ def test_arguments_read_from_source_are_the_real_ones(name: str) -> None:
 def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         create_model("snn_convnet", in_channels=2, **arguments)
+
+
+@pytest.mark.parametrize("name", list_models("snn_*"))
+def test_channels_are_those_of_a_models_layers(name: str) -> None:
+    assert "channels" not in parameters(name)
+    with pytest.raises(UserError, match=f"model '{name}' has no argument 'channels'"):
+        create_model(name, in_channels=2, channels=8)

@@ -28,6 +28,8 @@ class LinearReadout(nn.Module):
         if how not in get_args(Readout):
             known = list(get_args(Readout))
             raise UserError(f"unknown readout {how!r}{did_you_mean(str(how), known)} (there are: {', '.join(known)})")
+        if not 0 < beta < 1:
+            raise UserError(f"beta of a readout (readout_beta) must be a number inside (0, 1), got {beta!r}")
         self.how, self.beta = how, beta
         self.linear = nn.Linear(features, outputs)
         nn.init.zeros_(self.linear.bias)
