@@ -52,3 +52,8 @@ def test_a_name_says_what_a_model_is() -> None:
     """A spiking model of another name would get an ANN's input, and an ANN's cost would be written beside its scores."""
     with pytest.raises(UserError, match=r"a model is called 'ann_\.\.\.' or 'snn_\.\.\.', .*found 'spiking_mine'"):
         register_model("spiking_mine")
+
+
+@pytest.mark.parametrize("norm", ["tdbn", "bntt"])
+def test_norms_of_spiking_fer(norm: str) -> None:
+    check_model("snn_spiking_fer", width=4, norm=norm, steps=4, per_channel=True)

@@ -180,6 +180,9 @@ def snn_spiking_fer(
     width: int = 64,
     stem: Stem = "imagenet",
     binarize: bool = True,
+    norm: Norm = "bn",
+    steps: int | None = None,
+    per_channel: bool = False,
     neuron: str = "if",
     surrogate: str = "atan",
     **options: Any,
@@ -189,7 +192,8 @@ def snn_spiking_fer(
     SEW-ResNet-18 ("add") with integrate-and-fire neurons, hard detached reset and the ATan surrogate, on binary frames
     (`binarize`: any value above 0 is 1), read out as the mean over time of a linear layer.
     """
-    model = snn_sew_resnet18(in_channels, width, stem, readout="count", neuron=neuron, surrogate=surrogate, **options)
+    options |= {"norm": norm, "steps": steps, "per_channel": per_channel, "neuron": neuron, "surrogate": surrogate}
+    model = snn_sew_resnet18(in_channels, width, stem, readout="count", **options)
     return Binarized(model) if binarize else model
 
 
