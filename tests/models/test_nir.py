@@ -2,9 +2,11 @@
 
 import contextlib
 import io
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -138,11 +140,51 @@ def test_other_refusals(tmp_path: Path) -> None:
     for dt in (0.0, -1e-4, float("nan"), float("inf")):
         with pytest.raises(UserError, match=f"dt.* above 0, got {dt:g}"):
             export_nir(trained(), tmp_path / "model.nir", SIZE, dt=dt)
+    with pytest.raises(UserError, match=r"at least 1 pixel each, got \(0, 8\)"):
+        export_nir(trained(), tmp_path / "model.nir", (0, 8))
     (tmp_path / "text.nir").write_text("nothing")
     with pytest.raises(UserError, match="is not a NIR graph"):
         import_nir(tmp_path / "text.nir")
     with pytest.raises(UserError, match="there is no file"):
         import_nir(tmp_path / "none.nir")
+
+
+def chain(path: Path, *nodes: Any, outputs: int = 2, **metadata: Any) -> Path:
+    """A NIR file of `nodes`, one after the other."""
+    ends = {"input": nir.Input({"input": np.array([4])}), "output": nir.Output({"output": np.array([outputs])})}
+    named = {"input": ends["input"], **{f"{i}": node for i, node in enumerate(nodes)}, "output": ends["output"]}
+    nir.write(path, nir.NIRGraph(named, list(pairwise(named)), type_check=False, metadata=metadata))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "metadata", "message"),
+    [
+        ({"tau": 1e-5}, {}, "tau of a NIR neuron must be at least a step of 0.0001 s, found 1e-05 s"),
+        ({"tau": 1e-3}, {"dt": 2e-3}, "at least a step of 0.002 s"),
+        ({"v_threshold": 0.0}, {}, "v_threshold must be above 0, found 0"),
+        ({"r": -10.0}, {}, r"r \(or w_in\) must be above 0, found -1"),
+        ({}, {"dt": 0.0}, "dt in its metadata, the seconds of one step, must be a number above 0, found"),
+        ({}, {"dt": "soon"}, "must be a number above 0, found 'soon'"),
+    ],
+)
+def test_neurons_that_cannot_be_ours_are_refused(
+    change: dict[str, float], metadata: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    values = {"tau": 1e-3, "r": 10.0, "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0}
+    readout = nir.Affine(np.ones((2, 4), np.float32), np.zeros(2, np.float32))
+
+    def lif(**values: float) -> Any:
+        return nir.LIF(**{name: np.full(4, value, np.float32) for name, value in values.items()})
+
+    assert import_nir(chain(tmp_path / "fine.nir", lif(**values), readout)).body[0].beta.item() == pytest.approx(0.9)
+    with pytest.raises(UserError, match=message):
+        import_nir(chain(tmp_path / "other.nir", lif(**values | change), readout, **metadata))
+
+
+def test_a_graph_without_a_node_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"must end with an Affine node, the readout's currents; it holds no node"):
+        import_nir(chain(tmp_path / "empty.nir", outputs=4))
 
 
 def test_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,11 +41,13 @@ def export_nir(model: nn.Module, path: Path | str, size: tuple[int, int], dt: fl
 
     Raises UserError that says what NIR has no node for: another reset than to zero, other dynamics than IF, LIF and CUBA,
     max pooling, BatchNorm per step, other topologies than a chain, pooling windows that are not all equal; and for a `dt`
-    (seconds) that is not above 0.
+    (seconds) or a size that is not above 0.
     """
     nir = _nir()
     if not 0 < dt < math.inf:
         raise UserError(f"dt, the seconds of one step, must be finite and above 0, got {dt:g}")
+    if min(size) < 1:
+        raise UserError(f"size must be (height, width) of at least 1 pixel each, got {size}")
     if not isinstance(model, SpikingModel) or not isinstance(model.body, Chain):
         raise UserError(f"{type(model).__name__} cannot be exported: NIR export takes a chain of layers (snn_convnet)")
     if not isinstance(model.readout, LinearReadout) or model.readout.score is not None:
@@ -68,7 +70,7 @@ def import_nir(path: Path | str, backend: str = "auto") -> SpikingModel:
     """The spiking model in a NIR file: a chain of Conv2d, IF, LIF, CubaLIF, AvgPool2d, Flatten and one Affine at its end.
 
     A file of another program's must hold `dt` in its metadata, or is taken to mean 1e-4 s; its readout is then the mean
-    of the currents. Raises UserError for what has no counterpart here.
+    of the currents. Raises UserError for what has no counterpart here, such as a time constant of less than dt.
     """
     nir = _nir()
     path = Path(path)
@@ -79,10 +81,12 @@ def import_nir(path: Path | str, backend: str = "auto") -> SpikingModel:
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{path} is not a NIR graph ({type(error).__name__}: {error})") from error
     metadata: dict[str, Any] = {k: v.decode() if isinstance(v, bytes) else v for k, v in graph.metadata.items()}
-    dt = float(metadata.get("dt", DT))
-    *body, head = [node for node in _in_order(graph) if not isinstance(node, (nir.Input, nir.Output))]
+    dt = _seconds(metadata.get("dt", DT), path)
+    nodes = [node for node in _in_order(graph) if not isinstance(node, (nir.Input, nir.Output))]
+    *body, head = nodes or [None]
     if not isinstance(head, nir.Affine):
-        raise UserError(f"{path} must end with an Affine node, the readout's currents; it ends with {_kind(head)}")
+        found = "holds no node" if head is None else f"ends with {_kind(head)}"
+        raise UserError(f"{path} must end with an Affine node, the readout's currents; it {found}")
     readout = LinearReadout(
         head.weight.shape[1], metadata.get("readout", "count"), float(metadata.get("readout_beta", 0.9)),
         outputs=head.weight.shape[0],
@@ -97,6 +101,19 @@ def _nir() -> Any:
     except ImportError:
         raise UserError("NIR files need the package nir: pip install 'spikeva[nir]'") from None
     return nir
+
+
+def _seconds(value: Any, path: Path) -> float:
+    """dt as a file's metadata say it."""
+    try:
+        dt = float(value)
+    except (TypeError, ValueError):
+        dt = math.nan
+    if not 0 < dt < math.inf:
+        raise UserError(
+            f"{path}: dt in its metadata, the seconds of one step, must be a number above 0, found {value!r}"
+        )
+    return dt
 
 
 def _kind(thing: object) -> str:
@@ -288,14 +305,16 @@ def _neuron(node: Any, dt: float, backend: str) -> Neuron:
         scale = node.r * dt / node.tau_mem * (node.w_in * dt / node.tau_syn)
     elif isinstance(node, nir.LIF):
         scale = node.r * dt / node.tau
+    for name, factor in (("v_threshold", node.v_threshold), ("r (or w_in)", scale)):
+        if not np.all(factor > 0):
+            raise UserError(f"NIR node {_kind(node)}: {name} must be above 0, found {np.min(factor):g}")
     scale = np.where(np.isclose(scale, 1, rtol=1e-5), 1, scale)
     theta = _per_channel(node.v_threshold / scale, "v_threshold")
     values = {"theta": theta}
     if isinstance(node, nir.CubaLIF):
-        values |= {"alpha": _per_channel(_beta(node.tau_syn, dt), "tau_syn")}
-        values |= {"beta": _per_channel(_beta(node.tau_mem, dt), "tau_mem")}
+        values |= {"alpha": _decay(node.tau_syn, dt, "tau_syn"), "beta": _decay(node.tau_mem, dt, "tau_mem")}
     elif isinstance(node, nir.LIF):
-        values |= {"beta": _per_channel(_beta(node.tau, dt), "tau")}
+        values |= {"beta": _decay(node.tau, dt, "tau")}
     channels = None if all(np.ptp(v) == 0 for v in values.values()) else len(theta)
     kind = CUBA if isinstance(node, nir.CubaLIF) else LIF if isinstance(node, nir.LIF) else IF
     neuron = kind(channels=channels, **options)
@@ -303,6 +322,16 @@ def _neuron(node: Any, dt: float, backend: str) -> Neuron:
         stored = getattr(neuron, name)
         stored.copy_(torch.as_tensor(value[0] if channels is None else value, dtype=stored.dtype))
     return neuron
+
+
+def _decay(tau: NDArray[np.float32], dt: float, name: str) -> NDArray[Any]:
+    """The decay of each channel in a step of `dt` seconds. Raises UserError for a `tau` of less than one."""
+    if not np.all(tau >= np.float32(dt)):
+        raise UserError(
+            f"{name} of a NIR neuron must be at least a step of {dt:g} s, found {np.min(tau):g} s; is dt in the file's "
+            "metadata? Where it is not, 1e-4 s is taken"
+        )
+    return _per_channel(_beta(tau, dt), name)
 
 
 def _per_channel(value: NDArray[Any], name: str) -> NDArray[Any]:
