@@ -20,6 +20,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--method", choices=("angle", "point"), help="nearest anchor by direction or by distance")
     parser.add_argument(
+        "--none-radius",
+        type=float,
+        metavar="X",
+        help="read a point nearer to neutral than this as None (as labels that know it)",
+    )
+    parser.add_argument(
         "--pooling", choices=("mean", "peak", "weighted"), help="how to get one point from the frames of a recording"
     )
     parser.add_argument("--out", type=Path, help="write every prediction to this CSV file")
@@ -38,7 +44,7 @@ def run(args: Namespace) -> int:
     if args.out is not None:
         check_file(args.out)
     cell, model = load_cell(args.cell)
-    changes = {k: v for k in ("anchors", "method", "pooling") if (v := getattr(args, k)) is not None}
+    changes = {k: v for k in ("anchors", "method", "none_radius", "pooling") if (v := getattr(args, k)) is not None}
     settings = cell.study.evaluation.model_copy(update=changes)
     source = Prepared(dataset="prepared", root=args.clips)
     cell = replace(cell, study=cell.study.model_copy(update={"evaluation": settings, "transfer": source}))

@@ -78,8 +78,7 @@ def classify(
     va = np.asarray(va, np.float64)
     if va.shape[-1:] != (2,) or not np.isfinite(va).all():
         raise UserError(f"points must be finite and of shape [..., 2] (valence, arousal), not {va.shape}")
-    if none_radius < 0:
-        raise UserError(f"none_radius must not be negative, as {none_radius} is")
+    _check_radius(none_radius)
     names, places = anchor_points(anchors)
     if method == "angle":
         turn = np.arctan2(va[..., None, 1], va[..., None, 0]) - np.arctan2(places[:, 1], places[:, 0])
@@ -90,6 +89,11 @@ def classify(
         raise UserError(f"method must be 'angle' or 'point', not {method!r}")
     chosen = np.array(names, dtype=object)[score.argmin(-1)]
     return np.where(np.hypot(va[..., 0], va[..., 1]) < none_radius, NONE, chosen).astype(str)
+
+
+def _check_radius(none_radius: float) -> None:
+    if not 0 <= none_radius < np.inf:
+        raise UserError(f"none_radius must be a number from 0 on, not {none_radius}")
 
 
 def anchor_points(anchors: str) -> tuple[list[str], Array]:
@@ -215,14 +219,17 @@ def ceiling(
     n: int = 100_000,
     shown_at: str | None = None,
     shown: Mapping[str, float] | None = None,
+    none_radius: float = 0.0,
 ) -> float:
     """The accuracy of a perfect readout when (v, a) carries Gaussian errors of `error_sd` (simulated, n draws).
 
     Emotions as often as `shown` says (counts or shares; None: equally often), at 60 to 100 % of their anchor's distance from
     the origin; `shown_at` names the anchors where they truly lie, if others than those they are read by. `agreement` is the
     share of recordings whose label is what was shown; the others are labelled with another emotion that occurs (label noise).
-    "None" has no anchor and is never read right.
+    "None" has no anchor: it lies at the origin, and is read right within `none_radius` of it (see `classify`), which takes
+    from the emotions what comes so near.
     """
+    _check_radius(none_radius)
     if error_sd < 0 or not 0 <= agreement <= 1:
         raise UserError(f"error_sd must not be negative and agreement lie in [0, 1], not {error_sd} and {agreement}")
     names, places = anchor_points(shown_at or anchors)
@@ -239,5 +246,7 @@ def ceiling(
     va = places[occur][which] * rng.uniform(0.6, 1.0, (n, 1)) + rng.normal(0, error_sd, (n, 2))
     other = (which + rng.integers(1, max(k, 2), n)) % k
     label = occur[np.where(rng.random(n) < agreement, which, other)]
-    right = float((classify(va, anchors, method) == np.array(names)[label]).mean())
-    return right * (float(weight.sum()) / sum(often.values()))
+    right = float((classify(va, anchors, method, none_radius) == np.array(names)[label]).mean())
+    told = float(weight.sum()) / sum(often.values())
+    within = 1 - np.exp(-((none_radius / error_sd) ** 2) / 2) if error_sd else float(none_radius > 0)
+    return right * told + agreement * float(within) * (1 - told)

@@ -15,6 +15,11 @@ from spikeva.report.files import write_text
 
 Section = dict[str, Any]
 FOREST = 24  # comparisons that are drawn
+READING = {
+    "anchors": "face-like",
+    "method": "angle",
+    "none_radius": 0.0,
+}  # how a point is read where a study does not say
 
 
 class Figures:
@@ -107,31 +112,31 @@ def _strip(clips: Sequence[Mapping[str, Any]], figures: Figures) -> list[Section
     return [figures.add("faces", figure, caption)] if figure else []
 
 
-def _reading(run: Run) -> tuple[str, str]:
-    """(anchors, method) by which the study reads an emotion from a point."""
+def _reading(run: Run) -> dict[str, Any]:
+    """How the study reads an emotion from a point: `anchors`, `method` and `none_radius`."""
     settings = (run.study.get("config") or {}).get("evaluation") or {}
-    return settings.get("anchors", "face-like"), settings.get("method", "angle")
+    return {key: settings.get(key, own) for key, own in READING.items()}
 
 
 def _plane(
-    best: Mapping[str, Row], found: Mapping[str, Predictions], reading: tuple[str, str], figures: Figures
+    best: Mapping[str, Row], found: Mapping[str, Predictions], reading: Mapping[str, Any], figures: Figures
 ) -> list[Section]:
     if not found:
         return []
     figure = {}
     for kind, part in found.items():
         figure[kind], (ax,) = style.panels(1, 4.8, 4.0)
-        draw.plane(*part.clip_means(), kind, *reading, ax)
+        draw.plane(*part.clip_means(), kind, **reading, ax=ax)
         ax.set_title(_title(kind, best[kind]), pad=14)
-    anchors, method = reading
     borders = (
         "Rays bound the directions that are read as each emotion"
-        if method == "angle"
+        if reading["method"] == "angle"
         else "Thin borders enclose the points that are read as each emotion, those nearest to its anchor, a cross"
     )
+    none = " Within the small circle, None is read." if reading["none_radius"] else ""
     caption = (
         "One line a clip, from the mean label (hollow circle) to the mean prediction (filled). "
-        f"{borders} (anchors: {anchors}). Short lines are good. If all lines point to the middle, the model says little."
+        f"{borders} (anchors: {reading['anchors']}).{none} Short lines are good. If all lines point to the middle, the model says little."
         f"{first_seed(best)}"
     )
     return [figures.add("plane", figure, caption)]
@@ -153,7 +158,7 @@ def _same_clip(found: Mapping[str, Predictions], clip: Predictions) -> dict[str,
 
 
 def _trajectories(
-    found: Mapping[str, Predictions], best: Mapping[str, Row], reading: tuple[str, str], figures: Figures
+    found: Mapping[str, Predictions], best: Mapping[str, Row], reading: Mapping[str, Any], figures: Figures
 ) -> list[Section]:
     if not found:
         return []
@@ -162,7 +167,7 @@ def _trajectories(
     for number, clip in enumerate(clips, 1):
         figure[str(number)], (ax,) = style.panels(1, 4.0, 3.4)
         ways = {kind: c.predicted for kind, c in _same_clip(found, clip).items()}
-        draw.trajectories(clip.label, ways, *reading, ax)
+        draw.trajectories(clip.label, ways, **reading, ax=ax)
         word = data_word(next(iter(best.values())))
         ax.set_title(f"{clip.subject[0]}, {clip.clip[0]}{word}", pad=14, fontsize=9)
     which = "one clip" if len(clips) == 1 else f"{len(clips)} clips"

@@ -96,7 +96,14 @@ def _ceilings(study: Study, clips: ClipSet) -> dict[str, Entry]:
     return {
         f"ceiling (error {error:g})": {
             "accuracy": emotion.ceiling(
-                settings.anchors, settings.method, error, agreed, study.seed, shown_at=posed, shown=shown
+                settings.anchors,
+                settings.method,
+                error,
+                agreed,
+                study.seed,
+                shown_at=posed,
+                shown=shown,
+                none_radius=settings.none_radius,
             ),
             "error_sd": error,
             "agreement": agreed,

@@ -53,6 +53,8 @@ class Cell:
         study["training"].pop("workers")
         if study["training"]["augment_events"] is None:
             del study["training"]["augment_events"]  # came later: cells without it keep their names
+        if not study["evaluation"]["none_radius"]:
+            del study["evaluation"]["none_radius"]  # came later, too
         if prepared := prepared_clips(self.study):
             study["clips"] = prepared
         if any(isinstance(source, StandIn) for source in (self.study.regression, self.study.transfer)):

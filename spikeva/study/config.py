@@ -117,6 +117,10 @@ class Evaluation(_Block):
 
     anchors: str = Field("face-like", description="where emotions lie on the valence-arousal plane")
     method: Literal["angle", "point"] = Field("angle", description="nearest anchor by direction, or by distance")
+    none_radius: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="a point nearer to neutral than this is read as `None`; for labels that know it, as NEFER's reported emotions do",
+    )
     pooling: Literal["mean", "peak", "weighted"] = Field(
         "mean",
         description="how to get one point from the frames of a recording; `weighted`: frames far from neutral count more",

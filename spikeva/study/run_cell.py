@@ -244,7 +244,7 @@ def zero_shot(cell: Cell, rows: list[dict[str, str]]) -> dict[str, Any]:
         emotion.recording_point(columns(r, "valence_pred", "arousal_pred").T, settings.pooling)
         for r in recordings.values()
     ]
-    predicted = emotion.classify(points, settings.anchors, settings.method)
+    predicted = emotion.classify(points, settings.anchors, settings.method, settings.none_radius)
     scores = emotion.transfer(
         [r[0]["emotion"] for r in recordings.values()], predicted, [s for s, _ in recordings], settings.anchors
     )

@@ -33,6 +33,17 @@ def test_angle_and_point_differ_and_none_is_a_small_circle():
     assert classify([near_origin, 10 * near_origin], none_radius=0.1).tolist() == ["None", "surprise"]
 
 
+def test_none_lies_at_the_origin_and_takes_what_comes_near():
+    half = {"fear": 1, "None": 1}
+    assert ceiling(error_sd=0, shown=half, none_radius=0.1) == 1
+    quarters = {"fear": 1, "happiness": 1, "None": 2}
+    assert ceiling(error_sd=0, shown=quarters, none_radius=0.1, agreement=0.6) == pytest.approx(0.6, abs=0.01)
+    lone = ceiling(error_sd=0.2, shown={"fear": 1}, none_radius=0.2)
+    within = 1 - np.exp(-0.5)  # of a point with errors of the radius in both axes
+    assert ceiling(error_sd=0.2, shown=half, none_radius=0.2) == pytest.approx((lone + within) / 2)
+    assert ceiling(error_sd=0.2, shown={"fear": 1}, none_radius=0.6) < lone <= ceiling(error_sd=0.2, shown={"fear": 1})
+
+
 def test_one_point_a_recording():
     course = np.array([[0.0, 0.0], [0.3, 0.4], [0.0, 1.0]])
     assert recording_point(course) == pytest.approx([0.1, 1.4 / 3])
@@ -100,6 +111,8 @@ def test_ceiling_of_label_noise():
         (lambda: classify([[0, 0]], "ekman"), "unknown anchors 'ekman'; there are: face-like"),
         (lambda: classify([[0, 0]], method="nearest"), "'angle' or 'point'"),
         (lambda: classify([0.0, np.nan]), "finite"),
+        (lambda: classify([0.0, 0.0], none_radius=np.nan), "none_radius must be a number from 0 on, not nan"),
+        (lambda: ceiling(none_radius=-0.1), "none_radius must be a number from 0 on, not -0.1"),
         (lambda: recording_point([]), "points"),
         (lambda: recording_point([[0, 0]], "median"), "'mean', 'peak' or 'weighted'"),
         (lambda: transfer(["fear", "joy"], ["fear", "fear"], ["a", "b"]), "'joy'"),

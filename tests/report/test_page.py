@@ -260,6 +260,10 @@ def test_the_plane_shows_how_the_study_reads_it(run_dir: Path, tmp_path: Path) -
     page = write_report(run).read_text()
     assert "those nearest to its anchor, a cross (anchors: russell-mehrabian)" in page
     assert "Rays" not in page
+    assert "None is read" not in page
+    results["study"]["config"]["evaluation"]["none_radius"] = 0.1
+    (run / "results.json").write_text(json.dumps(results))
+    assert "Within the small circle, None is read." in write_report(run).read_text()
     assert "The path of 2 clips through the plane" in page
 
 

@@ -229,6 +229,15 @@ def test_code_that_renders_and_simulates_makes_other_cells(tmp_path, monkeypatch
     assert before[1] == after[1]
 
 
+def test_a_circle_of_none_makes_other_cells_and_leaves_those_without_alone():
+    raw = deepcopy(TINY)
+    plain = [cell.key for cell in cells(parse(raw))]
+    raw["evaluation"] = {**raw["evaluation"], "none_radius": 0.0}
+    assert [cell.key for cell in cells(parse(raw))] == plain
+    raw["evaluation"]["none_radius"] = 0.1
+    assert not {cell.key for cell in cells(parse(raw))} & set(plain)
+
+
 def test_changing_events_makes_other_cells_and_leaves_those_without_alone():
     raw = deepcopy(TINY)
     plain = [cell.key for cell in cells(parse(raw))]

@@ -67,12 +67,12 @@ def test_a_transfer_says_whom_the_cell_knows(tmp_path, capsys):
     assert "1 of these people are among those it was trained on" in capsys.readouterr().out
 
 
-def clips(folder, size, people=2):
+def clips(folder, size, people=2, emotion="fear"):
     """Clips without an event that tell everything."""
     folder.mkdir()
     labels = {"t_us": np.array([200_000]), "valence": np.float32([0.5]), "arousal": np.float32([0.1])}
     for i in range(people):
-        who = {"subject": f"p{i}", "clip": "c", "domain": "mine", "emotion": "fear"}
+        who = {"subject": f"p{i}", "clip": "c", "domain": "mine", "emotion": emotion}
         write_clip(folder / f"{i}.h5", EventStream.empty(size), labels=labels, attributes=who)
     return str(folder)
 
@@ -91,6 +91,17 @@ def test_a_transfer_needs_no_interval_and_no_transfer_in_the_study(tmp_path, cap
     assert main(["transfer", str(tmp_path / "cell"), "--clips", clips(tmp_path / "one", (32, 32))]) == 0
     told = capsys.readouterr().out
     assert "accuracy 0.0%  balanced" in told or "accuracy 100.0%  balanced" in told, "alike for all: no interval"
+
+
+def test_near_to_neutral_none_is_read_where_it_is_asked_for(tmp_path, capsys):
+    stored(tmp_path / "cell")
+    folder = tmp_path / "films"
+    clips(folder, (32, 32), emotion="none")
+    for radius, said in (("0", "accuracy 0.0%"), ("100", "accuracy 100.0%")):
+        assert main(["transfer", str(tmp_path / "cell"), "--clips", str(folder), "--none-radius", radius]) == 0
+        assert said in capsys.readouterr().out
+    assert main(["transfer", str(tmp_path / "cell"), "--clips", str(folder), "--none-radius", "-1"]) == 2
+    assert "none_radius must be a number from 0 on" in capsys.readouterr().err
 
 
 def test_damaged_files_are_named_with_what_to_do(tmp_path):

@@ -13,10 +13,13 @@ from spikeva.report.figures.style import COLOURS, GRID, INK, LINES, MARKERS, MUT
 Array = npt.NDArray[np.float64]
 
 
-def sectors(anchors: str = "face-like", method: str = "angle", ax: Axes | None = None) -> Axes:
+def sectors(
+    anchors: str = "face-like", method: str = "angle", ax: Axes | None = None, none_radius: float = 0.0
+) -> Axes:
     """Axes of the plane with the borders within which `evaluation.emotion.classify` reads a point as each emotion.
 
-    method "angle" draws rays, "point" the lines halfway between the anchors, which are marked by crosses.
+    method "angle" draws rays, "point" the lines halfway between the anchors, which are marked by crosses; within a circle of
+    `none_radius` the point is "None".
     """
     ax = axes(ax, 4.6, 4.6)
     ax.set(xlim=(-1.42, 1.42), ylim=(-1.12, 1.12), aspect="equal", xlabel="valence", ylabel="arousal")
@@ -26,7 +29,8 @@ def sectors(anchors: str = "face-like", method: str = "angle", ax: Axes | None =
     ax.axhline(0, color=GRID, linewidth=0.8, zorder=0)
     ax.axvline(0, color=GRID, linewidth=0.8, zorder=0)
     turn = np.linspace(0, 2 * np.pi, 181)
-    ax.plot(np.cos(turn), np.sin(turn), color=GRID, linewidth=1, zorder=0)
+    for radius in [1.0, *([none_radius] if none_radius else [])]:
+        ax.plot(radius * np.cos(turn), radius * np.sin(turn), color=GRID, linewidth=1, zorder=0)
     names, places = emotion.anchor_points(anchors)
     if method == "angle":
         _rays(names, places, ax)
@@ -69,12 +73,13 @@ def plane(
     anchors: str = "face-like",
     method: str = "angle",
     ax: Axes | None = None,
+    none_radius: float = 0.0,
 ) -> Axes:
     """Axes with one line a clip from its label (hollow) to the prediction (filled); both [clips, 2], valence first.
 
-    `anchors` and `method` as for `sectors`.
+    `anchors`, `method` and `none_radius` as for `sectors`.
     """
-    ax = sectors(anchors, method, ax)
+    ax = sectors(anchors, method, ax, none_radius)
     label, predicted = np.asarray(label, float), np.asarray(predicted, float)
     for true, guess in zip(label, predicted, strict=True):
         ax.plot(*np.stack([true, guess]).T, color=COLOURS[kind], linewidth=0.6, alpha=0.5, zorder=1)
@@ -89,12 +94,13 @@ def trajectories(
     anchors: str = "face-like",
     method: str = "angle",
     ax: Axes | None = None,
+    none_radius: float = 0.0,
 ) -> Axes:
     """Axes with the way of one clip through the plane; `label` (if known) and predictions [frames, 2], keys "ann", "snn".
 
-    The dot marks the first frame, the arrow the last. `anchors` and `method` as for `sectors`.
+    The dot marks the first frame, the arrow the last. `anchors`, `method` and `none_radius` as for `sectors`.
     """
-    ax = sectors(anchors, method, ax)
+    ax = sectors(anchors, method, ax, none_radius)
     for kind, path in [*([] if label is None else [("label", label)]), *predictions.items()]:
         path = np.asarray(path, float)
         colour, style = COLOURS[kind], LINES.get(kind, "-")
