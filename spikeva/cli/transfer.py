@@ -54,11 +54,12 @@ def run(args: Namespace) -> int:
     found = zero_shot(cell, score_rows(cell, model, clips, TRANSFER, args.out))
     synthetic = " (synthetic)" if clips.synthetic else ""
     print(f"{cell.label} on {len(clips)} recordings of {len(clips.subjects)} people{synthetic}")
-    interval = " [{:.1%}, {:.1%}]".format(*found["accuracy_ci95"]) if found["accuracy_ci95"] else ""
-    print(
-        f"  accuracy {found['accuracy']:.1%}{interval}  balanced {found['balanced_accuracy']:.1%}  "
-        f"chance {found['chance']:.1%}  majority {found['majority']:.1%}"
-    )
+    for prefix, name in (("", "accuracy"), ("three_way_", "three-way"), ("valence_sign_", "valence's sign")):
+        value, ends, balanced, chance, majority = (
+            found[prefix + key] for key in ("accuracy", "accuracy_ci95", "balanced_accuracy", "chance", "majority")
+        )
+        interval = " [{:.1%}, {:.1%}]".format(*ends) if ends else ""
+        print(f"  {name} {value:.1%}{interval}  balanced {balanced:.1%}  chance {chance:.1%}  majority {majority:.1%}")
     width = max(map(len, found["labels"]))
     print(f"  {'shown / predicted':<{width + 8}}" + " ".join(f"{label[:4]:>5}" for label in found["labels"]))
     for label, row in zip(found["labels"], found["confusion"], strict=True):

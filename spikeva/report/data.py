@@ -110,15 +110,15 @@ class Row:
         values = [_dig(cell, path) for cell in self.cells]
         return None if any(v is None for v in values) else float(np.mean(np.array(values, float)))
 
-    def transfer(self) -> Score | None:
-        """Mean accuracy of the zero-shot emotion over the cells, and their intervals' mean ends.
+    def transfer(self, name: str = "accuracy") -> Score | None:
+        """Mean accuracy of the zero-shot emotion over the cells, or another score of it, and their intervals' mean ends.
 
         All cells are scored on the same people, so this interval is no narrower than that of the mean (chosen here).
         """
-        value = self.mean("transfer", "accuracy")
+        value = self.mean("transfer", name)
         if value is None:
             return None
-        ends = [_dig(cell, ("transfer", "accuracy_ci95")) for cell in self.cells]
+        ends = [_dig(cell, ("transfer", f"{name}_ci95")) for cell in self.cells]
         if any(pair is None for pair in ends):
             return Score(value)
         low, high = np.mean(ends, axis=0)

@@ -67,9 +67,12 @@ def _transfer_word(row: Row) -> str:
     return " (synthetic)" if row.transfer_synthetic and not row.synthetic else ""
 
 
-def _accuracy(row: Row) -> str:
-    found = row.transfer()
-    return "–" if found is None else f"{score(found, 0, 100)} %{_transfer_word(row)}"
+def _accuracy(head: str, name: str) -> Column:
+    def text(row: Row) -> str:
+        found = row.transfer(name)
+        return "–" if found is None else f"{score(found, 0, 100)} %{_transfer_word(row)}"
+
+    return Column(head, text, lambda row: row.mean("transfer", name))
 
 
 def _balanced(row: Row) -> str:
@@ -93,7 +96,7 @@ MAIN = (
     DATA,
     *(_ccc(axis) for axis in AXES),
     *(_mean(f"RMSE {axis}", "regression", axis, "rmse") for axis in AXES),
-    Column("zero-shot accuracy", _accuracy, lambda row: row.mean("transfer", "accuracy")),
+    _accuracy("zero-shot accuracy", "accuracy"),
 )
 METRICS = (
     MODEL,
@@ -103,6 +106,8 @@ METRICS = (
     *(_mean(f"SAGR {axis}", "regression", axis, "sagr") for axis in AXES),
     Column("labels that are 0 (valence; arousal)", _zeros, lambda row: row.mean("regression", "valence", "zero_share")),
     Column("balanced accuracy", _balanced, lambda row: row.mean("transfer", "balanced_accuracy")),
+    _accuracy("three-way accuracy", "three_way_accuracy"),
+    _accuracy("accuracy of valence's sign", "valence_sign_accuracy"),
     Column("CCC from seed to seed (valence; arousal)", _spread, _spread),
     Column("cells", lambda row: str(len(row.cells)), lambda row: len(row.cells)),
 )
@@ -231,6 +236,8 @@ def _csv(rows: Sequence[Row]) -> str:
         head += [f"{axis}_ccc", f"{axis}_ccc_low", f"{axis}_ccc_high", *(f"{axis}_{name}" for name in names)]
     head += ["transfer_accuracy", "transfer_low", "transfer_high", "transfer_synthetic", "parameters", *costs]
     head += ["transfer_balanced_accuracy", *(f"{axis}_ccc_seed_{end}" for axis in AXES for end in ("low", "high"))]
+    coarse = ("three_way_accuracy", "valence_sign_accuracy")
+    head += [f"transfer_{name}{end}" for name in coarse for end in ("", "_low", "_high")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(head)
@@ -245,6 +252,7 @@ def _csv(rows: Sequence[Row]) -> str:
             *(row.mean("cost", name) for name in costs),
             row.mean("transfer", "balanced_accuracy"),
             *(end for axis in AXES for end in seeds(row.ccc.get(axis))),
+            *(end for name in coarse for end in ends(row.transfer(name))),
         ]
         writer.writerow(line)
     return out.getvalue()

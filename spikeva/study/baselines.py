@@ -18,6 +18,7 @@ from spikeva.training.data import Windows
 Entry = dict[str, Any]
 ERRORS = (0.2, 0.3)  # sd of the error of valence and of arousal for which a ceiling is given (chosen here)
 POSED_AT = "face-like"  # the anchors at which the stand-in's faces pose
+COARSE = ("three_way", "valence_sign")
 BINS = 4  # time bins of the counts, so that a rate that changes can be seen to change
 
 
@@ -70,11 +71,13 @@ def _transfer_baselines(study: Study, material: Material) -> list[Entry]:
     if material.transfer is None or study.transfer is None:
         return []
     often = Counter(str(clip.emotion).lower() for clip in material.transfer)  # as predictions are scored: Fear is fear
+    people = [clip.subject for clip in material.transfer]
+    told = emotion.transfer([*often.elements()], [*often.elements()], people, study.evaluation.anchors)
     scores: dict[str, Entry] = {
-        "chance": {"accuracy": 1 / len(often)},
-        "majority": {"accuracy": max(often.values()) / often.total()},
-        **_ceilings(study, material.transfer),
+        name: {"accuracy": told[name], **{f"{part}_accuracy": told[f"{part}_{name}"] for part in COARSE}}
+        for name in ("chance", "majority")
     }
+    scores |= _ceilings(study, material.transfer)
     of = {"dataset": study.transfer.dataset, "synthetic": material.transfer.synthetic}
     entries = [
         _entry(study, name, None, material) | of | {"transfer": {**of, **found}} for name, found in scores.items()

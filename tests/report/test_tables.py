@@ -84,6 +84,9 @@ def test_csv_holds_every_digit(run_dir: Path) -> None:
         assert float(row["arousal_ccc_low"]) == cell["regression"]["arousal"]["ccc_ci95"][0]
         assert float(row["arousal_zero_share"]) == cell["regression"]["arousal"]["zero_share"]
         assert float(row["transfer_balanced_accuracy"]) == cell["transfer"]["balanced_accuracy"]
+        for name in ("three_way_accuracy", "valence_sign_accuracy"):
+            ends = [float(row[f"transfer_{name}{end}"]) for end in ("", "_low", "_high")]
+            assert ends == [cell["transfer"][name], *cell["transfer"][f"{name}_ci95"]]
         assert row["valence_ccc_seed_low"] == "", "of one seed there is no range"
         assert row["synthetic"] == "1"
 
@@ -125,6 +128,9 @@ def test_what_pcc_and_sagr_cannot_tell_stands_beside_them(run_dir: Path) -> None
     zeros = json.loads((run_dir / "results.json").read_text())["cells"][0]["regression"]
     told = "; ".join(f"{100 * zeros[axis]['zero_share']:.1f} %" for axis in ("valence", "arousal"))
     assert lines["snn_convnet"][head.index("labels that are 0 (valence; arousal)")] == told != "0.0 %; 0.0 %"
+    coarse = json.loads((run_dir / "results.json").read_text())["cells"][0]["transfer"]
+    shown = f"{100 * coarse['three_way_accuracy']:.0f} ["
+    assert lines["ann_resnet18_fusion"][head.index("three-way accuracy")].startswith(shown)
     assert lines["chance"][head.index("labels that are 0 (valence; arousal)")] == "–"
 
 

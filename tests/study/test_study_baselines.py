@@ -63,6 +63,9 @@ def test_chance_and_majority_are_those_of_the_scores_however_emotions_are_writte
     scores = transfer([reported for _, reported in told], ["fear"] * 6, list("abcdef"))
     for name in ("chance", "majority"):
         assert rows[name]["transfer"]["accuracy"] == scores[name] == {"chance": 1 / 3, "majority": 1 / 2}[name]
+        for coarse in ("three_way", "valence_sign"):
+            assert rows[name]["transfer"][f"{coarse}_accuracy"] == scores[f"{coarse}_{name}"]
+    assert rows["majority"]["transfer"]["three_way_accuracy"] == 2 / 3, "fear and anger are negative with high arousal"
 
 
 def test_posed_faces_are_labelled_as_shown(tmp_path):

@@ -90,6 +90,7 @@ def test_a_transfer_needs_no_interval_and_no_transfer_in_the_study(tmp_path, cap
     stored(tmp_path / "cell", {key: value for key, value in TINY.items() if key != "transfer"})
     assert main(["transfer", str(tmp_path / "cell"), "--clips", clips(tmp_path / "one", (32, 32))]) == 0
     told = capsys.readouterr().out
+    assert all(f"  {name} " in told for name in ("accuracy", "three-way", "valence's sign"))
     assert "accuracy 0.0%  balanced" in told or "accuracy 100.0%  balanced" in told, "alike for all: no interval"
 
 
