@@ -12,7 +12,7 @@ def test_neuron(name: str) -> None:
     check_neuron(name)
 
 
-@pytest.mark.parametrize("name", ["lif", "alif", "cuba", "rlif", "psn", "li"])
+@pytest.mark.parametrize("name", list_neurons())
 @pytest.mark.parametrize("backend", ["fused", "snntorch"])
 def test_compiles_into_one_graph(name: str, backend: str) -> None:
     case = Case(name, backend, {"channels": SHAPE[2]})
