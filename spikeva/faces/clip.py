@@ -111,9 +111,9 @@ def make_clip(
     check_domain(domain)
     if clip < 0:
         raise UserError(f"clip counts from 0, got {clip}")
-    if not (fps > 0 and label_fps > 0 and seconds > 0 and seconds * min(fps, label_fps) >= 1):
+    if not all(0 < value < np.inf for value in (fps, label_fps, seconds)) or seconds * min(fps, label_fps) < 1:
         raise UserError(
-            f"fps, label_fps and seconds are positive and give at least one frame, got {fps}, {label_fps}, {seconds}"
+            f"fps, label_fps and seconds are positive and finite and give at least one frame, got {fps}, {label_fps}, {seconds}"
         )
     if not 0 <= flicker < 1 or (flicker and fps < 400):
         raise UserError(f"flicker lies in 0..1 and needs at least 400 frames a second, got {flicker} at {fps}")

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeva.errors import UserError
 from spikeva.faces.action_units import ACTION_UNITS, INDEX
 from spikeva.faces.identity import Identity
+from spikeva.registry import did_you_mean
 
 Array = NDArray[np.float64]
 
@@ -51,7 +53,14 @@ _ONE_SIDED = {"contempt": {12: 0.45, 14: 0.95}}
 
 
 def expression(state: str, side: int = 1) -> Array:
-    """[A, 2] action units of `state` at full strength; `side` is where a one-sided expression shows."""
+    """[A, 2] action units of `state` (one of STATES, or "neutral") at full strength; `side` (0 or 1, the picture's left or right)
+    is where a one-sided expression shows. Raises UserError.
+    """
+    if state not in (*STATES, "neutral"):
+        known = ["neutral", *STATES]
+        raise UserError(f"unknown state {state!r}{did_you_mean(str(state), known)} (there are: {', '.join(known)})")
+    if side not in (0, 1):
+        raise UserError(f"side must be 0 or 1, the picture's left or right, got {side!r}")
     units = np.zeros((len(ACTION_UNITS), 2))
     for unit, value in EXPRESSIONS.get(state, {}).items():
         units[INDEX[unit]] = value
@@ -128,7 +137,7 @@ class Moments:
 class Script:
     """What a person does during one clip. `nuisance` scales everything that is not expression (head, speech, noise,
     light), `style` how differently one emotion is shown from time to time, `arousal_motion` how much more the head
-    moves in aroused clips (a leak: off).
+    moves in aroused clips (a leak: off). `posed` is the one state of a posed clip. Raises UserError.
     """
 
     def __init__(
@@ -141,6 +150,15 @@ class Script:
         style: float = 0.7,
         arousal_motion: float = 0.0,
     ) -> None:
+        if not 0 < seconds < np.inf:
+            raise UserError(f"seconds must be a number above 0, got {seconds}")
+        for name, value in (("nuisance", nuisance), ("style", style), ("arousal_motion", arousal_motion)):
+            if not 0 <= value < np.inf:
+                raise UserError(f"{name} must be a number from 0 on, got {value}")
+        if posed is not None and posed not in STATES:
+            raise UserError(
+                f"unknown state {posed!r}{did_you_mean(posed, list(STATES))} (there are: {', '.join(STATES)})"
+            )
         self._who, self._posed = who, posed is not None
         self._nuisance, self._coupling = nuisance, arousal_motion
         self.segments = self._draw_segments(rng, seconds, posed, style)

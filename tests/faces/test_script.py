@@ -1,9 +1,12 @@
 """Labels come from the latent emotions alone, stay in bounds, and head motion does not know them."""
 
+import math
+
 import numpy as np
 import pytest
 
 from spikeva import faces
+from spikeva.errors import UserError
 from spikeva.evaluation import emotion
 from spikeva.faces.action_units import INDEX
 from spikeva.faces.clip import rate
@@ -69,6 +72,30 @@ def test_posed_clip_goes_from_neutral_to_its_emotion_and_stays() -> None:
     assert moments.emotions[0] == "neutral"
     assert moments.emotions[-1] == "anger"
     assert np.all(np.diff(moments.weights[:, faces.STATES.index("anger")]) >= -1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"posed": "angr"}, "unknown state 'angr'; did you mean 'anger'"),
+        ({"seconds": math.inf}, "seconds must be a number above 0, got inf"),
+        ({"nuisance": math.nan}, "nuisance must be a number from 0 on, got nan"),
+        ({"style": -1}, "style must be a number from 0 on, got -1"),
+        ({"arousal_motion": -0.1}, "arousal_motion must be a number from 0 on"),
+    ],
+)
+def test_a_script_that_cannot_be_played_is_refused(arguments: dict[str, object], message: str) -> None:
+    who = faces.draw_identity("afew-va-like", 0)
+    with pytest.raises(UserError, match=message):
+        faces.Script(who, who.rng(0), **{"seconds": 2.0, **arguments})  # type: ignore[arg-type]  # any arguments
+
+
+def test_an_expression_goes_by_its_name() -> None:
+    assert not faces.expression("neutral").any()
+    with pytest.raises(UserError, match="unknown state 'hapiness'; did you mean 'happiness'"):
+        faces.expression("hapiness")
+    with pytest.raises(UserError, match="side must be 0 or 1"):
+        faces.expression("contempt", side=2)
 
 
 def test_contempt_is_shown_on_one_side() -> None:
