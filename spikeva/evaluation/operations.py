@@ -52,7 +52,10 @@ class Tally:
     inside: int = 0
 
     def layer(self, name: str, module: "nn.Module") -> Layer:
-        parameters = sum(p.numel() for p in module.parameters(recurse=False))
+        from torch import nn
+
+        whole = isinstance(module, nn.MultiheadAttention)  # its projection of outputs is a layer within it
+        parameters = sum(p.numel() for p in module.parameters(recurse=whole))
         return self.layers.setdefault(name, Layer(name, type(module).__name__, parameters=parameters))
 
 

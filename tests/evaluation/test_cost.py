@@ -208,6 +208,7 @@ def test_sequences_by_hand_and_what_no_layer_accounts_for_is_said():
     lstm, attention = cost["layers"]
     assert lstm["macs"] == 4 * 4 * (7 * (5 + 7) + 7 * (7 + 7))
     assert attention["macs"] == 4 * 4 * 8 * 8 + 2 * 4 * 4 * 8
+    assert attention["parameters"] == 4 * (8 * 8 + 8)
     assert cost["uncounted"] == {"mm": 1}
 
 
