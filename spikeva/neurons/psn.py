@@ -34,16 +34,18 @@ def psn_parallel(run: Run) -> tuple[Tensor, State]:
 
 @register_neuron("psn")
 class PSN(Neuron):
-    """Sliding PSN: h = sum of w_i x_(t-i) over the last `order` inputs; s = H(h - theta); the weights are learned.
+    """Sliding PSN: h = sum of w_i x_(t-i) over the last `order` inputs; s = H(h - theta); weights and threshold are learned.
 
-    Fang et al. 2023 ("Parallel spiking neurons with high efficiency and ability to learn long-term dependencies").
-    The weights start as a LIF's that never fires, beta^i. Its state is the last order - 1 inputs.
+    Fang et al. 2023 ("Parallel spiking neurons with high efficiency and ability to learn long-term dependencies"). The weights
+    start as a LIF's that never fires, beta^i (1, 1/2, 1/4 ..., as the authors'). `learn_theta` is true unless given. Its state is the
+    last order - 1 inputs.
     """
 
     step = staticmethod(psn_step)
     RESETS = ()
 
-    def __init__(self, beta: float = 0.9, order: int = 4, **options: Unpack[NeuronOptions]) -> None:
+    def __init__(self, beta: float = 0.5, order: int = 4, **options: Unpack[NeuronOptions]) -> None:
+        options.setdefault("learn_theta", True)
         super().__init__(**options)
         if order < 2:
             raise UserError(f"psn: order must be at least 2, got {order}")
