@@ -15,11 +15,8 @@ from spikeva.report.files import write_text
 
 Section = dict[str, Any]
 FOREST = 24  # comparisons that are drawn
-READING = {
-    "anchors": "face-like",
-    "method": "angle",
-    "none_radius": 0.0,
-}  # how a point is read where a study does not say
+# How a point is read where a study does not say.
+READING = {"anchors": "face-like", "method": "angle", "none_radius": 0.0}
 
 
 class Figures:

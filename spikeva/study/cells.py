@@ -51,10 +51,6 @@ class Cell:
         study = self.study.model_dump(mode="json", exclude={"study", "question", "grid"})
         study["trainer"] = {k: study["trainer"][k] for k in ("precision", "gradient_clip_val", "devices", "num_nodes")}
         study["training"].pop("workers")
-        if study["training"]["augment_events"] is None:
-            del study["training"]["augment_events"]  # came later: cells without it keep their names
-        if not study["evaluation"]["none_radius"]:
-            del study["evaluation"]["none_radius"]  # came later, too
         if prepared := prepared_clips(self.study):
             study["clips"] = prepared
         if any(isinstance(source, StandIn) for source in (self.study.regression, self.study.transfer)):

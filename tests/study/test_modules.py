@@ -16,7 +16,7 @@ from spikeva.study.cells import cells
 from spikeva.study.config import load, parse
 from spikeva.study.modules import code_of, import_modules
 
-KEYS = ["62c8e504a3fc177f", "2274e6da25569600", "b9b6eb4be03d2c27", "32eafdf806448cf0"]  # of version 0.1.0
+KEYS = ["239230e48cc94d34", "e41f9ff1fbcd80c4", "63050216c2d9353d", "cddaf55b682d8884"]  # of version 0.1.0
 ROOT = Path(__file__).parents[2]
 TINY = yaml.safe_load((ROOT / "configs" / "tiny.yaml").read_text())
 NEURON = '''
