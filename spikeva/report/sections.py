@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ from spikeva.evaluation import metrics
 from spikeva.report import figures as draw
 from spikeva.report.data import AXES, Predictions, Row, Run, is_synthetic
 from spikeva.report.figures import style
+from spikeva.report.figures.scores import forest_names
 from spikeva.report.files import write_text
 
 Section = dict[str, Any]
 FOREST = 24  # comparisons that are drawn
+LETTERS = 46  # in a line above a figure of half the page's width
 # How a point is read where a study does not say.
 READING = {"anchors": "face-like", "method": "angle", "none_radius": 0.0}
 
@@ -78,7 +81,7 @@ def of_models(found: Mapping[str, Any]) -> str:
 
 
 def _title(kind: str, row: Row) -> str:
-    return f"{kind.upper()}: {row.name}{data_word(row)}"
+    return fill(f"{kind.upper()}: {row.name}{data_word(row)}", LETTERS)
 
 
 def _strip(clips: Sequence[Mapping[str, Any]], figures: Figures) -> list[Section]:
@@ -194,7 +197,8 @@ def _forest(run: Run, models: Sequence[Row], figures: Figures) -> list[Section]:
         return []
     kinds = {row.name: row.kind for row in models}
     shown = sorted(run.comparisons, key=lambda c: kinds.get(c["a"]) == kinds.get(c["b"]))[:FOREST]  # SNN to ANN first
-    figure, (ax,) = style.panels(1, 9.5, 1.1 + 0.3 * len(shown))
+    lines = 1 + forest_names(shown)[0].count("\n")
+    figure, (ax,) = style.panels(1, 9.5, 1.2 + (0.14 + 0.16 * lines) * len(shown))
     draw.forest(shown, ax)
     ax.set_title("Paired differences" + data_word(models[0]))
     caption = (
@@ -217,7 +221,7 @@ def _confusion(best: Mapping[str, Row], figures: Figures) -> list[Section]:
         draw.confusion(matrix, classes, ax)
         to = best[kind].cells[0]["transfer"]
         word = " (synthetic)" if is_synthetic(to, str(to["dataset"])) else ""
-        ax.set_title(f"{kind.upper()}: {best[kind].name}\n{to['dataset']}{word}")
+        ax.set_title(f"{fill(f'{kind.upper()}: {best[kind].name}', LETTERS)}\n{to['dataset']}{word}")
     several = len(next(iter(best.values())).cells)
     together = f", summed over the {several} cells (folds and seeds)" if several > 1 else ""
     caption = (

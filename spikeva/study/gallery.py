@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +43,7 @@ def write_gallery(
     arrays: dict[str, NDArray[np.generic]] = {f"raster/{layer}": spikes for layer, spikes in (raster or {}).items()}
     arrays[MADE_FROM] = np.array(made_from)
     chosen = [clip for clips in sets for clip in _spread(clips)]
-    tbr = next((e for e in study.grid.encodings if e["encoding"] == "tbr"), {"encoding": "tbr"})
-    options = options_of(tbr, "encoding") | {"polarity": "merge"}
+    options = _tbr(study) | {"polarity": "merge"}
     span, full = span_us("tbr", **options), spec("tbr", **options)
     for i, one in enumerate(chosen):
         with EventClip(one.path) as clip:
@@ -86,6 +86,16 @@ def write_gallery(
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part, part.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _tbr(study: Study) -> dict[str, Any]:
+    """The parameters of the study's TBR; where it has none, of one with eight bits that sees the window of its first encoding."""
+    encodings = study.grid.encodings
+    for encoding in encodings:
+        if encoding["encoding"] == "tbr":
+            return options_of(encoding, "encoding")
+    span = span_us(encodings[0]["encoding"], **options_of(encodings[0], "encoding"))
+    return {"bits": 8, "dt": max(span // 8, 1)}
 
 
 def _spread(clips: ClipSet) -> list[Clip]:

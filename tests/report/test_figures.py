@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from spikeva.errors import UserError
 from spikeva.evaluation import emotion
-from spikeva.report import figures
+from spikeva.report import figures, sections
+from spikeva.report.data import Row
 from spikeva.report.figures import style
 
 
@@ -74,6 +75,28 @@ def test_forest_tells_shown_from_not_shown(ax: Axes) -> None:
     figures.forest(items, ax)
     markers = [line.get_marker() for line in ax.get_lines() if len(line.get_xdata()) == 1]
     assert markers == ["D", "o"]
+
+
+def test_long_names_of_models_leave_room_for_the_intervals() -> None:
+    long = "snn_convnet(beta=0.5, learn_theta=False, width=32) · spikes(steps=8)"
+    items = [{"a": long, "b": long, "metric": "ccc valence", "difference": 0.1, "ci95": [0.05, 0.15]}]
+    with style.context():
+        figure, (ax,) = style.panels(1, 9.5, 1.6)
+        figures.forest(items, ax)
+        figure.draw_without_rendering()
+    whole, words = figure.bbox, ax.xaxis.get_label().get_window_extent()
+    assert ax.get_window_extent().width > 0.4 * whole.width
+    assert whole.x0 <= words.x0 < words.x1 <= whole.x1
+
+
+def test_long_titles_stay_within_their_figure() -> None:
+    row = Row("run", "snn_convnet(beta=0.5, learn_theta=False, width=32)", "snn", "spikes(steps=8)", "d", True, ())
+    with style.context():
+        figure, (ax,) = style.panels(1, 4.8, 4.0)
+        ax.set_title(sections._title("snn", row))
+        figure.draw_without_rendering()
+    assert "(synthetic)" in ax.get_title(loc="left")
+    assert ax._left_title.get_window_extent().x1 <= figure.bbox.x1
 
 
 @pytest.mark.parametrize("name", ["time_course", "trajectories", "raster", "layer_rates", "cost", "subjects", "plane"])

@@ -73,5 +73,13 @@ def test_the_gallery_of_clips_without_a_video_has_their_events_in_every_encoding
     write_gallery(tmp_path / "gallery.npz", study, ClipSet.read(tmp_path))
     with np.load(tmp_path / "gallery.npz") as arrays:
         assert arrays["1/on"].shape == (10, 16, 16)
+        whole = arrays["0/on"]
         assert {name for name in arrays.files if "/enc/" in name} == {f"0/enc/{name}" for name in list_encodings()}
         assert not any("frames" in name or "compression" in name for name in arrays.files)
+
+    grid["encodings"] = [{"encoding": "spikes", "steps": 4, "dt": 10_000}]  # of the same 40 ms
+    study = parse({"study": "s", "regression": {"dataset": "prepared", "root": str(tmp_path)}, "grid": grid})
+    write_gallery(tmp_path / "other.npz", study, ClipSet.read(tmp_path))
+    with np.load(tmp_path / "other.npz") as arrays:
+        np.testing.assert_array_equal(arrays["0/on"], whole)
+        assert (arrays["0/tbr"] > 0).sum() == ((arrays["0/on"] + arrays["0/off"]) > 0).sum()

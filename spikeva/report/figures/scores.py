@@ -15,6 +15,7 @@ from matplotlib.transforms import Bbox, ScaledTranslation
 from spikeva.report.figures.style import COLOURS, GRID, INK, LINES, MARKERS, MUTED, PAPER, axes
 
 _SHADES = LinearSegmentedColormap.from_list("spikeva", ["#ffffff", "#b7d6ea", "#0072b2", "#00324f"])
+NAMES = 64  # letters of two models beside the intervals, in one line
 _LIGHT, _DARK = "#ffffff", "#10131a"  # on a shaded cell: the same in light and dark mode
 
 
@@ -27,11 +28,17 @@ def forest(comparisons: Sequence[Mapping[str, Any]], ax: Axes | None = None) -> 
         colour = COLOURS["snn"] if low > 0 or high < 0 else MUTED
         ax.plot([low, high], [row, row], color=colour, linewidth=1.8)
         ax.plot(item["difference"], row, "D" if low > 0 or high < 0 else "o", color=colour, markersize=5)
-    names = [f"{item['a']} − {item['b']}: {item['metric']}" for item in comparisons]
+    names = forest_names(comparisons)
     ax.set_yticks(range(len(names)), names, fontsize=8)
-    ax.set(xlabel="difference a − b (right of 0: a is better), 95 % over subjects", ylim=(len(names) - 0.4, -0.6))
+    ax.set(xlabel="difference a − b, 95 % over subjects\n(right of 0: a is better)", ylim=(len(names) - 0.4, -0.6))
     ax.grid(visible=True, axis="x")
     return ax
+
+
+def forest_names(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What `forest` calls its rows: of one line each, or of two where one would leave little room for the intervals."""
+    gap = "\n" if any(len(item["a"]) + len(item["b"]) > NAMES for item in comparisons) else " "
+    return [f"{item['a']}{gap}− {item['b']}: {item['metric']}" for item in comparisons]
 
 
 def confusion(matrix: npt.ArrayLike, classes: Sequence[str], ax: Axes | None = None) -> Axes:
