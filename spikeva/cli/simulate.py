@@ -63,7 +63,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--view",
         type=Path,
-        metavar="PNG",
+        metavar="FILE",
         help="also write a picture of the events (.gif, .webp, .mp4: the first 10 s)",
     )
 
