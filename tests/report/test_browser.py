@@ -78,8 +78,11 @@ def browse(page: Path, width: int, folder: Path) -> dict[str, Any]:
         CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1400,900",
         f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=5000", "--dump-dom", frame.as_uri(),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    answer = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, flags=re.DOTALL)
+    for _ in range(3):  # the browser's virtual time does not wait for pictures, which a busy machine decodes late
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+        answer = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, flags=re.DOTALL)
+        if answer:
+            break
     assert answer, done.stderr[-2000:]
     found: dict[str, Any] = json.loads(unescape(answer[1]))
     return found
