@@ -48,6 +48,11 @@ def test_connection_iand() -> None:
     check_model("snn_sew_resnet18", width=4, connect="iand")
 
 
+@pytest.mark.parametrize("norm", ["bn", "bntt", "none"])
+def test_membrane_shortcuts(norm: str) -> None:
+    check_model("snn_resnet18_fusion", width=4, frames=2, shortcut="membrane", norm=norm, steps=4)
+
+
 def test_a_name_says_what_a_model_is() -> None:
     """A spiking model of another name would get an ANN's input, and an ANN's cost would be written beside its scores."""
     with pytest.raises(UserError, match=r"a model is called 'ann_\.\.\.' or 'snn_\.\.\.', .*found 'spiking_mine'"):

@@ -13,6 +13,7 @@ from spikeva.models import create_model, list_models, parameters, problems
 from spikeva.models.snn.layers import PerStepBatchNorm2d, ThresholdBatchNorm2d
 from spikeva.models.snn.readout import LinearReadout
 from spikeva.neurons import health
+from spikeva.neurons.base import Neuron
 from spikeva.neurons.options import BACKENDS
 
 
@@ -27,8 +28,27 @@ def events(steps: int = 8, size: int = 32) -> torch.Tensor:
 
 @pytest.mark.parametrize("options", [{}, {"stem": "small", "fusion": "mean"}, {"fusion": "attention"}])
 def test_the_fusion_net_has_the_parameters_of_its_baseline(options: dict[str, str]) -> None:
-    ann, snn = (create_model(f"{k}_resnet18_fusion", in_channels=2, width=8, **options) for k in ("ann", "snn"))
-    assert sorted(p.shape for p in ann.parameters()) == sorted(p.shape for p in snn.parameters())
+    ann, *both = (
+        create_model(name, in_channels=2, width=8, **options, **own)
+        for name, own in (
+            ("ann_resnet18_fusion", {}),
+            ("snn_resnet18_fusion", {}),
+            ("snn_resnet18_fusion", {"shortcut": "membrane"}),
+        )
+    )
+    for snn in both:
+        assert sorted(p.shape for p in ann.parameters()) == sorted(p.shape for p in snn.parameters())
+    assert len({sum(isinstance(m, Neuron) for m in snn.modules()) for snn in both}) == 1
+
+
+def test_a_membrane_shortcut_carries_currents_past_silent_blocks() -> None:
+    model = create_model("snn_resnet18_fusion", in_channels=2, width=4, frames=2, stem="small", shortcut="membrane")
+    block = model.body[3]
+    x = torch.randn(3, 2, 4, 6, 6)
+    y, _ = block(x)
+    torch.nn.init.zeros_(block.main[-1].module.weight)
+    assert not torch.equal(y, x)
+    assert torch.equal(block(x)[0], x)
 
 
 def test_a_block_that_adds_in_its_last_pass_is_the_block_that_adds_before_it() -> None:
@@ -60,7 +80,12 @@ def test_the_fusion_net_fuses_rates_of_frames() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [*((n, {}) for n in list_models("snn_*")), ("snn_convnet", {"norm": "none"})]
+    ("name", "options"),
+    [
+        *((n, {}) for n in list_models("snn_*")),
+        ("snn_convnet", {"norm": "none"}),
+        ("snn_resnet18_fusion", {"shortcut": "membrane"}),
+    ],
 )
 def test_no_layer_is_silent_or_saturated_at_the_start(name: str, options: dict[str, str]) -> None:
     model = create_model(name, in_channels=2, width=8, **options)

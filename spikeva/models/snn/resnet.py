@@ -1,7 +1,8 @@
 """Spiking ResNet-18s: the baseline's twin, SEW-ResNet, and our reading of Spiking-FER.
 
-He et al. 2016 for the topology. The twin fires after the addition, where the ReLU was; SEW-ResNet ("spike-element-wise",
-Fang et al. 2021, "Deep residual learning in spiking neural networks") fires before it and adds spikes.
+He et al. 2016 for the topology. The twin fires after the addition, where the ReLU was, or adds currents past its neurons
+(MS-ResNet, "membrane shortcut": Hu et al. 2021, "Advancing spiking neural networks towards deep residual learning"); SEW-ResNet
+("spike-element-wise", Fang et al. 2021, "Deep residual learning in spiking neural networks") fires before it and adds spikes.
 """
 
 from collections.abc import Callable
@@ -13,9 +14,10 @@ from spikeva.errors import UserError
 from spikeva.models import register_model
 from spikeva.models.ann.fusion import Fusion
 from spikeva.models.snn.layers import Chain, Folded, NormNeuron, Spikes, SpikingModel, check_input
-from spikeva.models.snn.options import Connect, FusionKind, Norm, Readout, Stem
+from spikeva.models.snn.options import Connect, FusionKind, Norm, Readout, Shortcut, Stem
 from spikeva.models.snn.pool import MaxPool2d
 from spikeva.models.snn.readout import LinearReadout
+from spikeva.neurons.base import Neuron
 
 CONNECT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "add": lambda main, skip: main + skip,
@@ -36,6 +38,22 @@ class TwinBlock(nn.Module):
         x, of_skip = self.skip(x, of_skip)
         y, of_end = self.end(y, of_end, shortcut=x)
         return y, (of_main, of_skip, of_end)
+
+
+class MembraneBlock(nn.Module):
+    """A neuron in front of two ways from its spikes to currents, which are added; without a `skip`, that way is past the neuron."""
+
+    def __init__(self, neuron: Neuron, main: Chain, skip: Chain | None) -> None:
+        super().__init__()
+        self.neuron, self.main, self.skip = neuron, main, skip
+
+    def forward(self, x: Tensor, state: tuple[Any, Any, Any] | None = None) -> tuple[Tensor, tuple[Any, Any, Any]]:
+        of_neuron, of_main, of_skip = state or (None, None, None)
+        spikes, of_neuron = self.neuron(x, of_neuron)
+        y, of_main = self.main(spikes, of_main)
+        if self.skip is not None:
+            x, of_skip = self.skip(spikes, of_skip)
+        return y + x, (of_neuron, of_main, of_skip)
 
 
 class SEWBlock(nn.Module):
@@ -65,6 +83,20 @@ def twin_block(in_channels: int, channels: int, stride: int, spikes: Spikes) -> 
     return TwinBlock(main, skip, spikes(channels))
 
 
+def membrane_block(in_channels: int, channels: int, stride: int, spikes: Spikes) -> MembraneBlock:
+    """The basic block with its neurons moved in front of the convolutions, as ResNet v2 moves its ReLUs (He et al. 2016b)."""
+    skip = None
+    if stride != 1 or in_channels != channels:
+        skip = Chain(spikes.convolution(in_channels, channels, 1, stride), spikes.norm_layer(channels))
+    main = Chain(
+        spikes.convolution(in_channels, channels, 3, stride),
+        spikes(channels),
+        spikes.convolution(channels, channels),
+        spikes.norm_layer(channels),
+    )
+    return MembraneBlock(spikes.neuron_layer(in_channels), main, skip)
+
+
 def sew_block(in_channels: int, channels: int, stride: int, spikes: Spikes, connect: Connect) -> SEWBlock:
     """The SEW block: both ways have norm and neuron of their own."""
     skip = Chain()
@@ -79,6 +111,9 @@ def sew_block(in_channels: int, channels: int, stride: int, spikes: Spikes, conn
     return SEWBlock(main, skip, connect)
 
 
+SHORTCUT: dict[str, Callable[[int, int, int, Spikes], nn.Module]] = {"spikes": twin_block, "membrane": membrane_block}
+
+
 class GlobalMean(nn.Module):
     """[N, C, H, W] -> [N, C]."""
 
@@ -87,21 +122,32 @@ class GlobalMean(nn.Module):
 
 
 def resnet18_body(
-    in_channels: int, width: int, stem: Stem, spikes: Spikes, block: Callable[[int, int, int, Spikes], nn.Module]
+    in_channels: int,
+    width: int,
+    stem: Stem,
+    spikes: Spikes,
+    block: Callable[[int, int, int, Spikes], nn.Module],
+    fires_last: bool = False,
 ) -> Chain:
-    """[T, B, C, H, W] -> [T, B, 8 width]: ResNet-18 up to its global average, eight of `block` behind the stem."""
+    """[T, B, C, H, W] -> [T, B, 8 width]: ResNet-18 up to its global average, eight of `block` behind the stem.
+
+    The stem's neuron stands behind the blocks where it `fires_last`; its norm then comes after pooling, because the largest
+    of nine currents is far above their mean.
+    """
     if in_channels < 1 or width < 1:
         raise UserError(f"in_channels and width must be at least 1, got {in_channels} and {width}")
     first = (
         spikes.convolution(in_channels, width, 7, 2) if stem == "imagenet" else spikes.convolution(in_channels, width)
     )
-    layers: list[nn.Module] = [first, spikes(width)]
-    if stem == "imagenet":
-        layers.append(Folded(MaxPool2d(3, 2, 1)))
+    pool = [Folded(MaxPool2d(3, 2, 1))] if stem == "imagenet" else []
+    behind = [*pool, spikes.norm_layer(width)] if fires_last else [spikes(width), *pool]
+    layers: list[nn.Module] = [first, *behind]
     before = width
     for i, channels in enumerate((width, 2 * width, 4 * width, 8 * width)):
         layers += [block(before, channels, 1 if i == 0 else 2, spikes), block(channels, channels, 1, spikes)]
         before = channels
+    if fires_last:
+        layers.append(spikes.neuron_layer(before))
     return Chain(*layers, Folded(GlobalMean()))
 
 
@@ -112,6 +158,9 @@ class SNNResNet18Fusion(nn.Module):
     One spiking ResNet-18 sees T = `frames` x s time steps with its state carried; the spike rates of each frame's s steps
     are fused as in `ann_resnet18_fusion`. `repeat` shows every time step several times (direct coding), for encodings of
     one step a frame. The reading of the paper is that of the baseline; rates as its features are chosen here.
+
+    `shortcut`: what passes by a block's convolutions, "spikes" (a block fires on the sum, where the ReLU was) or the "membrane"'s
+    currents (neurons stand in front of the convolutions). Both have as many neurons and parameters.
     """
 
     def __init__(
@@ -121,6 +170,7 @@ class SNNResNet18Fusion(nn.Module):
         width: int = 64,
         stem: Stem = "imagenet",
         fusion: FusionKind = "concat",
+        shortcut: Shortcut = "spikes",
         repeat: int = 1,
         norm: Norm = "bn",
         dropout: float = 0.0,
@@ -134,7 +184,9 @@ class SNNResNet18Fusion(nn.Module):
             raise UserError(f"repeat must be at least 1, got {repeat}")
         self.frames, self.repeat = frames, repeat
         spikes = Spikes(neuron, norm, per_channel, steps, **options)
-        self.body = resnet18_body(in_channels, width, stem, spikes, twin_block)
+        self.body = resnet18_body(
+            in_channels, width, stem, spikes, SHORTCUT[shortcut], fires_last=shortcut == "membrane"
+        )
         self.fusion = Fusion(8 * width, frames, fusion, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
