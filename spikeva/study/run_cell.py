@@ -200,9 +200,18 @@ def score_rows(
     path: Path | None,
     name: str = "evaluate",
 ) -> list[dict[str, str]]:
-    """The model's predictions on every sample of some clips, as rows under `header`; written to `path` if there is one."""
+    """The model's predictions on every sample of some clips, as rows under `header`; written to `path` if there is one.
+
+    Raises Diverged where they are no numbers: the last step of a training can break its weights, and no loss comes after it.
+    """
     samples = windows(cell, clips)
     predictions = predict(model, samples, device=device(cell), workers=cell.study.training.workers, name=name)
+    if broken := int((~np.isfinite(predictions).all(1)).sum()):
+        from spikeva.training.module import Diverged  # with Lightning, which takes seconds to import
+
+        raise Diverged(
+            f"{broken} of {len(predictions)} predictions are NaN or infinite: the training diverged; lower training.learning_rate"
+        )
     rows = []
     for (index, label, _), predicted in zip(samples.samples, predictions.tolist(), strict=True):
         clip = clips[index]

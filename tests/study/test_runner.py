@@ -332,6 +332,12 @@ class Breaks(Means):
 class Diverges(Means):
     def forward(self, x):
         return super().forward(x) / 0
+
+
+@register_model("ann_diverges_last")
+class DivergesLast(Means):
+    def forward(self, x):
+        return super().forward(x) / (1 if self.training else 0)
 """
 
 
@@ -342,19 +348,21 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(undisturbed, tmp_path):
     (tmp_path / "failing.py").write_text(FAILING)
     text = (ROOT / "configs" / "tiny.yaml").read_text()
     text = text.replace(
-        "    - {model: ann_resnet18_fusion, width: 8}\n", "    - {model: ann_diverges}\n    - {model: ann_breaks}\n"
+        "    - {model: ann_resnet18_fusion, width: 8}\n",
+        "    - {model: ann_diverges}\n    - {model: ann_breaks}\n    - {model: ann_diverges_last}\n",
     )
     config = tmp_path / "failing.yaml"
     config.write_text(f"modules: [failing.py]\n{text}")
     command = [sys.executable, "-m", "spikeva", "compare", str(config), "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1, done.stderr
-    assert "2/6 failed: ann_breaks · tbr, fold 0, seed 0: KeyError: 'out of luck'" in done.stderr
-    assert "1/6 failed: ann_diverges · tbr, fold 0, seed 0: the loss is " in done.stderr
+    assert "2/8 failed: ann_breaks · tbr, fold 0, seed 0: KeyError: 'out of luck'" in done.stderr
+    assert "1/8 failed: ann_diverges · tbr, fold 0, seed 0: the loss is " in done.stderr
+    assert "3/8 failed: ann_diverges_last · tbr, fold 0, seed 0: 18 of 18 predictions are NaN" in done.stderr
     assert 'failing.py", line' in done.stderr, "where in the user's code"
     assert "lightning" not in done.stderr
-    assert "4 cells failed" in done.stdout
+    assert "6 cells failed" in done.stdout
     results = json.loads((out / "results.json").read_text())
     assert [cell["model"] for cell in results["cells"]] == ["snn_convnet", "snn_convnet"]
-    assert len(results["failed"]) == 4
-    assert "4 of 6 cells are not finished" in done.stdout
+    assert len(results["failed"]) == 6
+    assert "6 of 8 cells are not finished" in done.stdout
