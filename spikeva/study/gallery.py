@@ -18,7 +18,7 @@ from spikeva.study.cells import options_of
 from spikeva.study.config import Study
 
 MADE_FROM = "made_from"
-GALLERY_VERSION = 2  # goes up when the same cells give other pictures
+GALLERY_VERSION = 3  # goes up when the same cells give other pictures
 COUNT = 6  # clips of each set that are shown
 
 
@@ -76,8 +76,7 @@ def write_gallery(
         video = one.path.parent / source
         if source and video.is_file():
             with np.load(video) as rendered:
-                nearest = np.searchsorted(rendered["times"], times / 1e6).clip(0, len(rendered["times"]) - 1)
-                arrays[f"{i}/frames"] = rendered["frames"][nearest]
+                arrays[f"{i}/frames"] = rendered["frames"][panels.newest(rendered["times"], times)]
                 if "compression/note" not in arrays:
                     sides = panels.compression(
                         rendered["frames"], rendered["times"], lively, span, DVSPixel(**simulator)

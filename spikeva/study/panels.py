@@ -57,13 +57,19 @@ def compression(
             raise RuntimeError("OpenCV could not write a JPEG picture")
         return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
 
-    at = int(np.searchsorted(times, end_us / 1e6).clip(0, len(times) - 1))
+    at = int(newest(times, end_us))
     found: Arrays = {"note": np.array(f"JPEG, quality {JPEG_QUALITY} of 100")}
     for side, video in (("lossless", frames), ("compressed", np.stack([through(frame) for frame in frames]))):
         events = simulate(video, times, pixel)
         counts = encode(events, "counts", ends=[end_us], dt=span_us)
         found |= {f"{side}_frame": video[at], f"{side}_on": counts[0, 0, 0], f"{side}_off": counts[0, 0, 1]}
     return found
+
+
+def newest(times: NDArray[np.float64], t_us: "int | NDArray[np.int64]") -> NDArray[np.intp]:
+    """The index of the last frame, of those at `times` (s), that is there at each of `t_us`; the first where none is."""
+    whole = np.rint(times * 1e6).astype(np.int64)  # as label times are rounded
+    return np.asarray(np.searchsorted(whole, t_us, side="right") - 1).clip(0)
 
 
 def raster(model: "nn.Module", inputs: "Tensor") -> Arrays:

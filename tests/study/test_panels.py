@@ -83,3 +83,20 @@ def test_the_gallery_of_clips_without_a_video_has_their_events_in_every_encoding
     with np.load(tmp_path / "other.npz") as arrays:
         np.testing.assert_array_equal(arrays["0/on"], whole)
         assert (arrays["0/tbr"] > 0).sum() == ((arrays["0/on"] + arrays["0/off"]) > 0).sum()
+
+
+def test_the_gallery_shows_each_label_with_its_own_frame(tmp_path: Path) -> None:
+    """At 30 frames a second two of three times are no whole number of us."""
+    times = np.arange(12) / 30
+    video = np.arange(12, dtype=np.uint8)[:, None, None] * np.ones((16, 16), np.uint8)
+    np.savez(tmp_path / "video.npz", frames=video, times=times)
+    labels = {"t_us": np.rint(times * 1e6).astype(np.int64), "valence": np.zeros(12), "arousal": np.zeros(12)}
+    facts = {"subject": "a", "clip": "a", "domain": "films", "frames": "video.npz"}
+    events = EventStream(np.arange(0, 400_000, 100), *(np.zeros(4000, int) for _ in range(3)), (16, 16))
+    write_clip(tmp_path / "a.h5", events, labels=labels, attributes=facts)
+    grid = {"models": [{"model": "snn_convnet"}], "encodings": [{"encoding": "tbr", "bits": 8, "dt": 5000}]}
+    study = parse({"study": "s", "regression": {"dataset": "prepared", "root": str(tmp_path)}, "grid": grid})
+    write_gallery(tmp_path / "gallery.npz", study, ClipSet.read(tmp_path))
+    with np.load(tmp_path / "gallery.npz") as arrays:
+        assert arrays["0/t_us"][0] == 66_667
+        assert arrays["0/frames"][:, 0, 0].tolist() == list(range(2, 12))
