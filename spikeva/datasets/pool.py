@@ -118,8 +118,10 @@ class WorkerPool(Executor):
                     process, pipe = self._start()
                 pipe.send_bytes(payload)
                 error, value = pickle.loads(pipe.recv_bytes())
-            except (EOFError, OSError):
-                assert process is not None
+            except (EOFError, OSError) as failure:
+                if process is None:  # none could be started
+                    future.set_exception(failure)
+                    continue
                 process.join()
                 self._processes.discard(process)
                 how = f"worker process {process.pid} ended with exit code {process.exitcode} (-9: killed)"

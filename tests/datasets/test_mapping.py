@@ -1,5 +1,6 @@
 """Work over many clips: what is done, skipped, failed, and what a killed worker costs."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,15 @@ def test_script_without_main_guard_is_told_so(tmp_path):
     out = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=False)
     assert "under `if __name__ == '__main__':`" in out.stderr
     assert out.returncode == 1
+
+
+def test_a_process_that_the_system_does_not_start_fails_its_clip(monkeypatch):
+    def refused(process):
+        raise BlockingIOError(errno.EAGAIN, "too many processes")
+
+    monkeypatch.setattr(SpawnProcess, "start", refused)
+    account = map_clips(square, [1, 2], 2)
+    assert [str(error) for error in account.errors.values()] == [f"[Errno {errno.EAGAIN}] too many processes"] * 2
 
 
 def test_negative_workers_are_refused():
