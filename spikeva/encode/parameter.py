@@ -1,6 +1,8 @@
 """A parameter of an encoding: what is allowed, and the check of it."""
 
 from dataclasses import MISSING, Field, dataclass, field
+from math import isfinite
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -26,19 +28,24 @@ class Parameter:
         """The allowed values in words."""
         if self.choices:
             return "one of " + ", ".join(repr(c) for c in self.choices)
-        return f"a whole number from {self.low} to {self.high}" if self.low is not None else self.type.__name__
+        names = {int: "a whole number", float: "a finite number"}
+        return names.get(self.type, self.type.__name__) + (
+            f" from {self.low} to {self.high}" if self.low is not None else ""
+        )
 
     def check(self, value: Any) -> Any:
-        """`value`, a whole number as int. Raises UserError unless it is allowed."""
+        """`value`, a whole number as int, another one as float. Raises UserError unless it is allowed."""
         if self.type is int:
             ok = isinstance(value, int | np.integer) and not isinstance(value, bool)
             ok = ok and (self.low is None or self.low <= value) and (self.high is None or value <= self.high)
+        elif self.type is float:
+            ok = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
         else:
             ok = isinstance(value, self.type) and (not self.choices or value in self.choices)
         if not ok:
             hint = did_you_mean(value, list(self.choices)) if isinstance(value, str) else ""
             raise UserError(f"{self.name} must be {self.allowed}, found {value!r}{hint}")
-        return int(value) if self.type is int else value
+        return self.type(value) if self.type in (int, float) else value
 
 
 def whole(default: int, low: int, high: int, help: str) -> Any:

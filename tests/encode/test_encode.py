@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import spikeva
 from spikeva import EventStream
 from spikeva import encode as enc
+from spikeva.encode import Parameter
 from spikeva.errors import UserError
 
 SIZE = (7, 5)
@@ -163,6 +164,17 @@ def test_a_whole_number_of_numpy_is_one() -> None:
     for odd in (np.bool_(True), np.float64(8), np.uint8(17)):
         with pytest.raises(UserError, match="bits must be a whole number from 1 to 16"):
             enc.create("tbr", bits=odd)
+
+
+def test_a_number_that_need_not_be_whole_may_be() -> None:
+    """A config says `tau: 2` of a field whose default is 2.5."""
+    tau = Parameter("tau", float, 2.5)
+    for value in (2, 2.0, np.float32(2), np.int64(2)):
+        assert type(tau.check(value)) is float
+        assert tau.check(value) == 2
+    for odd in (True, "2", float("nan"), None):
+        with pytest.raises(UserError, match=f"tau must be a finite number, found {odd!r}"):
+            tau.check(odd)
 
 
 def test_a_changed_spec_is_an_error_that_names_the_difference() -> None:
