@@ -140,8 +140,13 @@ class Row:
         found = [c["transfer"] for c in self.cells if (c.get("transfer") or {}).get("confusion")]
         if not found:
             return None
-        total = np.sum([np.asarray(t["confusion"], float) for t in found], axis=0)
-        return total, [str(c) for c in found[0].get("labels") or range(len(total))]
+        largest = max(
+            found, key=lambda t: len(t["confusion"])
+        )  # has "None", the last class, which only some cells may predict
+        total = np.zeros(np.shape(largest["confusion"]))
+        for counts in (np.asarray(t["confusion"], float) for t in found):
+            total[: len(counts), : len(counts)] += counts
+        return total, [str(c) for c in largest.get("labels") or range(len(total))]
 
 
 def is_synthetic(found: Mapping[str, Any], name: str) -> bool:

@@ -12,7 +12,7 @@ from fake_run import write_run
 from rich.console import Console
 
 from spikeva.errors import UserError
-from spikeva.evaluation import metrics
+from spikeva.evaluation import emotion, metrics
 from spikeva.report import table_text, terminal_table
 from spikeva.report.data import Run
 from spikeva.report.text import count, joules, number, ratio
@@ -32,6 +32,21 @@ def test_folds_are_pooled_and_seeds_averaged(tmp_path: Path) -> None:
     assert score.seeds == pytest.approx((min(expected), max(expected)))
     assert score.interval
     assert score.interval[0] < score.value < score.interval[1]
+
+
+def test_confusions_are_summed_also_where_one_cell_alone_predicts_none(tmp_path: Path) -> None:
+    """As with a `none_radius` on labels that do not know it."""
+    run = Run.open(write_run(tmp_path, encodings=("tbr",), seeds=2, gallery=0))
+    row = next(r for r in run.rows() if r.kind == "snn")
+    true, who = ["anger", "fear", "fear", "sadness"], [*"aabb"]
+    for cell, second in zip(row.cells, ("fear", "None"), strict=True):
+        cell["transfer"] = emotion.transfer(true, ["anger", second, "anger", "sadness"], who)
+    found = row.confusion()
+    assert found is not None
+    counts, names = found
+    assert names == [*sorted(emotion.ANCHORS["face-like"].points), "None"]
+    assert counts.sum() == 8
+    assert [counts[names.index("fear"), names.index(n)] for n in ("anger", "fear", "None")] == [2, 1, 1]
 
 
 def test_baselines_are_pooled_as_models_are(tmp_path: Path) -> None:
