@@ -27,11 +27,12 @@ def test_event_rate_finds_what_motion_gives_away(motion):
 
 def test_event_rate_is_ridge_regression(motion):
     counts, labels, _ = motion
-    x = np.log1p(counts[:50])
-    x = np.c_[(x - x.mean(0)) / x.std(0), np.ones(50)]
+    x = np.log1p(counts)
+    x = np.c_[(x - x[:50].mean(0)) / x[:50].std(0), np.ones(len(x))]  # by the training frames alone
+    train = x[:50]
     penalty = np.diag([3.0, 3.0, 0.0])
-    weights = np.linalg.solve(x.T @ x + penalty, x.T @ labels[:50])
-    assert event_rate(counts[:50], labels[:50], counts[:50], penalty=3.0) == pytest.approx(x @ weights, abs=1e-10)
+    weights = np.linalg.solve(train.T @ train + penalty, train.T @ labels[:50])
+    assert event_rate(counts[:50], labels[:50], counts, penalty=3.0) == pytest.approx(x @ weights, abs=1e-10)
 
 
 def test_shuffled_labels_leave_nothing_but_the_mean(motion):

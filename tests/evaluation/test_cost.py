@@ -92,6 +92,7 @@ def test_stride_groups_counts_and_missing_weights_by_hand():
     with torch.no_grad():
         conv.weight[0] = 0  # a pruned filter
     assert measure(model, batch, "snn", repeats=1)["layers"][0]["acs"] == 3 * 4 * 9
+    assert measure(model, -batch, "snn", repeats=1)["layers"][0]["acs"] == 3 * 4 * 9  # -1 is subtracted
     batch[:, :, :, 0, 0] = 3  # an event count is not a spike: the layer has to multiply
     layer = measure(model, batch, "snn", repeats=1)["layers"][0]
     assert (layer["acs"], layer["macs"], layer["effective_macs"]) == (0, 144, 108)
@@ -181,6 +182,12 @@ def test_spikes_that_come_back_are_counted():
         assert cost["memory_accesses"] == (2 * 128 + 128) + (3 * 600 + 3 * 32)
     flat = measure(Net(4), torch.full((3, 4, 2), 2.0), "snn", repeats=1)
     assert (flat["acs"], flat["uncounted"]) == (3 * 2, {})
+    neuron.recurrent.data *= 1e-6
+    for step, heard in ((0, 1), (3, 0)):  # spikes of one step are heard in the next one, of the last in none
+        x = torch.zeros(1, 4, 2, 4, 4)
+        x[:, step] = 2
+        cost = measure(Net(4), x, "snn", repeats=1)
+        assert (cost["spike_rate"], cost["acs"]) == (1 / 4, heard * 2 * 100)
 
 
 @pytest.mark.parametrize("name", [name for name in list_models() if name != "ann_r2plus1d_18"])  # which is slow

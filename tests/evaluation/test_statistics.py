@@ -56,6 +56,24 @@ def test_interval_is_the_jackknife_over_people(frames, metric):
     assert jackknife_interval(metric, y, a, subjects) == pytest.approx(expected, rel=1e-9)
 
 
+def test_interval_of_an_rmse_is_that_of_its_logarithm_corrected_for_skewness(frames):
+    """Hall (1992): ends at the roots T of T + a T^2 / 3 + a^2 T^3 / 27 + a / 6 = +-t, a the skewness over the root of n."""
+    y, a, _, subjects = frames
+    people = sorted(set(subjects))
+    n = len(people)
+    without = np.array([np.log(regression(y[subjects != s], a[subjects != s])["rmse"]) for s in people])
+    error = np.sqrt((n - 1) * without.var())
+    freedom = np.clip(2 * (n - 1) / (stats.kurtosis(without, fisher=False) - 1), 3, n - 1)
+    skewness = stats.skew(-without) / np.sqrt(n)
+    assert abs(skewness) > 0.01
+    ends = []
+    for t in stats.t.ppf([0.975, 0.025], freedom):
+        roots = np.roots([skewness**2 / 27, skewness / 3, 1, skewness / 6 - t])
+        (root,) = roots[np.abs(roots.imag) < 1e-9].real
+        ends.append(regression(y, a)["rmse"] * np.exp(-root * error))
+    assert jackknife_interval("rmse", y, a, subjects) == pytest.approx(ends, rel=1e-9)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_difference_is_the_jackknife_over_people(frames, metric):
     y, a, b, subjects = frames
@@ -151,6 +169,26 @@ def test_the_full_swap_counts_where_predictions_hardly_vary(frames):
             p = paired_permutation("pcc", y, one, two, subjects, seed=0) * swaps
             assert p >= 2
             assert p % 2 == 0
+
+
+@pytest.mark.parametrize("start", range(5))
+def test_equal_differences_count_whatever_their_rounding(start):
+    """SAGR is a share of whole numbers, so that many swaps make the same difference; its mean over seeds is rounded."""
+    rng = np.random.default_rng(start)
+    y = rng.uniform(-1, 1, 78)
+    a, b = (slope * y + rng.normal(0, 0.5, (3, 78)) for slope in (0.5, 0.4))
+    hits = (np.sign(a) == np.sign(y)).sum(0) - (np.sign(b) == np.sign(y)).sum(0)
+    own = hits.reshape(6, 13).sum(1)
+    sums = [abs(int(own @ signs)) for signs in product([1, -1], repeat=6)]
+    expected = np.mean([total >= abs(own.sum()) for total in sums])
+    assert paired_permutation("sagr", y, a, b, np.repeat([*"abcdef"], 13), seed=0) == pytest.approx(expected)
+
+
+def test_random_permutation_never_says_that_chance_is_impossible(frames):
+    y, a, _, subjects = frames
+    b = a + 0.5 * (y - a)
+    drawn = [paired_permutation("ccc", y, a, b, subjects, seed=s, n=99) for s in range(20)]
+    assert min(drawn) == 1 / 100
 
 
 def test_random_permutation_is_seeded_and_near_the_exact_one(frames):
