@@ -31,6 +31,8 @@ def test_angle_and_point_differ_and_none_is_a_small_circle():
     assert classify(near_origin) == "surprise"
     assert classify(near_origin, method="point") == "contempt"
     assert classify([near_origin, 10 * near_origin], none_radius=0.1).tolist() == ["None", "surprise"]
+    assert classify([[0.25, 0.0]], none_radius=0.25).tolist() == ["happiness"], "at the radius, not nearer"
+    assert classify([[0.0, 0.0]], none_radius=0.0).tolist() != ["None"]
 
 
 def test_none_lies_at_the_origin_and_takes_what_comes_near():

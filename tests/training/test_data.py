@@ -93,6 +93,7 @@ def test_a_sample_sees_its_past_and_nothing_else(clip_files, tmp_path):
 
 def test_labels_without_enough_past_have_no_sample(clip_files):
     assert min(s.label for s in Windows(clip_files, TBR, "ann", 3).samples) == 1  # 60 ms of 80
+    assert min(s.label for s in Windows(clip_files, TBR, "ann", 3, history_us=80_000).samples) == 1  # all 80 ms
     assert min(s.label for s in Windows(clip_files, TBR, "ann", 3, history_us=100_000).samples) == 2
     with pytest.raises(UserError, match="no label has 800 ms of the clip before it"):
         Windows(clip_files, TBR, "ann", 40)
