@@ -49,12 +49,13 @@ if len(sys.argv) <= 2:
     spikeva.write_events(recording, spikeva.simulate(clip.frames, clip.times, pixel, seed=1))
     shown = f"{clip.emotion} (synthetic)"
 events = spikeva.read_events(recording)
-side = min(events.size)
+factor = min(events.size) // SIZE
+side = factor * SIZE
 square = events.crop((events.size[0] - side) // 2, (events.size[1] - side) // 2, side, side)
-events = next(downscale([square], side // SIZE))
+events = next(downscale([square], factor))
 
 # A prediction every 40 ms, from the windows that end there; then one point and its direction for the whole recording.
-ends = np.arange(FRAMES * span, int(events.t[-1]), 40_000)
+ends = np.arange(int(events.t[0]) + FRAMES * span, int(events.t[-1]), 40_000)  # cameras need not start at 0
 grid = ends[:, None] - np.arange(FRAMES)[::-1] * span  # [n, FRAMES]
 codes = spikeva.encode(events, "tbr", ends=grid.ravel(), **TBR).reshape(*grid.shape, 1, *events.size[::-1])
 with torch.no_grad():

@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+
+import spikeva
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("[0-9]*.py"))
 
@@ -31,3 +34,19 @@ def test_example(script: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     picture = cv2.imread(str(folder / f"{script.stem}.png"))
     assert picture is not None
     assert picture.std() > 5
+
+
+def test_a_recording_that_does_not_start_at_0_is_read_as_one_that_does(folder: Path, capsys, monkeypatch) -> None:
+    """As a camera writes it that has run for a while, on a sensor whose side is no multiple of the network's."""
+    rng = np.random.default_rng(0)
+    t = np.sort(rng.integers(0, 400_000, 9000))
+    x, y = (np.clip(rng.normal(side / 2, 9, 9000), 0, side - 1).astype(int) for side in (70, 75))
+    p, said = rng.integers(0, 2, 9000), []
+    for start in (0, 50_000_000):
+        events = spikeva.EventStream(t + start, x, y, p, (70, 75))
+        spikeva.write_events(folder / "late.txt", events)
+        script = next(path for path in EXAMPLES if path.stem.startswith("06"))
+        monkeypatch.setattr(sys, "argv", [str(script), str(folder), str(folder / "late.txt")])
+        runpy.run_path(str(script), run_name="__main__")
+        said.append(capsys.readouterr().out.splitlines()[0])
+    assert said[0] == said[1]
