@@ -14,6 +14,7 @@ from spikeva.encode import Augment
 from spikeva.errors import UserError
 from spikeva.events import EventClip, EventStream, write_clip
 from spikeva.training import Augmentation, EpochSampler, Windows
+from spikeva.training.data import Sample
 
 TBR = {"encoding": "tbr", "bits": 4, "dt": 5000}
 SPIKES = {"encoding": "spikes", "steps": 4, "dt": 5000}
@@ -161,6 +162,20 @@ def test_augmentation_is_the_same_faces_for_every_encoding(clip_files):
     assert torch.equal(codes[:, 0].round(), (steps * weights).sum(1))
     assert not torch.equal(codes, tbr[4][0] * 15)
     assert torch.equal(tbr[sample][0], tbr[sample][0])
+
+
+def test_augmentation_is_drawn_anew_for_each_sample_and_epoch(clip_files, monkeypatch):
+    picture = np.random.default_rng(0).integers(0, 16, (3, 1, 12, 16), dtype=np.uint8)
+    monkeypatch.setattr(Windows, "encoded", lambda self, sample: picture)
+
+    def moved(seed, epoch, clip, label):
+        data = Windows(clip_files, TBR, "ann", 3, augmentation=Augmentation(), seed=seed)
+        return data[Sample(clip, label, epoch)][0].numpy().tobytes()
+
+    drawn = [(3, 2, 1, 1), (4, 2, 1, 1), (3, 0, 1, 1), (3, 2, 0, 1), (3, 2, 1, 2), (3, 1, 2, 1)]
+    assert len({moved(*one) for one in drawn}) == len(drawn)
+    assert moved(*drawn[0]) == moved(*drawn[0])
+    assert moved(3, -1, 1, 1) == (picture / np.float32(15)).tobytes()  # not in training
 
 
 def test_without_change_augmentation_is_the_identity():
