@@ -170,10 +170,27 @@ def test_a_cells_folder_follows_from_what_determines_its_result():
         ("transfer", "seed", 7),
         ("window", "frames", 3),
         ("evaluation", "pooling", "peak"),
+        ("trainer", "precision", "bf16-mixed"),
+        ("trainer", "gradient_clip_val", None),
     ]:
         changed = deepcopy(raw)
-        changed[block][key] = value
+        changed.setdefault(block, {})[key] = value
         assert not set(keys) & {cell.key for cell in cells(parse(changed))}, key
+    for key, value in [("seed", 1), ("folds", 3)]:
+        more_people = raw["regression"] | {"identities": 6}
+        same = [cell.key for cell in cells(parse(raw | {"regression": more_people}))]
+        assert not set(same) & {cell.key for cell in cells(parse(raw | {"regression": more_people, key: value}))}, key
+    assert [cell.key for cell in cells(parse(raw | {"trainer": {"accelerator": "cpu"}}))] == keys
+
+
+def test_an_encoding_that_looks_further_back_makes_other_cells_of_all():
+    """Fewer labels have so much of a clip before them; one that looks less far leaves the others alone."""
+    raw = deepcopy(TINY)
+    keys = {cell.key for cell in cells(parse(raw))}
+    for dt, kept in ((2500, True), (10_000, False)):
+        grid = raw["grid"] | {"encodings": [*raw["grid"]["encodings"], {"encoding": "counts", "steps": 4, "dt": dt}]}
+        assert keys.issubset({cell.key for cell in cells(parse(raw | {"grid": grid}))}) == kept
+        assert bool(keys & {cell.key for cell in cells(parse(raw | {"grid": grid}))}) == kept
 
 
 @pytest.mark.parametrize("asked", ["auto", -1, "-1"])

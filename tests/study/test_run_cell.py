@@ -11,7 +11,7 @@ from spikeva.events import EventStream, write_clip
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.files import write_json
-from spikeva.study.run_cell import Material, run_cell, windows
+from spikeva.study.run_cell import Material, create, run_cell, windows
 from spikeva.study.runner import prepare
 
 STUDY = {
@@ -43,6 +43,14 @@ def test_events_are_changed_in_training_alone(clips):
     whole = scored.encoded(drawn).sum()
     assert 0.3 * whole < training.encoded(drawn).sum() < 0.7 * whole
     np.testing.assert_array_equal(training.encoded(training.samples[0]), scored.encoded(scored.samples[0]))
+
+
+def test_each_seed_and_fold_starts_from_weights_of_its_own():
+    raw = STUDY | {"grid": STUDY["grid"] | {"folds": [0, 1], "seeds": [0, 1]}}
+    todo = [*cells(parse(raw)), *cells(parse(raw | {"seed": 1}))]
+    first = [next(create(cell).parameters()).detach().numpy().tobytes() for cell in todo]
+    assert len(set(first)) == len(todo) == 8
+    assert first[0] == next(create(todo[0]).parameters()).detach().numpy().tobytes()
 
 
 def test_a_finished_cell_is_named_as_the_grid_that_asks_for_it_needs(tmp_path):
