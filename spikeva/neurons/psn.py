@@ -23,13 +23,13 @@ def psn_step(x: Tensor, state: State, p: Parameters, rule: Rule) -> tuple[Tensor
 def psn_parallel(run: Run) -> tuple[Tensor, State]:
     """What `scan(run)` gives, in the same order of additions, over all steps at once."""
     wide = run.state[0].dtype
-    order = len(run.state)
+    past = len(run.state)  # inputs before the first: one less than the order
     x = torch.cat([*(s[None] for s in reversed(run.state)), run.x.to(wide)])
-    h = run.p["w0"] * x[order:]
-    for i in range(1, order + 1):
-        h = h + run.p[f"w{i}"] * x[order - i : len(x) - i]
+    h = run.p["w0"] * x[past:]
+    for i in range(1, past + 1):
+        h = h + run.p[f"w{i}"] * x[past - i : len(x) - i]
     spikes = run.rule.fire(h - run.p["theta"])
-    return spikes.to(run.x.dtype), tuple(x[len(x) - 1 - i] for i in range(order))
+    return spikes.to(run.x.dtype), tuple(x[len(x) - 1 - i] for i in range(past))
 
 
 @register_neuron("psn")

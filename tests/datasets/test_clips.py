@@ -52,6 +52,13 @@ def test_folds_are_balanced_by_labels():
     assert max(sizes) - min(sizes) <= 0.01 * sum(sizes)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_largest_go_first(seed):
+    """60 labels, 30 and 30: drawn in another order, the 60 could come to one of the 30."""
+    folds = make({"large": 3, "one": 2, "other": 2}).folds(2, seed)
+    assert sorted(fold.test.subjects for fold in folds) == [["large"], ["one", "other"]]
+
+
 def test_seed_decides_the_split():
     clips = make({f"s{i}": 2 for i in range(20)})
     assert clips.split(5, seed=1) == clips.split(5, seed=1)

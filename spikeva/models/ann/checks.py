@@ -1,4 +1,4 @@
-"""What the ANNs ask of their arguments and inputs."""
+"""What models ask of their arguments and inputs."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""What the arguments of the ANNs may be, without torch, so that a config is checked in no time."""
+"""What arguments of the ANNs, and of their spiking twins, may be, without torch, so that a config is checked in no time."""
 
 from typing import Literal
 

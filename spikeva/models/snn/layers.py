@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from spikeva.errors import UserError
+from spikeva.models.ann.checks import check_input
 from spikeva.models.snn.options import Norm, Pool
 from spikeva.models.snn.pool import MaxPool2d
 from spikeva.models.snn.sparse.conv import SparseConv2d
@@ -190,13 +191,3 @@ class SpikingModel(nn.Module):
         """(valence, arousal) [B, 2] after the last step of `x` [B, T, C, H, W]."""
         check_input(x)
         return self.steps(x.transpose(0, 1))[0][-1]
-
-
-def check_input(x: Tensor) -> None:
-    """Raise UserError where `x` is not floating [B, T, C, H, W] with at least one time step."""
-    if x.ndim != 5 or x.shape[1] == 0:
-        raise UserError(f"a model takes [B, T, C, H, W] with T >= 1, got a tensor {list(x.shape)}")
-    if not x.is_floating_point():
-        raise UserError(
-            f"a model takes a floating tensor, got {x.dtype}; `spikeva.encode.model_input` makes one of events encoded"
-        )

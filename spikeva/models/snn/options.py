@@ -5,7 +5,5 @@ from typing import Literal
 Norm = Literal["bn", "tdbn", "bntt", "none"]
 Pool = Literal["stride", "avg", "max"]
 Readout = Literal["membrane_last", "membrane_mean", "count", "weighted"]
-Stem = Literal["imagenet", "small"]
 Connect = Literal["add", "iand"]
 Shortcut = Literal["spikes", "membrane"]
-FusionKind = Literal["concat", "mean", "attention"]

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from spikeva.errors import UserError
 from spikeva.models import register_model
+from spikeva.models.ann.checks import check_input
 from spikeva.models.ann.fusion import Fusion
-from spikeva.models.snn.layers import Chain, Folded, NormNeuron, Spikes, SpikingModel, check_input
-from spikeva.models.snn.options import Connect, FusionKind, Norm, Readout, Shortcut, Stem
+from spikeva.models.ann.options import FusionKind, Stem
+from spikeva.models.snn.layers import Chain, Folded, NormNeuron, Spikes, SpikingModel
+from spikeva.models.snn.options import Connect, Norm, Readout, Shortcut
 from spikeva.models.snn.pool import MaxPool2d
 from spikeva.models.snn.readout import LinearReadout
 from spikeva.neurons.base import Neuron
