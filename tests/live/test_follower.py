@@ -43,6 +43,19 @@ def test_pieces_do_not_matter(chunk):
         assert prediction[1:] == pytest.approx(directly(events, prediction.t_us))
 
 
+def test_events_of_one_time_may_come_in_two_pieces():
+    """A prediction just after them waits for what comes later, as the next piece may begin at the same time."""
+    events = stream()
+    t = np.where(events.t < 100_000, np.minimum(events.t, 99_000), events.t)
+    t[np.flatnonzero(t < 100_000)[-40:]] = 99_999
+    events = EventStream(t, events.x, events.y, events.p, events.size)
+    middle = int(np.searchsorted(t, 99_999)) + 20
+    follower = Follower(model, SPIKES, "snn", 3, first_us=100_000)
+    assert not list(follower.push(events[:middle]))
+    found = next(follower.push(events[middle:]))
+    assert (found.t_us, found[1:]) == (100_000, pytest.approx(directly(events, 100_000)))
+
+
 def test_a_stream_that_steps_back_is_refused():
     events = stream()
     follower = Follower(model, SPIKES, "snn", 3)

@@ -89,7 +89,12 @@ def test_two_networks_of_one_kind_are_a_family_of_their_own():
 
 def test_a_study_that_is_not_finished_is_compared_on_what_both_have():
     entries, predictions = [], {}
-    for model, done in [("ann_a", [(0, 0), (0, 1), (1, 0)]), ("snn_a", [(0, 0), (0, 1)]), ("snn_b", [(1, 0)])]:
+    for model, done in [
+        ("ann_a", [(0, 0), (0, 1), (1, 0)]),
+        ("snn_a", [(0, 0), (0, 1)]),
+        ("snn_b", [(1, 0)]),
+        ("snn_c", [(0, 0), (0, 1), (1, 0), (1, 1)]),
+    ]:
         for seed, fold in done:
             one = entry(model, "tbr", seed, fold)
             entries.append(one)
@@ -100,10 +105,16 @@ def test_a_study_that_is_not_finished_is_compared_on_what_both_have():
         kept = [e for e in entries if e["model"] in (a, "ann_a") and (e["seed"], e["fold"]) in runs]
         return compare(kept, predictions, seed=0)
 
-    found = compare(entries, predictions, seed=0)
-    for some, alone in ((found[:2], pair("snn_a", (0, 0), (0, 1))), (found[2:], pair("snn_b", (1, 0)))):
+    found = [c for c in compare(entries, predictions, seed=0) if c["family"] == "network"]
+    both = (0, 0), (0, 1)
+    for a, alone in (
+        ("snn_a", pair("snn_a", *both)),
+        ("snn_b", pair("snn_b", (1, 0))),
+        ("snn_c", pair("snn_c", *both)),
+    ):
+        some = [c for c in found if c["a"] == f"{a} · tbr"]
         assert [{**row, "p_holm": None} for row in some] == [{**row, "p_holm": None} for row in alone]
-    assert compare(entries[:1] + entries[-1:], predictions, seed=0) == []
+    assert compare(entries[:1] + entries[5:6], predictions, seed=0) == []
 
 
 def test_the_targets_labels_change_no_prediction():

@@ -6,7 +6,7 @@ import pytest
 from spikeva.datasets import ClipSet
 from spikeva.evaluation.emotion import ANCHORS, ceiling, transfer
 from spikeva.events import EventStream, write_clip
-from spikeva.study.baselines import _transfer_baselines, agreement, baselines
+from spikeva.study.baselines import Counts, _transfer_baselines, agreement, baselines
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.run_cell import Material
@@ -41,7 +41,7 @@ def found(tmp_path, told, source):
 
 
 def test_agreement_is_counted_where_both_are_told(tmp_path):
-    told = [("Fear", "fear"), ("Fear", "Anger"), ("Disgust", "Disgust"), ("", "Sadness")]
+    told = [("Fear", "fear"), ("Fear", "Anger"), ("Disgust", "Disgust"), ("", "Sadness"), ("Anger", "")]
     assert agreement(clips(tmp_path, told)) == pytest.approx(2 / 3)
 
 
@@ -89,6 +89,22 @@ def test_other_anchors_than_the_faces_own_lower_the_ceiling(tmp_path):
         {e["model"]: e["transfer"]["accuracy"] for e in _transfer_baselines(parse(s), material)} for s in (study, STUDY)
     )
     assert foreign["ceiling (error 0.2)"] < own["ceiling (error 0.2)"]
+    shown = {"fear": 1, "anger": 1}
+    assert foreign["ceiling (error 0.2)"] == ceiling(
+        "russell-mehrabian", error_sd=0.2, shown_at="face-like", shown=shown
+    ), "faces pose where they are posed, whatever they are read by"
+
+
+def test_event_rates_tell_when_there_were_more(tmp_path):
+    for name, start in (("early", 0), ("late", 15_000)):
+        t = start + np.arange(50) * 100
+        events = EventStream(t, *(np.zeros(50, int) for _ in range(2)), np.ones(50, int), (8, 8))
+        labels = {"t_us": np.array([20_000]), "valence": np.float32([0.5]), "arousal": np.float32([0.5])}
+        write_clip(
+            tmp_path / f"{name}.h5", events, labels=labels, attributes={"subject": name, "clip": "c", "domain": "d"}
+        )
+    cell = next(cells(parse(STUDY | {"window": {"frames": 1}})))
+    assert Counts(cell, ClipSet.read(tmp_path)).counts.sum(-1).reshape(2, -1).tolist() == [[50, 0, 0, 0], [0, 0, 0, 50]]
 
 
 def test_baselines_of_several_folds_are_also_scored_together(tmp_path):

@@ -39,10 +39,11 @@ def test_every_label_time_needs_valence_and_arousal(labels, tmp_path):
         prepare(study(folder(tmp_path / "films", labels=labels)), tmp_path)
 
 
-def test_labels_lie_from_minus_1_to_1(tmp_path):
+@pytest.mark.parametrize(("values", "largest"), [([7, -2], "7"), ([0, -1.25], "1.25")])
+def test_labels_lie_from_minus_1_to_1(values, largest, tmp_path):
     """As AFEW-VA writes them, from -10 to 10, errors and losses would be of another unit."""
-    with pytest.raises(UserError, match=r"0\.h5: arousal goes to 7; labels lie from -1 to 1"):
-        prepare(study(folder(tmp_path / "films", labels=BOTH | {"arousal": np.float32([7, -2])})), tmp_path)
+    with pytest.raises(UserError, match=rf"0\.h5: arousal goes to {largest}; labels lie from -1 to 1"):
+        prepare(study(folder(tmp_path / "films", labels=BOTH | {"arousal": np.float32(values)})), tmp_path)
 
 
 def test_a_transfer_is_of_strangers(tmp_path):
