@@ -1,12 +1,13 @@
 """The answer in words says what the numbers say, whichever side they take."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fake_run import write_run
 
 from spikeva.report import answer
-from spikeva.report.data import Run
+from spikeva.report.data import AXES, Run, Score
 
 
 def _sentences(directory: Path) -> list[str]:
@@ -25,6 +26,17 @@ def test_the_spiking_network_can_win(tmp_path: Path) -> None:
     first = _sentences(write_run(tmp_path, gallery=0, snn_skill=1.0, people=10))[0]
     assert "wins on valence" in first
     assert "difference +" in first
+
+
+def test_the_best_is_so_by_both_ccc_together(tmp_path: Path) -> None:
+    rows = [r for r in Run.open(write_run(tmp_path, gallery=0)).rows() if r.kind == "snn"]
+    ccc = {"even": (0.5, 0.5), "valence": (0.6, 0.1), "arousal": (0.0, 0.9)}
+    rows = [
+        replace(rows[0], model=name, ccc=dict(zip(AXES, map(Score, values), strict=True)))
+        for name, values in ccc.items()
+    ]
+    assert answer.headline(rows)["snn"].model == "even"
+    assert answer.headline(rows[1:])["snn"].model == "arousal"
 
 
 def test_a_difference_that_is_not_shown_is_not_claimed(tmp_path: Path) -> None:

@@ -184,6 +184,34 @@ def test_without_change_augmentation_is_the_identity():
     assert np.array_equal(still(frames, np.random.default_rng(1)), frames)
 
 
+class Drawn:
+    """A generator that draws what is given: angle, scale, shift to the right, shift down, flip; each of its largest."""
+
+    def __init__(self, *values: float) -> None:
+        self.values = values
+
+    def uniform(self, low: float, high: float, n: int) -> np.ndarray:
+        assert (low, high, n) == (-1, 1, len(self.values))
+        return np.array(self.values)
+
+
+def test_each_part_of_an_augmentation_by_hand():
+    frames = np.random.default_rng(0).integers(1, 255, (2, 10, 10), dtype=np.uint8)
+    still = {"rotation": 0, "scale": 0, "shift": 0, "flip": True}
+    assert np.array_equal(Augmentation(**still)(frames, Drawn(1, 1, 1, 1, 0.5)), frames[..., ::-1])
+    assert np.array_equal(Augmentation(**still)(frames, Drawn(1, 1, 1, 1, -0.5)), frames)
+    turned = Augmentation(**still | {"rotation": 90})(frames, Drawn(1, 0, 0, 0, -1))
+    assert np.array_equal(turned, np.rot90(frames, -1, axes=(1, 2)))
+    moved = Augmentation(**still | {"shift": 0.2})(frames, Drawn(0, 0, 1, -0.5, -1))
+    assert np.array_equal(moved[:, :9, 2:], frames[:, 1:, :8])
+    assert not moved[:, 9].any()
+    assert not moved[..., :2].any()
+    square = np.zeros((1, 10, 10), np.uint8)
+    square[:, 3:7, 4:6] = 1
+    large = Augmentation(**still | {"scale": 1})(square, Drawn(0, 1, 0, 0, -1))
+    assert (large.any(2).sum(), large.any(1).sum(), large.sum()) == (8, 4, 32), "twice as high and wide"
+
+
 def test_samples_travel_to_loader_workers(clip_files):
     data = Windows(clip_files, TBR, "ann", 3)
     first = data[0][0]

@@ -11,6 +11,7 @@ from torch import nn
 
 from spikeva.errors import UserError
 from spikeva.training import Windows, fit, predict
+from spikeva.training.module import Regression
 
 TRAINING = {
     "epochs": 3, "max_steps": None, "samples_per_clip": 4, "batch_size": 8,
@@ -38,6 +39,19 @@ class Killed(Exception):
 @pytest.fixture
 def data(clip_files):
     return Windows(clip_files, {"encoding": "tbr", "bits": 4, "dt": 5000}, "ann", 3)
+
+
+def test_weights_decay_and_biases_and_norms_do_not():
+    net = Net()
+    module = Regression.of(net, TRAINING, 10, seed=0)
+    decay = {
+        id(p): group["weight_decay"]
+        for group in module.configure_optimizers()["optimizer"].param_groups
+        for p in group["params"]
+    }
+    found = {name: decay[id(p)] for name, p in net.named_parameters()}
+    assert {name for name, value in found.items() if value} == {"layers.1.weight", "layers.5.weight"}
+    assert set(found.values()) == {0.0, TRAINING["weight_decay"]}
 
 
 @pytest.mark.parametrize("workers", [0, 2])
