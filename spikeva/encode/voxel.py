@@ -17,7 +17,7 @@ class Voxel(Encoding):
     """Grids [K, bins, P, H, W] float32: sum over events of p max(0, 1 - |b - t*|), t* = (bins - 1)(t - start) / span.
 
     Zhu et al., "Unsupervised Event-Based Learning of Optical Flow, Depth, and Egomotion", CVPR 2019, with the time axis
-    spread over the window instead of from its first to its last event. Sums are exact, rounded once.
+    spread over the window instead of from its first to its last event. Sums are exact; only their division rounds.
     """
 
     bins: int = parameter.whole(8, 2, 4096, help="points in time in a window")
