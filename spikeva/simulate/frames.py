@@ -29,14 +29,14 @@ def check_scale(frames: Any, name: str = "frames") -> None:
     """Raise UserError where floats of a whole clip lie in 0..1, which is black of 0..255: no pixel would ever fire."""
     if on_gpu(frames):
         return
-    array = np.asarray(frames)
+    array = _array(frames, name)
     if array.dtype.kind == "f" and array.size and 0 < array.max() <= 1:
         raise UserError(f"{name} must be luma in 0..255, got floats of at most {array.max():g}; multiply them by 255")
 
 
 def check_pictures(frames: Any, name: str = "frames", first: int = 0) -> NDArray[Any]:
     """As `check_frames`, with RGB left as it is."""
-    array = np.asarray(frames)
+    array = _array(frames, name)
     _check_shape(array.shape, name)
     if array.dtype == np.bool_ or not np.issubdtype(array.dtype, np.number) or array.dtype.kind == "c":
         raise UserError(f"{name} must be uint8 or float luma in 0..255, got {array.dtype}")
@@ -55,6 +55,13 @@ def check_pictures(frames: Any, name: str = "frames", first: int = 0) -> NDArray
     return array
 
 
+def _array(frames: Any, name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(frames)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists; tensors of types that NumPy lacks
+        raise UserError(f"{name} must be an array [T, H, W] of numbers ({error})") from error
+
+
 def _check_shape(shape: tuple[int, ...], name: str) -> None:
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[-1] != 3):
         raise UserError(
@@ -65,6 +72,12 @@ def _check_shape(shape: tuple[int, ...], name: str) -> None:
         raise UserError(f"{name} have no pixels: shape {shape}")
     if max(shape[1:3]) > LARGEST:
         raise UserError(f"{name} may be at most {LARGEST} pixels wide and high, found {shape[2]} x {shape[1]}")
+
+
+def check_count(value: Any, name: str) -> None:
+    """Raise UserError unless `value`, called `name`, is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise UserError(f"{name} must be a whole number of at least 1, got {value!r}")
 
 
 def on_gpu(frames: Any) -> bool:
@@ -120,7 +133,10 @@ def check_times(
     do not increase (from `after` on); there frames count from `first`.
     """
     try:
-        times = np.asarray(timestamps, dtype=np.float64)
+        given = np.asarray(timestamps)
+        if given.dtype.kind not in "iufO":  # NumPy would take the 40 of 40 ms for seconds
+            raise TypeError(f"found {given.dtype}")
+        times = given.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise UserError(f"{name} must be seconds, as numbers ({error})") from error
     if times.shape != (count,):

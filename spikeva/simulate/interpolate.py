@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikeva.errors import UserError
 from spikeva.registry import did_you_mean
+from spikeva.simulate.frames import check_count
 
 METHODS = ("none", "linear", "flow", "v2e-slomo")
 STEP = 0.5  # pixels: with steps of one (v2e's) a few per cent more events are lost, with shorter ones hardly fewer
@@ -25,11 +26,12 @@ def check_method(method: str, subframes: int | None) -> None:
     """Raises UserError for an unknown method or a bad number of sub-frames."""
     if method not in METHODS:
         raise UserError(
-            f"unknown interpolation {method!r}{did_you_mean(method, list(METHODS))} (there are: {', '.join(METHODS)})"
+            f"unknown interpolation {method!r}{did_you_mean(str(method), list(METHODS))} (there are: {', '.join(METHODS)})"
         )
-    if subframes is not None and subframes < 1:
-        raise UserError(f"subframes must be at least 1 (or None: as many as the motion needs), got {subframes}")
-    if subframes is not None and method == "none":
+    if subframes is None:
+        return
+    check_count(subframes, "subframes")
+    if method == "none":
         raise UserError(f"subframes need an interpolation ({', '.join(METHODS[1:])}), got {subframes} with 'none'")
 
 
@@ -45,8 +47,8 @@ def interpolate(
     frame and finds its motion; the pictures do not depend on their number.
     """
     check_method(method, subframes)
-    if threads is not None and threads < 1:
-        raise UserError(f"threads must be at least 1, got {threads}")
+    if threads is not None:
+        check_count(threads, "threads")
     if method == "none":
         yield from frames
         return

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spikeva.errors import UserError
 from spikeva.events import EventStream
 from spikeva.registry import did_you_mean
-from spikeva.simulate.frames import check_frames, check_scale, check_times, on_gpu
+from spikeva.simulate.frames import check_count, check_frames, check_scale, check_times, on_gpu
 from spikeva.simulate.interpolate import check_method, interpolate
 from spikeva.simulate.pixel import DVSPixel
 from spikeva.simulate.sensor import Sensor, build_sensor
@@ -67,8 +67,8 @@ class Simulator:
                 )
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
             raise UserError(f"seed must be a whole number in 0..2**64-1, got {seed!r}")
-        if threads is not None and threads < 1:
-            raise UserError(f"threads must be at least 1, got {threads}")
+        if threads is not None:
+            check_count(threads, "threads")
         if thresholds is not None:
             try:
                 on, off = thresholds
@@ -170,7 +170,12 @@ def simulate(
     UserError for bad input: fewer than two frames, times that do not increase, values outside 0..255, floats of 0..1, NaN,
     unknown names.
     """
-    count = len(frames)
+    try:
+        count = len(frames)
+    except TypeError as error:
+        raise UserError(
+            f"frames must be an array [T, H, W], got {type(frames).__name__}; frames that come one by one go to Simulator.stream"
+        ) from error
     if count < 2:
         raise UserError(f"events come from changes: give at least 2 frames, got {count}")
     check_method(interpolation, subframes)

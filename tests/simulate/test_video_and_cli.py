@@ -227,9 +227,9 @@ def test_sub_frames_follow_the_motion() -> None:
     fast = list(interpolate([(disc(20.0), 0.0), (disc(26.0), 1.0)], "flow"))
     assert 10 <= len(fast) - 1 <= 20  # six pixels, half a one a step, and the estimate's error
     assert np.array_equal(fast[-1][0], disc(26.0))
-    with pytest.raises(UserError, match="subframes must be at least 1"):
+    with pytest.raises(UserError, match="subframes must be a whole number of at least 1"):
         list(interpolate([], "flow", 0))
-    with pytest.raises(UserError, match="threads must be at least 1, got -1"):
+    with pytest.raises(UserError, match="threads must be a whole number of at least 1, got -1"):
         list(interpolate([], "flow", threads=-1))
 
 
