@@ -71,7 +71,7 @@ def _check(checkpoint: str) -> None:
         wrong = (
             "" if {"state_dictAT", "state_dictFC"} <= set(found) else f"it holds {', '.join(sorted(map(str, found)))}"
         )
-    except (RuntimeError, EOFError, TypeError, ValueError, UnpicklingError) as error:  # of a file that is none
+    except (OSError, RuntimeError, EOFError, TypeError, ValueError, UnpicklingError) as error:  # of a file that is none
         wrong = f"{type(error).__name__}: {(str(error).splitlines() or ['empty'])[0]}"
     if wrong:
         raise UserError(

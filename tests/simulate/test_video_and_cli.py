@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from spikeva import DVSPixel
 from spikeva.cli import main
 from spikeva.errors import UserError
 from spikeva.events import EventStream, read_events
 from spikeva.simulate import block_edge_excess, deblock, interpolate, simulate
+from spikeva.simulate.slomo import _check as check_weights
 from spikeva.simulate.video import read_frames
 from spikeva.simulate.warp import between, motion_layers, spline
 
@@ -418,3 +420,12 @@ def test_a_damaged_image_is_named_where_it_stands(tmp_path: Path, frames: np.nda
     assert [t for _, t in (next(images) for _ in range(3))] == [0.0, 0.04, 0.08]
     with pytest.raises(UserError, match=r"3\.png: not a readable image"):
         next(images)
+
+
+@pytest.mark.parametrize("left", [0, 100, -10])
+def test_slomo_weights_that_were_cut_short_are_named(tmp_path: Path, left: int) -> None:
+    path = tmp_path / "SuperSloMo39.ckpt"
+    torch.save({"state_dictAT": torch.randn(5000), "state_dictFC": {}}, path)
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(UserError, match=r"SuperSloMo39\.ckpt: not SuperSloMo's weights.* or damaged"):
+        check_weights(str(path))
