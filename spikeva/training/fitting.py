@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning
@@ -127,6 +128,16 @@ def count_steps(loader: DataLoader[Any], training: Mapping[str, Any], devices: i
     return min(steps, training["max_steps"]) if training.get("max_steps") else steps
 
 
+def _state(checkpoint: Path) -> dict[str, Any]:
+    """What a checkpoint holds. Raises UserError where it cannot be read."""
+    try:
+        state: dict[str, Any] = torch.load(checkpoint, weights_only=False)
+    except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
+        what = (str(error).splitlines() or ["empty"])[0]
+        raise UserError(f"{checkpoint} cannot be read ({what}); delete it, and the training begins anew") from error
+    return state
+
+
 def fit(
     model: nn.Module,
     data: Windows,
@@ -149,11 +160,11 @@ def fit(
 
     Raises:
         Diverged: the loss is not finite.
-        UserError: a setting is missing, the checkpoint is of a training with others, or this machine lacks the devices.
+        UserError: a setting is missing, the checkpoint is damaged or of a training with others, or this machine lacks the devices.
     """
     keep_freed()
     settings = settings_of(training, seed)
-    state = torch.load(checkpoint, weights_only=False) if checkpoint.exists() else {"epoch": -1, "global_step": 0}
+    state = _state(checkpoint) if checkpoint.exists() else {"epoch": -1, "global_step": 0}
     there = state.get("settings", settings)
     if there != settings:
         other = ", ".join(k for k in {**there, **settings} if there.get(k) != settings.get(k))

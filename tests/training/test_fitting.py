@@ -87,6 +87,15 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(data, tmp_path):
     fit(Net(), data, once | {"workers": 0}, checkpoint=path, seed=1, trainer=TRAINER)
 
 
+@pytest.mark.parametrize("left", [0, 100, -10])
+def test_a_damaged_checkpoint_is_named(data, tmp_path, left):
+    path, once = tmp_path / "a.ckpt", TRAINING | {"epochs": 1}
+    fit(Net(), data, once, checkpoint=path, seed=1, trainer=TRAINER)
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(UserError, match=r"a\.ckpt cannot be read .*; delete it, and the training begins anew"):
+        fit(Net(), data, once, checkpoint=path, seed=1, trainer=TRAINER)
+
+
 def test_missing_settings_are_named(data, tmp_path):
     few = {name: value for name, value in TRAINING.items() if name not in ("samples_per_clip", "loss")}
     with pytest.raises(UserError, match="lack samples_per_clip, loss; needed are epochs"):
