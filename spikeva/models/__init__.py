@@ -7,6 +7,7 @@ arguments)`, which says everything that is wrong with a config's model block in 
 import ast
 import inspect
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -112,7 +113,7 @@ def problems(name: str, arguments: Mapping[str, Any]) -> list[str]:
     return unknown + missing + wrong
 
 
-_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
+_TYPES: dict[str, tuple[type, ...]] = {"int": (Integral,), "float": (Real,), "str": (str,), "bool": (bool,)}
 
 
 def wrong_value(name: str, parameter: inspect.Parameter, value: Any) -> str | None:

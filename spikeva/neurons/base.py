@@ -14,6 +14,7 @@ and then, by `reset`, with z = s or a detached s (`detach_reset`),
 import math
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Unpack
 
 import torch
@@ -122,10 +123,12 @@ class Neuron(nn.Module):
             close = did_you_mean(str(reset), list(self.RESETS))
             raise UserError(f"{type(self).__name__} has no reset {reset!r}{close} (it has: {known})")
         self.channels = options.get("channels")
-        if self.channels is not None and (type(self.channels) is not int or self.channels < 1):
+        if self.channels is not None and (
+            not isinstance(self.channels, Integral) or isinstance(self.channels, bool) or self.channels < 1
+        ):
             raise UserError(f"channels must be a whole number >= 1 or None, got {self.channels!r}")
         surrogate = make_surrogate(options.get("surrogate", "sigmoid"), options.get("slope"))
-        self.rule = Rule(surrogate, reset, bool(options.get("detach_reset", True)))
+        self.rule = Rule(surrogate, reset, self._flag("detach_reset", options.get("detach_reset", True)))
         self.constants: list[str] = []
         self.decays: list[str] = []
         if self.spiking:
@@ -161,15 +164,20 @@ class Neuron(nn.Module):
         self._store(f"logit_{name}" if learn else name, full.logit() if learn else full, learn)
         (self.decays if learn else self.constants).append(name)
 
+    def _flag(self, name: str, value: bool) -> bool:
+        if not isinstance(value, bool):
+            raise UserError(f"{type(self).__name__}: {name} must be true or false, got {value!r}")
+        return value
+
     def _full(self, name: str, value: float, low: float, high: float, inside: bool) -> Tensor:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        number = isinstance(value, Real) and not isinstance(value, bool)
         if not number or not (low < value < high if inside else low <= value <= high):
             allowed = f"inside ({low:g}, {high:g})" if inside else f"from {low:g} to {high:g}"
             raise UserError(f"{type(self).__name__}: {name} must be a number {allowed}, got {value!r}")
         return torch.full(() if self.channels is None else (self.channels,), float(value))
 
     def _store(self, name: str, value: Tensor, learn: bool) -> None:
-        if learn:
+        if self._flag(f"learn_{name.removeprefix('logit_')}", learn):
             self.register_parameter(name, nn.Parameter(value))
         else:
             self.register_buffer(name, value)

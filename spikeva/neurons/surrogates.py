@@ -7,6 +7,7 @@ back the incoming gradient times `derivative(u)`. `k` is the slope.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -36,7 +37,8 @@ class Surrogate:
     slope: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.slope, (int, float)) and math.isfinite(self.slope) and self.slope > 0):
+        number = isinstance(self.slope, Real) and not isinstance(self.slope, bool)
+        if not (number and math.isfinite(self.slope) and self.slope > 0):
             raise UserError(f"slope of a surrogate must be a number > 0, got {self.slope!r}")
 
     def derivative(self, u: Tensor) -> Tensor:

@@ -164,7 +164,7 @@ def fit(
     """
     keep_freed()
     settings = settings_of(training, seed)
-    state = _state(checkpoint) if checkpoint.exists() else {"epoch": -1, "global_step": 0}
+    state: dict[str, Any] = _state(checkpoint) if checkpoint.exists() else {"epoch": -1, "global_step": 0}
     there = state.get("settings", settings)
     if there != settings:
         other = ", ".join(k for k in {**there, **settings} if there.get(k) != settings.get(k))
