@@ -132,9 +132,10 @@ def test_what_the_system_refuses_is_said_in_a_line(tmp_path, capsys):
     assert capsys.readouterr().err == f"spikeva faces: [Errno 21] Is a directory: '{tmp_path / 'sheet.png'}'\n"
 
 
-def test_a_reader_that_has_seen_enough_is_no_fault():
+@pytest.mark.parametrize("arguments", [["cite"], []])
+def test_a_reader_that_has_seen_enough_is_no_fault(arguments):
     buffered = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
-    command = [sys.executable, "-m", "spikeva", "cite"]
+    command = [sys.executable, "-m", "spikeva", *arguments]
     with subprocess.Popen(command, env=buffered, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == (b"", 0)

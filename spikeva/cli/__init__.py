@@ -53,6 +53,29 @@ def _usage(commands: dict[str, str]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code (0 done, 1 failed, 2 the user's mistake, 130 interrupted)."""
     argv = [*(sys.argv[1:] if argv is None else argv)]  # not list(): the command of that name is an attribute here
+    name = " ".join(["spikeva", *argv[:1]])
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+        return code
+    except UserError as error:
+        text = str(error)
+        print(text if "\n" in text else f"{name}: {text}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        resumed = bool(argv) and argv[0] in RESUMED
+        how = "the same command goes on from here" if resumed else "files are there whole or not at all"
+        print(f"\n{name}: interrupted; {how}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader has seen enough (`| head`); Python would try again when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:  # a folder that may not be written to, a full disk: the system's own words name the file
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(argv: list[str]) -> int:
     commands = _available()
     if not argv or argv[0] in {"-h", "--help", "help"}:
         print(_usage(commands))
@@ -79,21 +102,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parser.parse_args(rest)
     except SystemExit as stop:
         return int(stop.code or 0)
-    try:
-        code = int(module.run(args))
-        sys.stdout.flush()
-        return code
-    except UserError as error:
-        text = str(error)
-        print(text if "\n" in text else f"spikeva {name}: {text}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        how = "the same command goes on from here" if name in RESUMED else "files are there whole or not at all"
-        print(f"\nspikeva {name}: interrupted; {how}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader has seen enough (`| head`); Python would try again when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:  # a folder that may not be written to, a full disk: the system's own words name the file
-        print(f"spikeva {name}: {error}", file=sys.stderr)
-        return 1
+    return int(module.run(args))
