@@ -132,6 +132,18 @@ def test_what_the_system_refuses_is_said_in_a_line(tmp_path, capsys):
     assert capsys.readouterr().err == f"spikeva faces: [Errno 21] Is a directory: '{tmp_path / 'sheet.png'}'\n"
 
 
+def test_a_sheet_is_there_whole_or_not_at_all(tmp_path, monkeypatch, capsys):
+    def full(path, data):
+        path.touch()
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    sheet = tmp_path / "sheet.png"
+    assert spikeva.cli.main(["faces", "--sheet", str(sheet), "--identities", "1", "--side", "32"]) == 1
+    assert f"No space left on device: '{sheet}'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("arguments", [["cite"], []])
 def test_a_reader_that_has_seen_enough_is_no_fault(arguments):
     buffered = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}

@@ -84,6 +84,7 @@ def _sheet(args: Namespace) -> int:
     import numpy as np
 
     from spikeva.errors import UserError
+    from spikeva.events._atomic import whole_file
     from spikeva.faces.sheet import contact_sheet
 
     if args.sheet.suffix.lower() != ".png" or not args.sheet.parent.is_dir():
@@ -97,7 +98,8 @@ def _sheet(args: Namespace) -> int:
     people = range(args.identities or 8)
     sheet = contact_sheet(args.domain, people, args.seed, args.side, float(turn[0]), float(turn[1]))
     _, png = cv2.imencode(".png", sheet[..., ::-1])
-    args.sheet.write_bytes(png.tobytes())
+    with whole_file(args.sheet) as part:
+        part.write_bytes(png.tobytes())
     print(f"{args.sheet}: {len(people)} synthetic people of {args.domain}, {sheet.shape[1]} x {sheet.shape[0]} pixels")
     return 0
 
