@@ -34,13 +34,16 @@ class Account(Generic[C, R]):
         return len(self.clips) - len(self.skipped) - len(self.errors)
 
     def check(self, what: str) -> None:
-        """Raises RuntimeError that names the clips that failed, if any did."""
+        """Raises an error that names the clips that failed, if any did: an OSError where the machine failed them all (a full disk, a
+        worker that died), else a RuntimeError.
+        """
         if self.errors:
             shown = [f"  {self.clips[i]}: {type(e).__name__}: {e}" for i, e in sorted(self.errors.items())[:10]]
             more = f"\n  and {len(self.errors) - 10} more" if len(self.errors) > 10 else ""
             first = self.errors[min(self.errors)]
             message = f"{what}: {len(self.errors)} of {len(self.clips)} clips failed\n"
-            raise RuntimeError(message + "\n".join(shown) + more) from first
+            machine = all(isinstance(e, OSError) or _died(e) for e in self.errors.values())
+            raise (OSError if machine else RuntimeError)(message + "\n".join(shown) + more) from first
 
 
 def map_clips(

@@ -62,6 +62,18 @@ def test_every_clip_is_done_skipped_or_failed(workers):
         account.check("stage")
 
 
+def full_disk(clip):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_failure_of_the_machine_is_told_from_one_of_the_code():
+    with pytest.raises(OSError, match=r"stage: 2 of 2 clips failed\n  0: OSError: .*No space left"):
+        map_clips(full_disk, range(2), 0).check("stage")
+    account = map_clips(partial(die_on, 0), range(1), 1)
+    with pytest.raises(OSError, match="WorkerDied"):
+        account.check("stage")
+
+
 def test_clip_that_kills_its_worker_is_the_only_one_lost():
     account = map_clips(partial(die_on, 2), range(30), 2)
     assert list(account.errors) == [2]
