@@ -166,11 +166,13 @@ def cluster(address: str) -> Iterator[Executor]:
     """
     try:
         from distributed import Client
+        from distributed.comm import get_address_host_port
     except ImportError:
         raise UserError(
             "a cluster needs the package `distributed`; install it with: pip install 'spikeva[cluster]'"
         ) from None
     try:
+        get_address_host_port(address, strict=True)  # a Client refuses it too, and then waits 40 s for what never began
         client = Client(address, timeout=20, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UserError(

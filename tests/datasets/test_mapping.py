@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from spikeva.datasets import WorkerDied, WorkerPool, map_clips
+from spikeva.datasets import WorkerDied, WorkerPool, cluster, map_clips
 from spikeva.datasets.mapping import remove_parts
 from spikeva.errors import UserError
 from spikeva.events import EventStream, read_events, write_clip
@@ -72,6 +72,12 @@ def test_a_failure_of_the_machine_is_told_from_one_of_the_code():
     account = map_clips(partial(die_on, 0), range(1), 1)
     with pytest.raises(OSError, match="WorkerDied"):
         account.check("stage")
+
+
+def test_an_address_that_is_none_is_refused_before_a_client_waits_for_it(monkeypatch):
+    monkeypatch.setattr(pytest.importorskip("distributed"), "Client", None)
+    with pytest.raises(UserError, match="no Dask scheduler answers at 'head'"), cluster("head"):
+        pass
 
 
 def test_clip_that_kills_its_worker_is_the_only_one_lost():
