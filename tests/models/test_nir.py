@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import resource
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -137,8 +138,8 @@ def test_other_refusals(tmp_path: Path) -> None:
         export_nir(create_model("snn_sew_resnet18", in_channels=2, width=4), tmp_path / "model.nir", (32, 32))
     with pytest.raises(UserError, match="comes to 3 x 3 before the grid of 2 x 2"):
         export_nir(trained(), tmp_path / "model.nir", (12, 12))
-    for dt in (0.0, -1e-4, float("nan"), float("inf")):
-        with pytest.raises(UserError, match=f"dt.* above 0, got {dt:g}"):
+    for dt in (0.0, -1e-4, 1e-300, float("nan"), float("inf")):
+        with pytest.raises(UserError, match=f"dt.* above 0 .*, got {dt:g}"):
             export_nir(trained(), tmp_path / "model.nir", SIZE, dt=dt)
     with pytest.raises(UserError, match=r"at least 1 pixel each, got \(0, 8\)"):
         export_nir(trained(), tmp_path / "model.nir", (0, 8))
@@ -147,6 +148,17 @@ def test_other_refusals(tmp_path: Path) -> None:
         import_nir(tmp_path / "text.nir")
     with pytest.raises(UserError, match="there is no file"):
         import_nir(tmp_path / "none.nir")
+
+
+def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
+    model, limits = trained(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            export_nir(model, tmp_path / "model.nir", SIZE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 def chain(path: Path, *nodes: Any, outputs: int = 2, **metadata: Any) -> Path:

@@ -12,8 +12,10 @@ dt is 1e-4 s unless told otherwise: snntorch's importer takes that for granted.
 """
 
 import copy
+import io
 import math
 import os
+import secrets
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -41,11 +43,11 @@ def export_nir(model: nn.Module, path: Path | str, size: tuple[int, int], dt: fl
 
     Raises UserError that says what NIR has no node for: another reset than to zero, other dynamics than IF, LIF and CUBA,
     max pooling, BatchNorm per step, other topologies than a chain, pooling windows that are not all equal; and for a `dt`
-    (seconds) or a size that is not above 0.
+    (seconds) outside of 1e-12 to 1e12 or a size that is not above 0.
     """
     nir = _nir()
-    if not 0 < dt < math.inf:
-        raise UserError(f"dt, the seconds of one step, must be finite and above 0, got {dt:g}")
+    if not 1e-12 <= dt <= 1e12:  # far from where a time constant in 32 bits is 0 or infinite
+        raise UserError(f"dt, the seconds of one step, must be finite and above 0 (1e-12 to 1e12), got {dt:g}")
     if min(size) < 1:
         raise UserError(f"size must be (height, width) of at least 1 pixel each, got {size}")
     if not isinstance(model, SpikingModel) or not isinstance(model.body, Chain):
@@ -60,9 +62,14 @@ def export_nir(model: nn.Module, path: Path | str, size: tuple[int, int], dt: fl
     graph = nir.NIRGraph(nodes, list(pairwise(names)), metadata=metadata)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    nir.write(part, graph)
-    os.replace(part, path)
+    content = io.BytesIO()  # HDF5 itself, on a disk that is full, ends the process
+    nir.write(content, graph)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        part.write_bytes(content.getbuffer())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
 
 
