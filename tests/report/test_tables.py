@@ -13,7 +13,7 @@ from rich.console import Console
 
 from spikeva.errors import UserError
 from spikeva.evaluation import emotion, metrics
-from spikeva.report import table_text, terminal_table
+from spikeva.report import table_text, terminal_table, write_text
 from spikeva.report.data import Run
 from spikeva.report.text import count, joules, number, ratio
 
@@ -88,6 +88,16 @@ def test_without_predictions_there_is_no_interval(tmp_path: Path) -> None:
     row = run.rows()[0]
     assert row.ccc["valence"].interval is None
     assert row.ccc["valence"].value == pytest.approx(np.mean([c["regression"]["valence"]["ccc"] for c in row.cells]))
+
+
+def test_a_disk_that_is_full_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_text(tmp_path / "all.csv", "model")
+    assert not list(tmp_path.iterdir())
 
 
 def test_csv_holds_every_digit(run_dir: Path) -> None:
