@@ -282,7 +282,8 @@ class AFEWVA(Sequence[Film]):
                 known.add(number)
                 values = {axis: float(entry[axis]) for axis in ("valence", "arousal")}
             except (ValueError, TypeError, KeyError):
-                wrong["bad label"].append(f"{key}: {_short(entry)}")
+                said = {k: entry[k] for k in entry if k != "landmarks"} if isinstance(entry, dict) else entry
+                wrong["bad label"].append(f"{key}: {_short(said)}")
                 continue
             if not all(abs(v) <= RANGE for v in values.values()):
                 wrong["label out of range"].append(f"{key}: {values['valence']:g}, {values['arousal']:g}")

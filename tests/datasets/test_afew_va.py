@@ -102,6 +102,17 @@ def test_an_accent_is_no_other_person(afew_va_data, tmp_path):
     assert [f.kind for f in films.findings] == ["actor spelled twice"]
 
 
+def test_of_a_bad_label_its_values_are_shown(afew_va_data, tmp_path):
+    afew_va_data.write_layout(tmp_path, "official", clips=1)
+    path = next(tmp_path.rglob("001.json"))
+    content = json.loads(path.read_text())
+    frame = content["frames"]["00001"]
+    content["frames"]["00001"] = {"landmarks": frame["landmarks"], "valence": "3,5", "arousal": 1}
+    path.write_text(json.dumps(content))
+    (found,) = [f for f in AFEWVA(tmp_path).findings if f.kind == "bad label" and f.where == "001"]
+    assert "'valence': '3,5'" in found.detail
+
+
 def test_a_copy_of_a_picture_takes_no_other_place(afew_va_data, tmp_path):
     afew_va_data.write_layout(tmp_path, "official", clips=1)
     folder = tmp_path / "001"
