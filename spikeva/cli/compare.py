@@ -21,9 +21,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     from spikeva.cli._out import check_folder
+    from spikeva.errors import UserError
     from spikeva.study.config import load
 
     study = load(args.config)
+    if args.max_cells is not None and args.max_cells < 0:
+        raise UserError(f"--max-cells is 0 (the report of what is there) or more, got {args.max_cells}")
     out = args.out or Path("runs") / study.study
     check_folder(out)
 

@@ -195,6 +195,12 @@ def test_no_results_without_a_cell(tmp_path):
     assert not out.exists(), "nothing is rendered first"
 
 
+def test_fewer_cells_than_none_are_refused(undisturbed):
+    code, text = run_tiny(undisturbed[0], "--max-cells", "-1")
+    assert code == 2, text
+    assert "--max-cells is 0 (the report of what is there) or more, got -1" in " ".join(text.split())
+
+
 def test_a_trained_cell_is_scored_on_other_clips(undisturbed, capsys):
     out, _ = undisturbed
     results = json.loads((out / "results.json").read_text())
