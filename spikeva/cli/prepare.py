@@ -21,7 +21,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--dataset", required=True, metavar="NAME", help="afew-va or nefer")
     parser.add_argument("--root", required=True, type=Path, help="the folder the dataset was extracted to")
     parser.add_argument("--out", type=Path, help="folder for the event clips")
-    parser.add_argument("--check", action="store_true", help="read everything, report what is wrong, write nothing")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="report what is there and what is wrong, as far as labels and heads of pictures tell; write nothing",
+    )
     parser.add_argument("--size", type=int, default=128, help="side of the face crop in pixels (default: 128)")
     parser.add_argument(
         "--pixel", default="clean", metavar="PRESET", help="afew-va: preset of the simulated pixel (default: clean)"
