@@ -13,9 +13,9 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-def did_you_mean(name: str, allowed: list[str]) -> str:
+def did_you_mean(name: object, allowed: list[str]) -> str:
     """`'; did you mean 'x'?'` for the closest of `allowed`, or an empty string."""
-    close = get_close_matches(name, allowed, n=1, cutoff=0.5)
+    close = get_close_matches(str(name), allowed, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

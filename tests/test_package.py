@@ -12,6 +12,7 @@ import pytest
 
 import spikeva
 from spikeva.cli import COMMANDS
+from spikeva.errors import UserError
 
 ROOT = Path(spikeva.__file__).parent
 ORDER = ["events", "neurons", "simulate", "encode", "faces", "models", "datasets", "training", "evaluation", "study"]
@@ -103,6 +104,12 @@ def test_doctor_knows_every_package_that_spikeva_uses(monkeypatch, capsys):
 def test_unknown_command_is_the_users_mistake(capsys):
     assert spikeva.cli.main(["compair"]) == 2
     assert "did you mean 'compare'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [None, 3])
+def test_a_name_that_is_no_text_is_the_users_mistake(name):
+    with pytest.raises(UserError, match=f"unknown encoding {name}"):
+        spikeva.encode(spikeva.EventStream.empty((4, 4)), name, ends=[1000])
 
 
 @pytest.mark.parametrize(
