@@ -12,7 +12,6 @@ from spikeva.registry import did_you_mean
 Array = NDArray[np.float64]
 
 DOMAINS = ("afew-va-like", "nefer-like")
-HAIR_STYLES = ("short", "side-part", "fringe", "receding", "bald", "bob", "long")
 
 
 def check_domain(domain: str) -> str:

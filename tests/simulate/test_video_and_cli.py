@@ -259,6 +259,15 @@ def test_block_edges_of_jpeg_are_found_and_smoothed() -> None:
     assert numbers["deblocked"] < numbers["jpeg"]
 
 
+def test_the_rim_of_the_picture_is_no_edge_of_a_block() -> None:
+    rim = np.pad(np.zeros((22, 30), bool), 1, constant_values=True)
+    y, x = np.nonzero(rim)
+    events = EventStream(np.arange(len(y)), x, y, np.ones(len(y), np.uint8), (32, 24))
+    across = [7, 8, 15, 16, 23, 24], [7, 8, 15, 16]
+    edge = np.isin(np.arange(32), across[0]) | np.isin(np.arange(24), across[1])[:, None]
+    assert block_edge_excess(events) == pytest.approx(rim[edge].mean() / rim[~edge].mean())
+
+
 @pytest.mark.parametrize("colours", [(), (3,)])
 def test_blocks_are_smoothed_where_they_are_stored(
     tmp_path: Path, colours: tuple[int, ...], capsys: pytest.CaptureFixture[str]
