@@ -34,7 +34,7 @@ def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Pat
                 raise
         _sync(path.parent)
     except OSError as error:
-        if error.filename != os.fspath(part):
+        if error.errno is None or error.filename not in (None, os.fspath(part)):
             raise
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error  # the part's name says nothing to a user
     finally:

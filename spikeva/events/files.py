@@ -30,14 +30,14 @@ def open_events(
     .txt/.csv. `size` is needed where the file does not state the sensor's (width, height). Raises EventFileError.
     """
     path = Path(path)
+    if path.is_dir():
+        raise EventFileError(path, "it is a folder", "Give the path of a recording.")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         found = f"{path.suffix!r} is not the suffix of a known kind of event file"
         raise EventFileError(path, found, f"Known are {', '.join(_READERS)}.")
     if not path.is_file():
-        raise EventFileError(
-            path, "it is a folder" if path.is_dir() else "no such file", "Give the path of a recording."
-        )
+        raise EventFileError(path, "no such file", "Give the path of a recording.")
     try:
         return reader(path, size, strict)
     except OSError as error:

@@ -1,6 +1,9 @@
 """A clip: one person, one script, one scene, rendered with its exact labels."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,8 @@ from spikeva.faces.script import EMOTIONS, Moments, Script
 
 Array = NDArray[np.float64]
 Float = NDArray[np.float32]
+
+MOST = 10**6  # frames or labels a clip: more would not fit into the memory of any machine, or never end
 
 # Parameters of spikeva.simulate.DVSPixel for each domain's camera: nefer-like has another sensor under a lamp (chosen
 # here).
@@ -75,11 +80,20 @@ class FaceClip:
     rgb: NDArray[np.uint8] | None = None
 
 
-def _size(size: int | tuple[int, int]) -> tuple[int, int]:
-    w, h = (size, size) if isinstance(size, int) else size
+def _size(size: Any) -> tuple[int, int]:
+    sides = (size, size) if isinstance(size, Integral) else size
+    if not (isinstance(sides, Sequence) and len(sides) == 2 and all(isinstance(side, Integral) for side in sides)):
+        raise UserError(f"size is a whole number of pixels or (width, height), got {size!r}")
+    w, h = map(int, sides)
     if min(w, h) < 16:
         raise UserError(f"size is at least 16 pixels each way, got {w} x {h}")
-    return int(w), int(h)
+    return w, h
+
+
+def _check_numbers(whole: Mapping[str, Any], real: Mapping[str, Any]) -> None:
+    for name, value in {**whole, **real}.items():
+        if not isinstance(value, Integral if name in whole else Real) or isinstance(value, bool):
+            raise UserError(f"{name} is a {'whole ' if name in whole else ''}number, got {value!r}")
 
 
 def make_clip(
@@ -109,17 +123,24 @@ def make_clip(
     at 0 s. Raises UserError.
     """
     check_domain(domain)
+    _check_numbers(
+        {"identity": identity, "clip": clip, "seed": seed},
+        {"fps": fps, "label_fps": label_fps, "seconds": seconds, "nuisance": nuisance, "style": style}
+        | {"arousal_motion": arousal_motion, "flicker": flicker},
+    )
     if clip < 0:
         raise UserError(f"clip counts from 0, got {clip}")
     if not all(0 < value < np.inf for value in (fps, label_fps, seconds)) or seconds * min(fps, label_fps) < 1:
         raise UserError(
             f"fps, label_fps and seconds are positive and finite and give at least one frame, got {fps}, {label_fps}, {seconds}"
         )
+    if seconds * max(fps, label_fps) > MOST:
+        raise UserError(f"a clip has at most {MOST} frames and labels, got {seconds * max(fps, label_fps):g}")
     if not 0 <= flicker < 1 or (flicker and fps < 400):
         raise UserError(f"flicker lies in 0..1 and needs at least 400 frames a second, got {flicker} at {fps}")
     posed = None
     if domain == "nefer-like":
-        posed = EMOTIONS[clip % len(EMOTIONS)] if emotion is None else emotion.lower()
+        posed = EMOTIONS[clip % len(EMOTIONS)] if emotion is None else str(emotion).lower()
     elif emotion is not None:
         raise UserError("emotion= belongs to nefer-like clips; an afew-va-like clip goes through several")
     if posed is not None and posed not in EMOTIONS:

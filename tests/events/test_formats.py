@@ -1,6 +1,10 @@
 """Event files: every writable format gives back what was written, and says what is wrong with what it cannot read."""
 
+import errno
+import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +97,10 @@ def test_unknown_formats_and_paths_are_refused(tmp_path: Path) -> None:
         write_events(tmp_path / "a.raw", EventStream.empty(SIZE), format="evt4")
     with pytest.raises(EventFileError, match="no such file"):
         read_events(tmp_path / "a.raw")
-    (tmp_path / "folder.raw").mkdir()
-    with pytest.raises(EventFileError, match="it is a folder"):
-        read_events(tmp_path / "folder.raw")
+    for name in ("folder.raw", "folder"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(EventFileError, match="it is a folder"):
+            read_events(tmp_path / name)
     with pytest.raises(EventFileError, match=r"Known are \.raw"):
         read_events(tmp_path / "a.es")
 
@@ -528,3 +533,22 @@ def test_evt3_time_never_rises_by_half_its_range_in_one_word(tmp_path: Path, t: 
     steps = np.diff(words[words >> 12 == 0x8] & 0xFFF, prepend=0)
     assert set(steps[steps < 0].tolist()) <= {-0xFFF}  # an overflow
     assert steps.max() <= 0x7FF
+
+
+@pytest.mark.parametrize("name", ["a.raw", "a.npz", "a.txt"])
+def test_a_full_disk_is_told_with_the_name_of_the_file(name: str, tmp_path: Path) -> None:
+    script = (
+        "import resource, sys\n"
+        "import numpy as np\n"
+        "from spikeva.events import EventStream, write_events\n"
+        "x = np.arange(40_000) % 100\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))\n"
+        "try:\n"
+        "    write_events(sys.argv[1], EventStream(np.arange(40_000), x, x, x % 2, (100, 100)))\n"
+        "except OSError as error:\n"
+        "    print(error.strerror, error.filename)\n"
+    )
+    path = tmp_path / name
+    run = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True)
+    assert run.stdout.strip() == f"{os.strerror(errno.EFBIG)} {path}", run.stderr
+    assert list(tmp_path.iterdir()) == []

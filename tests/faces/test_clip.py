@@ -36,6 +36,14 @@ def test_same_arguments_same_bits_whatever_came_before() -> None:
     assert not np.array_equal(first.frames, faces.make_clip("afew-va-like", 3, 1, **{**SMALL, "seed": 1}).frames)
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    plain = faces.make_clip("afew-va-like", 3, 1, **SMALL)
+    of_numpy = {name: np.asarray(value)[()] for name, value in SMALL.items()}
+    other = faces.make_clip("afew-va-like", np.int64(3), np.uint8(1), **of_numpy)
+    assert np.array_equal(plain.frames, other.frames)
+    assert plain.subject == other.subject
+
+
 def test_frame_rate_does_not_change_the_performance() -> None:
     slow = faces.make_clip("afew-va-like", 0, 0, **SMALL)
     fast = faces.make_clip("afew-va-like", 0, 0, **{**SMALL, "fps": 200.0})
@@ -53,7 +61,16 @@ def test_frame_rate_does_not_change_the_performance() -> None:
         ({"label_fps": float("nan")}, "positive and finite"),
         ({"nuisance": float("nan")}, "nuisance must be a number from 0 on, got nan"),
         ({"size": 8}, "at least 16"),
+        ({"size": 32.5}, r"whole number of pixels or \(width, height\), got 32.5"),
+        ({"size": (32,)}, r"whole number of pixels or \(width, height\), got \(32,\)"),
+        ({"identity": 1.5}, "identity is a whole number, got 1.5"),
+        ({"seed": None}, "seed is a whole number, got None"),
+        ({"clip": True}, "clip is a whole number, got True"),
+        ({"fps": "100"}, "fps is a number, got '100'"),
+        ({"seconds": 1e30}, "at most 1000000 frames and labels"),
+        ({"label_fps": 1e9}, "at most 1000000 frames and labels"),
         ({"emotion": "anger"}, "belongs to nefer-like"),
+        ({"domain": "nefer-like", "emotion": 3}, "unknown emotion 3"),
     ],
 )
 def test_mistakes_are_named(change: dict[str, object], message: str) -> None:
