@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -51,6 +52,14 @@ def test_connection_iand() -> None:
 @pytest.mark.parametrize("norm", ["bn", "bntt", "none"])
 def test_membrane_shortcuts(norm: str) -> None:
     check_model("snn_resnet18_fusion", width=4, frames=2, shortcut="membrane", norm=norm, steps=4)
+
+
+@pytest.mark.parametrize("name", ["ann_convnet", "snn_convnet", "snn_recurrent_convnet"])
+@pytest.mark.parametrize("depth", [11, 50])
+def test_channels_do_not_double_without_an_end(name: str, depth: int) -> None:
+    create_model(name, in_channels=np.int64(1), width=np.int64(1), depth=10)
+    with pytest.raises(UserError, match=rf"depth={depth} from width=16 passes 8192; take fewer layers"):
+        create_model(name, in_channels=1, width=16, depth=depth)
 
 
 def test_a_name_says_what_a_model_is() -> None:

@@ -1,15 +1,28 @@
 """What models ask of their arguments and inputs."""
 
+from numbers import Integral
+
 from torch import Tensor
 
 from spikeva.errors import UserError
+
+MOST_CHANNELS = 1 << 13
 
 
 def positive(**values: int) -> None:
     """Nothing; raises UserError for a value that is not a whole number above 0."""
     for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
             raise UserError(f"{name} must be a whole number above 0, not {value!r}")
+
+
+def doubled(width: int, depth: int) -> list[int]:
+    """Channels of `depth` layers from `width` on, each twice those before. Raises UserError above 2**13 (chosen here)."""
+    if width << min(depth - 1, 64) > MOST_CHANNELS:
+        raise UserError(
+            f"each layer doubles the channels: depth={depth} from width={width} passes {MOST_CHANNELS}; take fewer layers or a smaller width"
+        )
+    return [width * 2**i for i in range(depth)]
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from spikeva.models import register_model
-from spikeva.models.ann.checks import check_input, positive
+from spikeva.models.ann.checks import check_input, doubled, positive
 
 
 class Block(nn.Module):
@@ -32,7 +32,7 @@ class ANNConvNet(nn.Module):
     def __init__(self, in_channels: int, width: int = 16, depth: int = 4, grid: int = 4, dropout: float = 0.0) -> None:
         super().__init__()
         positive(in_channels=in_channels, width=width, depth=depth, grid=grid)
-        channels = [in_channels, *(width * 2**i for i in range(depth))]
+        channels = [in_channels, *doubled(width, depth)]
         self.blocks = nn.Sequential(*(Block(a, b) for a, b in pairwise(channels)))
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(grid), nn.Flatten(), nn.Dropout(dropout))
         self.head = nn.Linear(channels[-1] * grid**2, 2)

@@ -7,6 +7,7 @@ from torch import nn
 
 from spikeva.errors import UserError
 from spikeva.models import register_model
+from spikeva.models.ann.checks import doubled
 from spikeva.models.snn.layers import Chain, Convolution, Folded, Spikes, SpikingModel
 from spikeva.models.snn.options import Norm, Pool, Readout
 from spikeva.models.snn.readout import LinearReadout
@@ -83,7 +84,7 @@ def _convnet(
         raise UserError(
             f"in_channels, width, depth and grid must be at least 1, got {in_channels}, {width}, {len(spikes)}, {grid}"
         )
-    channels = [in_channels, *(width * 2**i for i in range(len(spikes)))]
+    channels = [in_channels, *doubled(width, len(spikes))]
     body = Chain(
         *(Convolution(a, b, s, pool) for (a, b), s in zip(pairwise(channels), spikes, strict=True)),
         Folded(nn.Sequential(nn.AdaptiveAvgPool2d(grid), nn.Flatten(), nn.Dropout(dropout))),
