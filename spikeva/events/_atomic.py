@@ -10,6 +10,8 @@ from pathlib import Path
 
 from spikeva.events.errors import EventFileError
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # what a write that finds no room says, mostly without a name
+
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Path]:
@@ -34,7 +36,7 @@ def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Pat
                 raise
         _sync(path.parent)
     except OSError as error:
-        if error.errno is None or error.filename not in (None, os.fspath(part)):
+        if error.filename != os.fspath(part) and (error.filename or error.errno not in FULL):
             raise
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error  # the part's name says nothing to a user
     finally:
