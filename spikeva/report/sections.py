@@ -236,8 +236,9 @@ def _cost(models: Sequence[Row], figures: Figures) -> list[Section]:
     if not rows:
         return []
     figure = {}
+    columns = 2 if max(len(row.name) for row in rows) <= 36 else 1  # of the legend, in letters that half of it holds
     for axis in AXES:
-        figure[axis], (ax,) = style.panels(1, 4.8, 3.5 + 0.2 * ((len(rows) + 1) // 2))
+        figure[axis], (ax,) = style.panels(1, 4.8, 3.5 + 0.2 * -(-len(rows) // columns))
         points = []
         for row in rows:
             score = row.ccc[axis]
@@ -248,7 +249,7 @@ def _cost(models: Sequence[Row], figures: Figures) -> list[Section]:
             )
         draw.cost(points, f"CCC {axis}", ax)
         ax.set_title(f"{axis}{data_word(rows[0])}")
-        figure[axis].legend(loc="outside lower left", ncols=2, fontsize=7.5, markerscale=0.8, handletextpad=0.3)
+        figure[axis].legend(loc="outside lower left", ncols=columns, fontsize=7.5, markerscale=0.8, handletextpad=0.3)
     caption = (
         "Energy of one prediction under a model of 45 nm arithmetic (4.6 pJ a multiply-accumulate, 0.9 pJ an accumulate; memory "
         "not counted) against CCC with its 95 % interval. Up and left is better. Points with nearly the same energy are drawn side by side. "
@@ -264,7 +265,7 @@ def _spikes(best: Mapping[str, Row], gallery: Mapping[str, Any], figures: Figure
         if layers:
             figure, (ax,) = style.panels(1, 6.4, 0.9 + 0.3 * len(layers))
             draw.layer_rates(layers, ax)
-            ax.set_title(f"{snn.name}{data_word(snn)}")
+            ax.set_title(fill(f"{snn.name}{data_word(snn)}", LETTERS))
             several = f" Of its {len(snn.cells)} cells (folds and seeds), the first." if len(snn.cells) > 1 else ""
             out.append(figures.add("rates", figure, f"Spike rate of each layer of the spiking network.{several}"))
     if raster := gallery.get("raster"):

@@ -1,5 +1,6 @@
 """Figures as functions: they draw what they are given, on given axes, without pyplot's state."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,21 @@ def test_of_points_side_by_side_the_cheaper_stands_left() -> None:
     assert np.argsort(places).tolist() == [1, 2, 3, 0, 4]
     (zero,) = (line for line in ax.lines if line.get_transform() == ax.get_yaxis_transform())
     assert zero.get_zorder() < min(line.get_zorder() for line in ax.lines if line is not zero)
+
+
+@pytest.mark.parametrize("energies", [(33, 379), (33, 35), (2.7, 46, 379), (0.01, 900), (1e-5, 1e7)])
+def test_energies_do_not_run_together(energies: tuple[float, ...]) -> None:
+    common = {"kind": "snn", "label": "m", "value": 0.0, "low": -0.1, "high": 0.1}
+    with style.context():
+        figure, (ax,) = style.panels(1, 4.8, 4.0)
+        figures.cost([common | {"energy_pj": e * 1e6} for e in energies], "CCC", ax)
+        figure.draw_without_rendering()
+    inside = ax.get_window_extent()
+    ticks = [t.label1 for t in (*ax.xaxis.get_major_ticks(), *ax.xaxis.get_minor_ticks()) if t.label1.get_text()]
+    boxes = sorted((t.get_window_extent() for t in ticks), key=lambda box: box.x0)
+    boxes = [box for box in boxes if inside.x0 - 1 <= (box.x0 + box.x1) / 2 <= inside.x1 + 1]
+    assert len(boxes) >= 2
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
 
 
 def test_encodings_and_strip(ax: Axes) -> None:

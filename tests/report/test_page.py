@@ -313,7 +313,7 @@ def test_runs_of_one_name_are_kept_apart(run_dir: Path, tmp_path: Path) -> None:
     both = write_report(run_dir, other, out=tmp_path / "both.html")
     assert answers(both) == [*answers(run_dir / "report.html"), *answers(other / "report.html")]
     for directory in (run_dir, other):
-        assert both.read_text().count(f">invented ({directory})</td>") >= 14
+        assert both.read_text().replace("<wbr>", "").count(f">invented ({directory})</td>") >= 14
 
 
 def test_hundred_cells_are_small_enough(tmp_path: Path) -> None:
@@ -345,5 +345,7 @@ def test_text_of_the_user_is_escaped(tmp_path: Path) -> None:
     run = write_run(tmp_path, gallery=1)
     results = json.loads((run / "results.json").read_text())
     results["study"]["name"] = "<script>alert(1)</script>"
+    for cell in results["cells"]:
+        cell["model"] = f"{cell['model']}(<script>alert(2))"
     (run / "results.json").write_text(json.dumps(results))
     assert "<script>alert" not in write_report(run).read_text()

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.text import Annotation, Text
+from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox, ScaledTranslation
 
 from spikeva.report.figures.style import COLOURS, GRID, INK, LINES, MARKERS, MUTED, PAPER, axes
@@ -102,9 +103,14 @@ def cost(rows: Sequence[Mapping[str, Any]], name: str = "CCC", ax: Axes | None =
 
 
 def _widen(ax: Axes) -> None:
-    """A logarithmic x of at least one and a half decades: narrower, its tick labels would run together."""
+    """A logarithmic x of at least one and a half decades, labelled at 1, 2 and 5 of each where there are few: else labels would run together."""
     middle, half = np.log10(ax.get_xlim()).mean(), max(0.75, np.ptp(np.log10(ax.get_xlim())) / 2)
     ax.set_xlim(10 ** (middle - half), 10 ** (middle + half))
+    low, high = ax.get_xlim()
+    if low > 1e-3 and high < 1e5:
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if half < 1.25 else (1,)))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 # where a word stands in a sweep: by how many points away from its point, and how it is aligned
