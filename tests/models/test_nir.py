@@ -139,7 +139,7 @@ def test_other_refusals(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="comes to 3 x 3 before the grid of 2 x 2"):
         export_nir(trained(), tmp_path / "model.nir", (12, 12))
     for dt in (0.0, -1e-4, 1e-300, float("nan"), float("inf")):
-        with pytest.raises(UserError, match=f"dt.* above 0 .*, got {dt:g}"):
+        with pytest.raises(UserError, match=f"dt.* from 1e-12 to 1e12, got {dt:g}"):
             export_nir(trained(), tmp_path / "model.nir", SIZE, dt=dt)
     with pytest.raises(UserError, match=r"at least 1 pixel each, got \(0, 8\)"):
         export_nir(trained(), tmp_path / "model.nir", (0, 8))
@@ -215,6 +215,6 @@ def test_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert torch.equal(made(events(8)), fold_norms(model)(events(8)))
 
     assert main(["export", str(cell), "--out", str(tmp_path / "n.nir"), "--size", "8", "--dt", "0"]) == 2
-    assert "above 0, got 0" in capsys.readouterr().err
+    assert "from 1e-12 to 1e12, got 0" in capsys.readouterr().err
     assert main(["export", str(tmp_path), "--out", str(tmp_path / "n.nir")]) == 2
     assert "name the folder of a trained cell" in capsys.readouterr().err

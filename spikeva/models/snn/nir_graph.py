@@ -47,7 +47,7 @@ def export_nir(model: nn.Module, path: Path | str, size: tuple[int, int], dt: fl
     """
     nir = _nir()
     if not 1e-12 <= dt <= 1e12:  # far from where a time constant in 32 bits is 0 or infinite
-        raise UserError(f"dt, the seconds of one step, must be finite and above 0 (1e-12 to 1e12), got {dt:g}")
+        raise UserError(f"dt, the seconds of one step, must be from 1e-12 to 1e12, got {dt:g}")
     if min(size) < 1:
         raise UserError(f"size must be (height, width) of at least 1 pixel each, got {size}")
     if not isinstance(model, SpikingModel) or not isinstance(model.body, Chain):
