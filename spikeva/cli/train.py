@@ -18,6 +18,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="only this seed")
     parser.add_argument("--out", type=Path, help="run directory (default: runs/<name of the study>)")
     parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="cells at once, each in a process of its own (default: 1)"
+    )
+    parser.add_argument(
         "--workers", type=int, metavar="N", help="processes that render and simulate (default: one a core)"
     )
 
@@ -45,12 +48,14 @@ def run(args: Namespace) -> int:
     check_folder(out)
 
     from spikeva.progress import tells
-    from spikeva.study.runner import attempt, prepare
+    from spikeva.study.attempts import attempts, check_jobs
+    from spikeva.study.runner import prepare
 
+    check_jobs(args.jobs, study)
     material = prepare(study, out, args.workers)
     failed = False
-    for cell in chosen:
-        result = attempt(cell, material, out)
+    for index, result in attempts(chosen, material, out, args.jobs):
+        cell = chosen[index]
         failed |= result is None
         if result is None or not tells():
             continue

@@ -9,18 +9,18 @@ import queue
 import signal
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 R = TypeVar("R")
 
-# One thread a process: the processes are the parallelism. Kernel libraries read these when they are imported.
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")  # read on import
 _READY = b"ready"
+_parent: "tuple[Connection, threading.Lock] | None" = None  # in a worker: its pipe
 
 
 class WorkerDied(BrokenExecutor):
@@ -31,17 +31,30 @@ class WorkerPool(Executor):
     """A local pool of `workers` processes, started by "spawn" when there is work.
 
     Each thread here owns one process and one pipe to it. Where the process dies, the task it held gets `WorkerDied`,
-    and the next task starts a new process; no other task is touched.
+    and the next task starts a new process; no other task is touched. A worker whose parent is gone ends at once.
+
+    Args:
+        environments: variables for each worker; None: one thread each, since the processes are the parallelism.
+        heard: called with a worker's number and what it says by `tell`, in a thread of this process.
+        parents: workers may start processes of their own; the pool must be shut down or terminated, then.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(
+        self,
+        workers: int,
+        environments: Sequence[Mapping[str, str]] | None = None,
+        heard: Callable[[int, Any], None] | None = None,
+        parents: bool = False,
+    ) -> None:
         if workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
+        self._environments = environments or [dict.fromkeys(THREADS, "1")] * workers
+        self._heard, self._daemon = heard, not parents
         self._tasks: queue.SimpleQueue[tuple[Future[Any], bytes] | None] = queue.SimpleQueue()
         self._processes: set[BaseProcess] = set()
         self._failed_starts = 0
         self._closed = self._killed = False
-        self._threads = [threading.Thread(target=self._drive, daemon=True) for _ in range(workers)]
+        self._threads = [threading.Thread(target=self._drive, args=(n,), daemon=True) for n in range(workers)]
         for thread in self._threads:
             thread.start()
 
@@ -83,10 +96,10 @@ class WorkerPool(Executor):
             if task is not None:
                 task[0].cancel()
 
-    def _start(self) -> tuple[BaseProcess, Connection]:
+    def _start(self, number: int) -> tuple[BaseProcess, Connection]:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, dict(self._environments[number])), daemon=self._daemon)
         process.start()
         theirs.close()
         self._processes.add(process)
@@ -104,7 +117,7 @@ class WorkerPool(Executor):
         self._failed_starts = 0
         return process, ours
 
-    def _drive(self) -> None:
+    def _drive(self, number: int) -> None:
         process: BaseProcess | None = None
         pipe: Connection | None = None
         while (task := self._tasks.get()) is not None:
@@ -115,9 +128,12 @@ class WorkerPool(Executor):
                 if pipe is None or process is None:
                     if self._failed_starts > 2 * len(self._threads):
                         raise WorkerDied("no worker process starts any more; the first errors say why")
-                    process, pipe = self._start()
+                    process, pipe = self._start(number)
                 pipe.send_bytes(payload)
-                error, value = pickle.loads(pipe.recv_bytes())
+                while len(answer := pickle.loads(pipe.recv_bytes())) == 1:
+                    if self._heard is not None:
+                        self._heard(number, *answer)
+                error, value = answer
             except (EOFError, OSError) as failure:
                 if process is None:  # none could be started
                     future.set_exception(failure)
@@ -140,10 +156,22 @@ class WorkerPool(Executor):
             self._processes.discard(process)
 
 
-def _serve(pipe: Connection) -> None:
-    """The life of a worker process: a task in, `(error, value)` out, until the pipe ends."""
+def tell(what: Any) -> None:
+    """In a worker process: what `heard` of its pool is to get, before the answer to the task at hand."""
+    if _parent is None:
+        raise RuntimeError("this process is no worker of a pool")
+    pipe, alone = _parent
+    with alone:
+        pipe.send_bytes(pickle.dumps((what,)))
+
+
+def _serve(pipe: Connection, environment: dict[str, str]) -> None:
+    """The life of a worker process: a task in, what it tells and `(error, value)` out, until the pipe ends."""
+    global _parent
+    _parent = pipe, threading.Lock()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    os.environ.update(_ONE_THREAD)
+    os.environ.update(environment)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         pipe.send_bytes(_READY)
         while True:
@@ -158,6 +186,14 @@ def _serve(pipe: Connection) -> None:
                     pickle.loads(answer)  # some exceptions can be written but not read
                 except Exception:
                     answer = pickle.dumps((RuntimeError(traceback.format_exc()), None))
-            pipe.send_bytes(answer)
+            with _parent[1]:
+                pipe.send_bytes(answer)
     except (EOFError, OSError):
         return  # the parent is gone or done
+
+
+def _end_with_parent() -> None:
+    """A task may take hours, and nobody waits for its answer any more."""
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)

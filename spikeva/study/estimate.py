@@ -2,7 +2,10 @@
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from heapq import heapreplace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import torch
 
 from spikeva.datasets import ClipSet
 from spikeva.datasets.mapping import cores
+from spikeva.study.attempts import threads_of, unfinished
 from spikeva.study.cells import Cell
 from spikeva.study.files import read_json
 from spikeva.study.run_cell import Material, create, device, windows
@@ -25,7 +29,7 @@ STEPS = 3  # timed, after one that is not
 class Estimate:
     """`seconds` for `cells` unfinished cells, from `timed` pairs of model and encoding and `known` ones that finished before.
 
-    Each training is shared by `devices`.
+    Each training is shared by `devices`; `jobs` cells run at once.
     """
 
     seconds: float
@@ -33,27 +37,29 @@ class Estimate:
     timed: int
     known: int
     devices: int = 1
+    jobs: int = 1
 
     def __str__(self) -> str:
         shared = f"{self.devices} devices share each training and are taken to be no slower together, "
+        at_once = f"{self.jobs} cells run at once and are taken not to hold each other up, "
         sources = [f"{STEPS} timed training steps of each of {self.timed} pairs of model and encoding"] * bool(
             self.timed
         )
         sources += [f"the time that finished cells of {self.known} pairs took"] * bool(self.known)
         return (
             f"{self.cells} cells to run: about {duration(self.seconds)}, an estimate from {' and '.join(sources)}; one fold "
-            f"stands for all, {shared * (self.devices > 1)}and other work on the machine is not foreseen"
+            f"stands for all, {shared * (self.devices > 1)}{at_once * (self.jobs > 1)}and other work on the machine is not foreseen"
         )
 
 
-def estimate(todo: list[Cell], material: Material, out: Path) -> Estimate | None:
-    """What the unfinished cells of `todo` will take one after the other; None where all are finished.
+def estimate(todo: list[Cell], material: Material, out: Path, jobs: int = 1) -> Estimate | None:
+    """What the unfinished cells of `todo` will take, `jobs` at once; None where all are finished.
 
     A finished cell's own time stands for others of its model and encoding. For the rest, training and prediction are timed on
     the first samples, on one device of those that will train and share the steps; one alone predicts. Counting operations,
     comparisons and the report come on top. Raises UserError where this machine does not have the devices.
     """
-    open_cells = [cell for cell in todo if not (cell.folder(out) / "done.json").exists()]
+    open_cells = [todo[index] for index in unfinished(todo, out)]
     if not open_cells:
         return None
     known: dict[str, list[float]] = {}
@@ -63,13 +69,28 @@ def estimate(todo: list[Cell], material: Material, out: Path) -> Estimate | None
     devices = count_devices(open_cells[0].study.trainer.model_dump())
     sizes = _Sizes.of(open_cells[0], material, devices)
     timed: dict[str, float] = {}
-    for cell in open_cells:
-        if cell.label not in known and cell.label not in timed:
-            timed[cell.label] = _seconds(cell, material, sizes)
+    jobs = min(jobs, len(open_cells))
+    with _threads(threads_of(jobs) if jobs > 1 else None):
+        for cell in open_cells:
+            if cell.label not in known and cell.label not in timed:
+                timed[cell.label] = _seconds(cell, material, sizes)
     each = {**timed, **{label: sum(own) / len(own) for label, own in known.items()}}
     labels = [cell.label for cell in open_cells]
-    seconds = sum(each[label] for label in labels)
-    return Estimate(seconds, len(labels), len(timed), len({*labels} & {*known}), devices)
+    busy = [0.0] * jobs
+    for label in labels:  # the next job that is free takes the next cell
+        heapreplace(busy, busy[0] + each[label])
+    return Estimate(max(busy), len(labels), len(timed), len({*labels} & {*known}), devices, jobs)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Compute with so many threads, as each of several jobs will; None: with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

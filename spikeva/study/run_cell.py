@@ -1,6 +1,7 @@
 """One cell, from clips to its run directory. What is there is not done again; `done.json` is written last."""
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from spikeva.neurons import health, unhealthy
 from spikeva.progress import console
 from spikeva.study import panels
 from spikeva.study.cells import Cell, encoding_label, model_label, options_of, prepared_clips
+from spikeva.study.claims import LOCK, claimed
 from spikeva.study.config import Study
 from spikeva.study.files import read_json, write_csv, write_json, write_yaml
 from spikeva.training.augment import Augmentation
@@ -51,13 +53,23 @@ class Material:
 
 
 def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict[str, Any]:
-    """The cell's entry of results.json. `place` ("2/4") stands in front of the names of its stages."""
+    """The cell's entry of results.json. `place` ("2/4") stands in front of the names of its stages.
+
+    Waits for another process that works on the cell, unless several devices share its training: then all of theirs come here.
+    """
     material.check(cell.study)
     folder = cell.folder(out)
-    if (folder / "done.json").exists():
-        _tidy(folder)
-        return {**read_json(folder / "metrics.json"), **_names(cell)}
-    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "done.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shared = cell.study.trainer.devices != 1 or cell.study.trainer.num_nodes != 1
+        with nullcontext() if shared else claimed(folder, f"{place} {cell.label}".strip()):
+            if not (folder / "done.json").exists():
+                _finish(cell, material, folder, place)
+    _tidy(folder)
+    return {**read_json(folder / "metrics.json"), **_names(cell)}
+
+
+def _finish(cell: Cell, material: Material, folder: Path, place: str) -> None:
     write_yaml(folder / "config.yaml", cell.determinants())
     began = time.perf_counter()
     split = material.folds[cell.fold]
@@ -70,15 +82,18 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
     seconds = {"train": trained - began, "evaluate": time.perf_counter() - trained}
     write_json(
         folder / "done.json",
-        {"seconds": {k: round(v, 2) for k, v in seconds.items()}, "trained_on": split.train.people},
+        {
+            "seconds": {k: round(v, 2) for k, v in seconds.items()},
+            "threads": torch.get_num_threads(),
+            "trained_on": split.train.people,
+        },
     )
-    _tidy(folder)
-    return result
 
 
 def _tidy(folder: Path) -> None:
     """Remove what a finished cell needs no more, and what was half-written when it was killed."""
-    (folder / "training.ckpt").unlink(missing_ok=True)
+    for name in ("training.ckpt", LOCK):
+        (folder / name).unlink(missing_ok=True)
     remove_parts(folder)
 
 

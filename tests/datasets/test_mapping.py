@@ -15,6 +15,7 @@ import pytest
 
 from spikeva.datasets import WorkerDied, WorkerPool, cluster, map_clips
 from spikeva.datasets.mapping import remove_parts
+from spikeva.datasets.pool import tell
 from spikeva.errors import UserError
 from spikeva.events import EventStream, read_events, write_clip
 
@@ -41,6 +42,12 @@ def die_once(flag: Path, n: int) -> int:
 def whoami(_: int) -> tuple[int, str | None]:
     time.sleep(0.01)
     return os.getpid(), os.environ.get("NUMBA_NUM_THREADS")
+
+
+def say(what: str) -> str:
+    tell(what)
+    tell([what, os.environ["OF_A_WORKER"]])
+    return what.upper()
 
 
 def unreadable(_: int) -> None:
@@ -105,6 +112,16 @@ def test_error_of_a_worker_arrives_with_its_traceback():
         assert isinstance(error, ValueError)
         assert "in square" in "".join(error.__notes__)
         assert "cannot be pickled" in str(pool.submit(unreadable, 0).exception())
+
+
+def test_workers_have_their_environments_and_are_heard():
+    heard = []
+    with WorkerPool(2, [{"OF_A_WORKER": "a"}, {"OF_A_WORKER": "b"}], lambda *of: heard.append(of)) as pool:
+        assert [pool.submit(say, what).result() for what in "xyz"] == ["X", "Y", "Z"]
+    assert [what for _, what in heard[::2]] == ["x", "y", "z"]
+    assert [what for _, what in heard[1::2]] == [[what, "ab"[worker]] for worker, what in heard[::2]]
+    with pytest.raises(RuntimeError, match="no worker"):
+        tell("nobody")
 
 
 def test_terminate_does_not_wait_for_what_runs():

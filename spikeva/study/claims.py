@@ -1,0 +1,46 @@
+"""Who works on a cell: one process at a time, on this machine or on another that shares the disk."""
+
+import errno
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from spikeva.progress import console
+
+LOCK = ".lock"
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK}  # of some network disks: then nobody is kept away
+
+
+@contextmanager
+def claimed(folder: Path, name: str) -> Iterator[None]:
+    """Hold the cell in `folder`, after whoever holds it now: the terminal then says that `name` waits.
+
+    The system ends a claim with its process, however that ends.
+    """
+    with (folder / LOCK).open("a") as file:
+        if not _claim(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            console.print(f"{name}: another process is at it; waiting", markup=False, highlight=False, soft_wrap=True)
+            _claim(file, fcntl.LOCK_EX)
+        yield
+
+
+def is_claimed(folder: Path) -> bool:
+    """Whether a process holds the cell in `folder` at this moment."""
+    try:
+        with (folder / LOCK).open() as file:
+            return not _claim(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+
+
+def _claim(file: IO[Any], how: int) -> bool:
+    try:
+        fcntl.flock(file, how)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True
