@@ -9,8 +9,9 @@ import queue
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -20,6 +21,7 @@ R = TypeVar("R")
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")  # read on import
 _READY = b"ready"
+_starting = threading.Lock()  # a process's environment is one for all its threads
 _parent: "tuple[Connection, threading.Lock] | None" = None  # in a worker: its pipe
 
 
@@ -99,8 +101,9 @@ class WorkerPool(Executor):
     def _start(self, number: int) -> tuple[BaseProcess, Connection]:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, dict(self._environments[number])), daemon=self._daemon)
-        process.start()
+        process = context.Process(target=_serve, args=(theirs,), daemon=self._daemon)
+        with _environment(self._environments[number]):
+            process.start()
         theirs.close()
         self._processes.add(process)
         if self._killed:
@@ -165,12 +168,30 @@ def tell(what: Any) -> None:
         pipe.send_bytes(pickle.dumps((what,)))
 
 
-def _serve(pipe: Connection, environment: dict[str, str]) -> None:
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """The environment that a process inherits which starts here.
+
+    A worker cannot set its own in time: first it imports the script that started the pool, and that script torch.
+    """
+    with _starting:
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+
+def _serve(pipe: Connection) -> None:
     """The life of a worker process: a task in, what it tells and `(error, value)` out, until the pipe ends."""
     global _parent
     _parent = pipe, threading.Lock()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         pipe.send_bytes(_READY)

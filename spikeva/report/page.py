@@ -60,6 +60,7 @@ def render(runs: Sequence[Run], folder: Path) -> str:
         parts=parts,
         main=tables.html(rows, tables.MAIN),
         metrics=tables.html(rows, tables.METRICS),
+        jobs=max((cell.get("cost", {}).get("latency_jobs", 1) for run in runs for cell in run.cells), default=1),
         cost=tables.html([row for row in rows if row.kind != "baseline"], tables.COST),
         cells=tables.html(_single(rows), (*tables.MAIN, tables.FOLD, tables.SEED)) if _several(rows) else None,
     )

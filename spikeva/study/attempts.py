@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def attempts(
         yield index, attempt(todo[index], material, out, _place(index, todo))
     if jobs < 2:
         return
+    material = replace(material, jobs=jobs)
     with stage_of_workers("cells", len(todo), len(here)) as (bar, show):
         pool = WorkerPool(jobs, _environments(jobs, todo[0].study), show, parents=True)
         try:

@@ -42,6 +42,7 @@ class Material:
     transfer: ClipSet | None
     synthetic: bool
     prepared: dict[str, str] | None = None  # digests of the folders read (see `prepared_clips`); None: not known
+    jobs: int = 1  # cells that are at work at once
 
     def check(self, study: Study) -> None:
         """Raises UserError where the folders hold other clips by now: a cell's name would be of those, its result of these."""
@@ -175,6 +176,7 @@ def _evaluate(
         if said := unhealthy(health(model.to("cpu"), batch), normed):
             console.print(f"{name}: {said}", highlight=False, markup=False, soft_wrap=True)
     measured = cost.measure(model.to("cpu"), batch, cell.kind)
+    measured["latency_jobs"] = material.jobs  # what may have slowed it
     return {**result, "parameters": measured["parameters"], "cost": measured}
 
 

@@ -136,6 +136,19 @@ def test_terminate_does_not_wait_for_what_runs():
     assert waiting.cancelled()
 
 
+def test_workers_of_a_script_that_imports_torch_have_one_thread_too(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, torch\nfrom spikeva.datasets import map_clips\n"
+        "def threads(_): return torch.get_num_threads()\n"
+        "if __name__ == '__main__':\n"
+        "    print(map_clips(threads, [0], 1).values, os.environ['OMP_NUM_THREADS'])\n"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=100, env=environment)
+    assert done.stdout == "[1] 2\n", done.stderr
+
+
 def test_script_without_main_guard_is_told_so(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

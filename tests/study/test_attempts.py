@@ -124,6 +124,10 @@ def test_cells_at_once_are_those_one_after_the_other(out, clips, tmp_path, capsy
     assert len(files(out)) == 4 * 4
     for cell in one["cells"] + two["cells"]:
         del cell["cost"]["latency_ms"]
+    assert {cell["cost"].pop("latency_jobs") for cell in one["cells"]} == {1}
+    assert {cell["cost"].pop("latency_jobs") for cell in two["cells"]} == {2}
+    assert "while up to 2 cells were at work" in (other / "report.html").read_text()
+    assert "cells were at work" not in (out / "report.html").read_text()
     assert [results.pop("environment")["jobs"] for results in (one, two)] == [1, 2]
     assert one == two
     said = capsys.readouterr().err
