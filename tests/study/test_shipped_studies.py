@@ -13,7 +13,7 @@ TINY = yaml.safe_load((CONFIGS / "tiny.yaml").read_text())
 
 
 @pytest.mark.filterwarnings("ignore:spiking layer")  # after one step some are silent, and said to be
-@pytest.mark.parametrize("name", ["quick", "encodings", "twins", "paper", "tbr_vs_spikes", "afew_va"])
+@pytest.mark.parametrize("name", ["quick", "encodings", "twins", "bits", "paper", "tbr_vs_spikes", "afew_va"])
 def test_a_shipped_study_in_small(name, tmp_path, capsys):
     raw = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
     raw |= {key: TINY[key] for key in ("regression", "transfer", "folds", "window")}
