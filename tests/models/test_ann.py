@@ -118,7 +118,7 @@ def test_wrong_arguments_say_what_is_allowed(name, options, message):
 
 def test_concat_names_the_number_of_frames_it_was_made_for():
     model = create_model("ann_resnet18_fusion", **SMALL, frames=3)
-    with pytest.raises(ValueError, match=r"frames=3 but got T=2"):
+    with pytest.raises(UserError, match=r"frames=3 but got T=2"):
         model(torch.rand(1, 2, 2, 32, 32))
 
 

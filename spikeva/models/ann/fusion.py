@@ -8,6 +8,7 @@ from typing import get_args
 
 from torch import Tensor, nn
 
+from spikeva.errors import UserError
 from spikeva.models import register_model
 from spikeva.models.ann.checks import check_input, one_of, positive
 from spikeva.models.ann.options import FusionKind, Stem
@@ -19,7 +20,7 @@ class Fusion(nn.Module):
 
     kind "concat" gives every frame its own weights and needs exactly `frames` frames; "mean" averages; "attention"
     averages with weights softmax(a tanh(W f)) (Bahdanau et al., 2015; hidden size F / 4 chosen here). The last two
-    take any K.
+    take any K. Raises UserError for another number of frames than "concat" was made for.
     """
 
     def __init__(self, features: int, frames: int, kind: FusionKind = "concat", dropout: float = 0.0) -> None:
@@ -35,7 +36,7 @@ class Fusion(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         if self.kind == "concat":
             if features.shape[1] != self.frames:
-                raise ValueError(
+                raise UserError(
                     f"the model was made for frames={self.frames} but got T={features.shape[1]}: "
                     "concatenation has weights for each frame; set `frames`, or use fusion='mean' or 'attention'"
                 )
