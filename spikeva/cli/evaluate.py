@@ -19,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from spikeva.cli._out import check_file
     from spikeva.datasets import ClipSet
-    from spikeva.study.checks import check_labels
+    from spikeva.study.checks import check_interval, check_labels
     from spikeva.study.run_cell import PREDICTIONS, regression, score_rows
     from spikeva.study.trained import check_pictures, load_cell, met_before
 
@@ -28,6 +28,7 @@ def run(args: Namespace) -> int:
     cell, model = load_cell(args.cell)
     clips = ClipSet.read(args.clips)
     check_pictures(cell, args.cell, clips)
+    check_interval(clips)
     check_labels(clips)
     rows = score_rows(cell, model, clips, PREDICTIONS, args.out)
     synthetic = " (synthetic)" if clips.synthetic else ""

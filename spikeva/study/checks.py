@@ -73,6 +73,12 @@ def check_sizes(regression: ClipSet, transfer: ClipSet | None) -> None:
         raise UserError(f"all clips of a study have pictures of one size; {found} pixels. Crop and scale them alike")
 
 
+def check_interval(clips: ClipSet) -> None:
+    """Raises UserError where clips are all of one person."""
+    if len(people := clips.subjects) < 2:
+        raise UserError(f"the clips are all of {people[0]}, and an interval needs two people; add clips of others")
+
+
 def check_people(folds: list[Split], used: list[int]) -> None:
     """Raises UserError where a fold of those `used` tests fewer than two people."""
     for fold in used:

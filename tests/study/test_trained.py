@@ -86,6 +86,15 @@ def test_clips_of_another_picture_size_are_refused(command, tmp_path, capsys):
     assert "0.h5 has 64 x 48" in said
 
 
+def test_clips_of_one_person_are_refused_before_they_are_predicted(tmp_path, capsys):
+    stored(tmp_path / "cell")
+    out = tmp_path / "predictions.csv"
+    folder = clips(tmp_path / "one", (32, 32), people=1)
+    assert main(["evaluate", str(tmp_path / "cell"), "--clips", folder, "--out", str(out)]) == 2
+    assert "the clips are all of p0, and an interval needs two people" in " ".join(capsys.readouterr().err.split())
+    assert not out.exists()
+
+
 def test_a_transfer_needs_no_interval_and_no_transfer_in_the_study(tmp_path, capsys):
     stored(tmp_path / "cell", {key: value for key, value in TINY.items() if key != "transfer"})
     assert main(["transfer", str(tmp_path / "cell"), "--clips", clips(tmp_path / "one", (32, 32))]) == 0
