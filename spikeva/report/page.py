@@ -72,7 +72,7 @@ def _part(run: Run, rows: Sequence[Row], figures: Figures) -> dict[str, Any]:
         "name": run.name,
         "unfinished": run.unfinished(),
         "answer": answer.sentences(run, rows),
-        "sections": {**run_sections(run, rows, best, figures), "sweep": sweep(run, rows, figures)},
+        "sections": {**run_sections(run, rows, best, figures), "sweep": sweep(rows, figures)},
         "viewer": viewer(run, best, figures),
         "comparisons": tables.comparisons(run.comparisons) if run.comparisons else None,
         "provenance": provenance(run),

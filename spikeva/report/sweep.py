@@ -1,25 +1,27 @@
 """The part of the page for a sweep: CCC against the bits of a window, against operations and against energy."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from spikeva.report import figures as draw
-from spikeva.report.data import AXES, Row, Run
+from spikeva.report.data import AXES, Row
 from spikeva.report.figures import style
 from spikeva.report.sections import Figures, Section, data_word
 
 FEWEST = 2  # sizes of one encoding that make a sweep
-SIZES = ("bits", "steps", "bins")  # the parameter that says into how many parts of time a window is cut
 OTHERS = "others"
 
 
-def sweep(run: Run, rows: Sequence[Row], figures: Figures) -> list[Section]:
+def sweep(rows: Sequence[Row], figures: Figures) -> list[Section]:
     """Three figures of a study that has an encoding in several sizes; else nothing.
 
     Rows of figures are valence and arousal, columns the encodings that come in several sizes, and one for all others.
     """
-    sized = [(row, found) for row in rows if row.kind != "baseline" and (found := size_of(row, run)) is not None]
+    sized = [
+        (row, (row.encoding.partition("(")[0], int(size)))
+        for row in rows
+        if row.kind != "baseline" and (size := row.mean("time_steps")) is not None
+    ]
     sizes: dict[str, set[int]] = {}
     for _, (name, size) in sized:
         sizes.setdefault(name, set()).add(size)
@@ -59,16 +61,6 @@ def sweep(run: Run, rows: Sequence[Row], figures: Figures) -> list[Section]:
         ),
     }
     return [figures.add(f"sweep-{n}", one, captions[n] + shared, wide=True) for n, one in plots.items()]
-
-
-def size_of(row: Row, run: Run) -> tuple[str, int] | None:
-    """(encoding, parts of time a window) of a row, from its label and the study's config; None where neither tells."""
-    name, _, inside = row.encoding.partition("(")
-    told = dict(re.findall(r"(\w+)=([^,)]+)", inside))
-    grid = ((run.study.get("config") or {}).get("grid") or {}).get("encodings") or []
-    same = [e for e in grid if e["encoding"] == name and all(str(e.get(k)) == v for k, v in told.items())]
-    known: Mapping[str, Any] = {**(same[0] if len(same) == 1 else {}), **told}
-    return next(((name, int(known[key])) for key in SIZES if key in known), None)
 
 
 def _operations(row: Row) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import spikeva
 from spikeva.datasets.standins import code_digest
-from spikeva.encode import Kind, span_us
+from spikeva.encode import Kind, create, span_us
 from spikeva.study.config import Prepared, StandIn, Study
 from spikeva.study.files import clips_digest, digest
 from spikeva.study.modules import code_of
@@ -45,6 +45,11 @@ class Cell:
         spans = [span_us(e["encoding"], **options_of(e, "encoding")) for e in self.study.grid.encodings]
         longest: int = max(spans)
         return self.study.window.frames * longest
+
+    @property
+    def time_steps(self) -> int:
+        """Into how many parts of time the encoding cuts a window."""
+        return create(self.encoding["encoding"], **options_of(self.encoding, "encoding")).grid[0]
 
     def determinants(self) -> dict[str, Any]:
         """Everything that the result follows from, and where the user's modules are found."""

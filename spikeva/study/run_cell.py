@@ -180,9 +180,10 @@ def _evaluate(
     return {**result, "parameters": measured["parameters"], "cost": measured}
 
 
-def _names(cell: Cell) -> dict[str, str]:
-    """What the tables call the cell. It depends on the others of its grid, so that a finished cell is named anew in each study."""
-    return {"model": model_label(cell), "kind": cell.kind, "encoding": encoding_label(cell)}
+def _names(cell: Cell) -> dict[str, Any]:
+    """What the report calls the cell. It depends on the others of its grid, so that a finished cell is named anew in each study."""
+    named = {"model": model_label(cell), "kind": cell.kind, "encoding": encoding_label(cell)}
+    return {**named, "time_steps": cell.time_steps}
 
 
 def spikes(cell: Cell, material: Material, out: Path) -> dict[str, NDArray[Any]]:

@@ -3,6 +3,7 @@
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,18 +14,18 @@ from matplotlib.text import Text
 from spikeva.report import figures, write_report
 from spikeva.report.data import Run
 from spikeva.report.figures import style
-from spikeva.report.sweep import size_of
+from spikeva.report.sections import Figures
+from spikeva.report.sweep import sweep
 
-SWEEP = (
-    "tbr(bits=1, dt=40000)", "tbr(bits=8, dt=5000)", "bitplanes(bits=2, dt=20000)", "bitplanes(bits=8, dt=5000)", "voxel",
-)  # fmt: skip
+SWEEP = {"tbr(bits=1, dt=40000)": 1, "tbr(dt=5000)": 8, "bitplanes(bits=2)": 2, "bitplanes": 8, "voxel": 4}
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = write_run(tmp_path_factory.mktemp("sweep") / "run", encodings=SWEEP, gallery=0)
+    run = write_run(tmp_path_factory.mktemp("sweep") / "run", encodings=tuple(SWEEP), gallery=0)
     results = json.loads((run / "results.json").read_text())
-    results["study"]["config"]["grid"] = {"encodings": [{"encoding": "voxel", "bins": 4, "dt": 5000}]}
+    for cell in results["cells"]:
+        cell["time_steps"] = SWEEP[cell["encoding"]]
     (run / "results.json").write_text(json.dumps(results))
     return run
 
@@ -42,10 +43,13 @@ def test_one_size_of_each_encoding_is_no_sweep(run_dir: Path) -> None:
     assert "How many bits" not in (run_dir / "report.html").read_text()
 
 
-def test_sizes_come_from_the_label_or_the_config(swept: Path) -> None:
-    run = Run.open(swept)
-    found = {row.encoding: size_of(row, run) for row in run.rows() if row.kind == "snn"}
-    assert list(found.values()) == [("tbr", 1), ("tbr", 8), ("bitplanes", 2), ("bitplanes", 8), ("voxel", 4)]
+def test_every_size_is_a_point_whether_or_not_the_label_tells_it(swept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[dict[str, Any]] = []
+    monkeypatch.setattr(figures, "sweep", lambda curves, *_: drawn.extend(curves))
+    rows = Run.open(swept).rows()
+    sweep(rows, Figures(swept.parent))
+    sizes = {curve["name"]: [point["size"] for point in curve["points"]] for curve in drawn if curve["kind"] == "snn"}
+    assert sizes == {"tbr": [1, 8], "bitplanes": [2, 8], "voxel": [4]}
 
 
 def test_curves_hold_their_points_and_intervals() -> None:

@@ -67,6 +67,20 @@ def test_a_finished_cell_is_named_as_the_grid_that_asks_for_it_needs(tmp_path):
     assert all(entry["parameters"] == 1 for entry in found)
 
 
+def test_an_entry_tells_the_time_steps_of_a_window(tmp_path):
+    """Of a finished cell, too, and where the config leaves them at their default."""
+    encodings = [{"encoding": "tbr"}, {"encoding": "tbr", "bits": 4}, {"encoding": "voxel"}, {"encoding": "counts"}]
+    grid = STUDY["grid"] | {"encodings": encodings, "models": STUDY["grid"]["models"][:1]}
+    found = []
+    for cell in cells(parse(STUDY | {"grid": grid})):
+        for name in ("metrics.json", "done.json"):
+            write_json(cell.folder(tmp_path) / name, {})
+        found.append(run_cell(cell, Material([], None, True), tmp_path))
+    assert [(entry["encoding"], entry["time_steps"]) for entry in found] == [
+        ("tbr", 8), ("tbr(bits=4)", 4), ("voxel", 8), ("counts", 1),
+    ]  # fmt: skip
+
+
 def test_a_finished_cell_keeps_nothing_of_a_kill(tmp_path):
     cell = next(cells(parse(STUDY)))
     folder = cell.folder(tmp_path)
