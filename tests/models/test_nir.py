@@ -143,6 +143,10 @@ def test_other_refusals(tmp_path: Path) -> None:
             export_nir(trained(), tmp_path / "model.nir", SIZE, dt=dt)
     with pytest.raises(UserError, match=r"at least 1 pixel each, got \(0, 8\)"):
         export_nir(trained(), tmp_path / "model.nir", (0, 8))
+    with pytest.raises(
+        UserError, match=r"65536 x 65536 comes to 3,221,225,472 neurons by layer 1, .* at most 67,108,864"
+    ):
+        export_nir(trained(), tmp_path / "model.nir", (65536, 65536))
     (tmp_path / "text.nir").write_text("nothing")
     with pytest.raises(UserError, match="is not a NIR graph"):
         import_nir(tmp_path / "text.nir")

@@ -36,6 +36,7 @@ from spikeva.neurons.integrate_fire import IF
 from spikeva.neurons.lif import LIF, lif_step
 
 DT = 1e-4
+MOST_NEURONS = 1 << 26  # of a graph; writing it takes 53 bytes each (chosen here)
 
 
 def export_nir(model: nn.Module, path: Path | str, size: tuple[int, int], dt: float = DT) -> Path:
@@ -43,7 +44,7 @@ def export_nir(model: nn.Module, path: Path | str, size: tuple[int, int], dt: fl
 
     Raises UserError that says what NIR has no node for: another reset than to zero, other dynamics than IF, LIF and CUBA,
     max pooling, BatchNorm per step, other topologies than a chain, pooling windows that are not all equal; and for a `dt`
-    (seconds) outside of 1e-12 to 1e12 or a size that is not above 0.
+    (seconds) outside of 1e-12 to 1e12, a size that is not above 0, or one that comes to more than 2**26 neurons.
     """
     nir = _nir()
     if not 1e-12 <= dt <= 1e12:  # far from where a time constant in 32 bits is 0 or infinite
@@ -178,7 +179,8 @@ def _nodes(model: SpikingModel, size: tuple[int, int], dt: float) -> Iterator[tu
     nir = _nir()
     *convolutions, _ = model.body.children()
     first = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
-    x = torch.zeros(1, 1, first.in_channels, *size)
+    x = torch.empty(1, 1, first.in_channels, *size, device="meta")  # of which the shape alone is asked for
+    neurons = 0
     yield "input", nir.Input({"input": np.array(x.shape[2:])})
     for i, layer in enumerate(convolutions):
         assert isinstance(layer, Convolution)
@@ -191,7 +193,13 @@ def _nodes(model: SpikingModel, size: tuple[int, int], dt: float) -> Iterator[tu
                 tuple(x.shape[3:]), _array(conv.weight), conv.stride, conv.padding, conv.dilation, conv.groups, bias
             ),
         )
-        x = layer.conv(x)[0]
+        x = copy.deepcopy(layer.conv).to("meta")(x)[0]
+        neurons += x.numel()
+        if neurons > MOST_NEURONS:
+            raise UserError(
+                f"a picture of {size[0]} x {size[1]} comes to {neurons:,} neurons by layer {i + 1}, and NIR holds values of each; "
+                f"at most {MOST_NEURONS:,} are written: choose a smaller size"
+            )
         yield f"spikes_{i}", _neuron_node(layer.spikes.neuron, x, dt)
         if layer.pool is not None:
             pool = layer.pool.module
