@@ -59,7 +59,7 @@ def jackknife_t(
     """The interval (low, high) of `statistic(parts summed over subjects)`; parts `[..., G, D]` are sums per subject.
 
     Leaving a subject out is a subtraction. Standard error from the G leave-one-out values, Student's t with degrees of
-    freedom estimated from their kurtosis, at most G - 1 (Hinkley, "Jackknife confidence limits using Student t
+    freedom estimated from their kurtosis, from 3 to G - 1 (Hinkley, "Jackknife confidence limits using Student t
     approximations", Biometrika 64, 1977). `skewed` corrects for subjects' contributions with a long tail by their
     skewness (Hall, "On the removal of skewness by transformation", JRSS B 54, 1992). `statistic` maps `[..., D]` to
     `[...]`. Raises UserError for fewer than two subjects.

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikeva.errors import UserError
-from spikeva.evaluation.emotion import ANCHORS, ceiling, classify, coarse, recording_point, transfer
+from spikeva.evaluation.emotion import ANCHORS, Anchors, ceiling, classify, coarse, recording_point, transfer
 
 SEVEN = ["anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"]
 
@@ -33,6 +33,12 @@ def test_angle_and_point_differ_and_none_is_a_small_circle():
     assert classify([near_origin, 10 * near_origin], none_radius=0.1).tolist() == ["None", "surprise"]
     assert classify([[0.25, 0.0]], none_radius=0.25).tolist() == ["happiness"], "at the radius, not nearer"
     assert classify([[0.0, 0.0]], none_radius=0.0).tolist() != ["None"]
+
+
+@pytest.mark.parametrize("method", ["angle", "point"])
+def test_ties_go_to_the_first_name_of_the_alphabet(method, monkeypatch):
+    monkeypatch.setitem(ANCHORS, "two", Anchors({"sadness": (-0.5, 0.0), "anger": (0.5, 0.0)}, "of this test"))
+    assert classify([[0.0, 0.5], [0.1, 0.5], [-0.1, 0.5]], "two", method).tolist() == ["anger", "anger", "sadness"]
 
 
 def test_none_lies_at_the_origin_and_takes_what_comes_near():

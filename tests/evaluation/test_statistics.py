@@ -105,6 +105,14 @@ def test_of_a_mean_it_is_students_t():
     assert (low, high) == pytest.approx(expected, rel=1e-12)
 
 
+def test_one_person_apart_leaves_three_degrees_of_freedom():
+    """Their kurtosis alone would tell of two."""
+    values = np.array([0.0] * 9 + [1.0])
+    low, high = jackknife_t(lambda s: s[..., 1] / s[..., 0], np.stack([np.ones(10), values], -1))
+    expected = stats.t.interval(0.95, 3, values.mean(), values.std(ddof=1) / 10**0.5)
+    assert (low, high) == pytest.approx(expected, rel=1e-9)
+
+
 def test_skewness_moves_the_interval_of_a_long_tail_upwards_only_there():
     symmetric = np.array([-2.0, -1, -0.5, 0.5, 1, 2])
 
@@ -125,6 +133,13 @@ def test_more_frames_of_the_same_people_do_not_narrow_the_interval(frames):
     assert paired_permutation("ccc", *again, seed=0) == paired_permutation("ccc", y, a, b, subjects, seed=0)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_metric_of_several_seeds_is_its_mean_over_them(frames, metric):
+    y, a, b, subjects = frames
+    mean = (regression(y, a)[metric] + regression(y, b)[metric]) / 2
+    assert difference(metric, y, np.stack([a, b]), b, subjects) == pytest.approx(mean - regression(y, b)[metric])
+
+
 def test_seeds_are_averaged_within_each_subject(frames):
     y, a, b, subjects = frames
     both = jackknife_interval("ccc", y, np.stack([a, b]), subjects)
@@ -133,7 +148,6 @@ def test_seeds_are_averaged_within_each_subject(frames):
     )
     mean = (regression(y, a)["ccc"] + regression(y, b)["ccc"]) / 2
     assert both[0] < mean < both[1]
-    assert difference("ccc", y, np.stack([a, b]), b, subjects) == pytest.approx(mean - regression(y, b)["ccc"])
 
 
 def test_exact_permutation_is_the_enumeration_of_all_swaps(frames):
@@ -147,7 +161,8 @@ def test_exact_permutation_is_the_enumeration_of_all_swaps(frames):
         swapped = np.array(swap)[index]
         one, two = np.where(swapped, b, a), np.where(swapped, a, b)
         as_large += abs(regression(y, one)["ccc"] - regression(y, two)["ccc"]) >= observed - 1e-12
-    assert paired_permutation("ccc", y, a, b, subjects, seed=0) == pytest.approx(as_large / 2 ** len(people))
+    for n in (9999, 2 ** len(people)):  # as many as may be drawn
+        assert paired_permutation("ccc", y, a, b, subjects, 0, n) == pytest.approx(as_large / 2 ** len(people))
 
 
 @pytest.mark.parametrize("gain", [1e-9, 1e-7, 1e-5, 1e-3])
@@ -213,7 +228,8 @@ def test_a_small_spread_beside_a_large_mean_is_no_constant(frames):
 
 def test_constant_predictions_have_no_ccc_and_no_width(frames):
     y, _, _, subjects = frames
-    assert jackknife_interval("ccc", y, np.full(len(y), 0.3), subjects) == pytest.approx((0, 0), abs=1e-12)
+    for metric in ("ccc", "pcc"):
+        assert jackknife_interval(metric, y, np.full(len(y), 0.3), subjects) == pytest.approx((0, 0), abs=1e-12)
 
 
 @pytest.mark.parametrize("groups", [None, "frame", np.arange(40)])
@@ -241,7 +257,11 @@ def test_impossible_intervals_are_refused(metric, groups, message):
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm({"a": 0.6, "b": 0.5}) == pytest.approx({"a": 1.0, "b": 1.0})
+    assert holm({"b": 0.01, "a": 0.04}) == pytest.approx({"b": 0.02, "a": 0.04})
     assert holm([]) == []
+    for none in (np.nan, -0.1, 1.1):
+        with pytest.raises(UserError, match="p-values must lie between 0 and 1"):
+            holm([0.1, none])
 
 
 @settings(max_examples=30)
