@@ -93,6 +93,19 @@ def test_a_person_has_one_name_whatever_else_is_in_the_tree(afew_va_data, tmp_pa
         AFEWVA(tmp_path / "4")
 
 
+@pytest.mark.parametrize("actor", [None, 7, [], "", " ."])
+def test_clips_of_an_actor_without_a_name_are_left_out(actor, afew_va_data, tmp_path):
+    """As one person called None, they would share that person with nobody, and their true one with any fold."""
+    afew_va_data.write_layout(tmp_path, "official", clips=3)
+    for clip in ("001", "002"):
+        path = tmp_path / clip / f"{clip}.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "actor": actor}))
+    films = AFEWVA(tmp_path)
+    assert [film.name for film in films] == ["003"]
+    assert [(f.kind, f.where) for f in films.findings] == [("no actor", "001"), ("no actor", "002")]
+    assert all("the clip is left out" in f.effect for f in films.findings)
+
+
 def test_an_accent_is_no_other_person(afew_va_data, tmp_path):
     for clip, actor in ((1, "Pen\u00e9lope Example"), (2, "Pene\u0301lope  example"), (3, "Penelope Example")):
         content = afew_va_data.write_clip(tmp_path / f"{clip:03d}", clip)
