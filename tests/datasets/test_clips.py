@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from spikeva.datasets import Clip, ClipSet, Split
 from spikeva.errors import UserError
+from spikeva.events import EventStream, write_clip
 
 
 def make(clips_of: dict[str, int], labels: int = 10) -> ClipSet:
@@ -72,6 +73,22 @@ def test_split_by_name_count_and_share():
     assert clips.split(["bob"]).test.subjects == ["bob"]
     assert len(clips.split(2).test.subjects) == 2
     assert len(clips.split(0.34).test.subjects) == 1
+
+
+def test_a_set_is_what_its_files_say_now(tmp_path):
+    def write(name, people, labels, **more):
+        rows = {"t_us": np.arange(labels)} if labels else {}
+        attributes = {"subject": people, "clip": name, "domain": "films", **more}
+        write_clip(tmp_path / f"{name}.h5", EventStream.empty((8, 8)), labels=rows, attributes=attributes)
+        return Clip(tmp_path / f"{name}.h5", people, name, "films", labels)
+
+    second, first = write("b", "eve", 3), write("a", "ann", 0, emotion="fear", synthetic=1)
+    assert ClipSet.read(tmp_path).clips == (replace(first, emotion="fear", synthetic=True), second)
+    changed = write("a", "bob", 2)
+    assert ClipSet.read(tmp_path).clips == (changed, second)
+    assert ClipSet.read([second.path, changed.path]).clips == (second, changed)
+    second.path.unlink()
+    assert ClipSet.read(tmp_path).clips == (changed,)
 
 
 def test_a_set_says_how_much_it_holds():
