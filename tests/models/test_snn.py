@@ -92,6 +92,15 @@ def test_no_layer_is_silent_or_saturated_at_the_start(name: str, options: dict[s
     assert all(0.01 < layer.rate < 0.6 for layer in health(model, events()))
 
 
+@pytest.mark.parametrize("name", list_models("snn_*"))
+def test_a_batch_begins_at_rest_in_training_too(name: str) -> None:
+    model = create_model(name, in_channels=2, width=4).train()
+    x = events(4, 16)
+    first = model(x)
+    model(events(4, 16)).sum().backward()
+    assert torch.equal(model(x), first)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_backend_makes_the_same_prediction_from_the_same_state_dict(backend: str) -> None:
     reference = create_model("snn_convnet", in_channels=2, width=4, depth=2).double()
