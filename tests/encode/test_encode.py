@@ -55,7 +55,7 @@ def reference(events: EventStream, name: str, ends: list[int], p: dict[str, Any]
 
 
 @pytest.mark.parametrize("name", enc.list_encodings())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_equals_the_reference_bit_for_bit(name: str, data: st.DataObject) -> None:
     chosen = {}

@@ -46,7 +46,7 @@ def streams(draw: st.DrawFn, gaps: list[int]) -> EventStream:
 
 
 @pytest.mark.parametrize(("suffix", "name"), FORMATS)
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_reading_gives_back_what_was_written(tmp_path: Path, suffix: str, name: str, data: st.DataObject) -> None:
     events = data.draw(streams(DAT_GAPS if name == "dat" else GAPS))

@@ -63,7 +63,7 @@ def test_windows_are_the_slices_of_the_whole(tmp_path: Path, start: int) -> None
             assert clip.events(None, b) == events.slice_time(None, b)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(gaps=st.lists(st.sampled_from([0, 1, 999, 1000, 10**7, 10**13]), max_size=6), cuts=st.lists(st.integers(0, 6)))
 def test_any_gap_and_any_blocks(tmp_path_factory: pytest.TempPathFactory, gaps: list[int], cuts: list[int]) -> None:
     t = np.cumsum(gaps, dtype=np.int64)

@@ -93,7 +93,7 @@ def mirrored_texture(who: faces.Identity, density: float) -> SkinTexture:
     return SkinTexture((skin.albedo + skin.albedo[:, ::-1]) / 2, skin.wrinkles, skin.density)
 
 
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=6, derandomize=True)
 @given(st.lists(st.floats(0, 1), min_size=38, max_size=38), st.sampled_from([-0.4, 0.0, 0.3]))
 def test_mirrored_action_units_make_the_mirrored_picture(values: list[float], yaw: float) -> None:
     rig = faces.build_rig(faces.draw_identity("afew-va-like", people(lambda who: not who.glasses)[0]))
@@ -111,7 +111,7 @@ def test_mirrored_action_units_make_the_mirrored_picture(values: list[float], ya
 action_units = st.lists(st.floats(0, 1.2), min_size=38, max_size=38).map(lambda v: np.array(v).reshape(-1, 2))
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 @given(st.integers(0, 20), action_units, st.floats(-1, 1), st.floats(-1, 1))
 def test_lips_never_cross_and_closed_eyes_are_closed(
     identity: int, units: NDArray[np.float64], right: float, up: float
@@ -125,7 +125,7 @@ def test_lips_never_cross_and_closed_eyes_are_closed(
     assert np.allclose(lids.sum(1), 0, atol=1e-9)
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10, derandomize=True)
 @given(st.integers(0, 30), action_units, st.floats(-0.55, 0.55), st.floats(-0.3, 0.3), st.sampled_from(faces.DOMAINS))
 def test_no_hole_in_a_face(identity: int, units: NDArray[np.float64], yaw: float, pitch: float, domain: str) -> None:
     rig = faces.build_rig(faces.draw_identity(domain, identity))

@@ -58,7 +58,7 @@ def gradients(conv: nn.Conv2d, x: Tensor) -> list[Tensor]:
     return [out.detach(), *torch.autograd.grad(out, [x, *conv.parameters()], grad)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     kernel=st.sampled_from(KERNELS),
     padding=st.integers(0, 3),

@@ -55,7 +55,7 @@ def assert_close(found: list[Tensor], wanted: list[Tensor], tolerance: float) ->
 
 
 @pytest.mark.parametrize(("name", "reset", "surrogate", "per_channel"), CASES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     steps=st.integers(1, 64),
     inner=st.lists(st.integers(0, 9), min_size=1, max_size=4),

@@ -140,7 +140,7 @@ def test_a_batch_of_clips(name: str, timing: str, device: str) -> None:
         assert_same([column.cpu().numpy() for column in staying[i]], events)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     frames=arrays(np.uint8, (4, 5, 7)) | arrays(np.float64, (4, 5, 7), elements=st.floats(0, 255)),
     steps=st.lists(st.floats(1e-6, 5.0), min_size=3, max_size=3),

@@ -18,7 +18,7 @@ from spikeva.simulate.frames import to_luma, to_luma_of_tensor
 
 CLIPS = arrays(np.uint8, (5, 7, 9))
 TIMES = np.arange(5) * 0.01
-quick = settings(max_examples=25, deadline=None)
+quick = settings(max_examples=25)
 
 
 def rows(frames: Any, times: Any = TIMES, pixel: Any = "ideal", **kw: Any) -> list[tuple[int, ...]]:

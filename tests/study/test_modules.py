@@ -41,6 +41,46 @@ class Mine(Neuron):
         self.decay("beta", beta, learn=False)
 '''
 
+OWN = {
+    "model": """
+from torch import nn
+from spikeva import register_model
+
+
+@register_model("ann_own_of_key")
+class Mine(nn.Module):
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(in_channels, 2)
+
+    def forward(self, x):
+        return self.head(x.mean((1, 3, 4)))
+""",
+    "encoding": """
+from dataclasses import dataclass
+from spikeva.encode import register_encoding
+from spikeva.encode.counts import Counts
+
+
+@register_encoding("own_of_key")
+@dataclass(frozen=True)
+class Mine(Counts):
+    pass
+""",
+    "surrogate": """
+from dataclasses import dataclass
+from spikeva import register_surrogate
+from spikeva.neurons.surrogates import Surrogate
+
+
+@register_surrogate("own_of_key")
+@dataclass(frozen=True)
+class Mine(Surrogate):
+    def derivative(self, u):
+        return u * 0 + self.slope
+""",
+}
+
 
 def spikeva(folder, *arguments):
     """A command in a process of its own, since what a module registers stays."""
@@ -92,6 +132,23 @@ def test_changed_code_makes_other_cells_of_what_uses_it(own):
     after = keys(own)
     assert before[0] != after[0]
     assert before[1] == after[1], "a model without the neuron"
+
+
+@pytest.mark.parametrize("kind", ["model", "encoding", "surrogate"])
+def test_changed_code_of_a_model_an_encoding_or_a_surrogate_makes_other_cells(kind, tmp_path):
+    raw = deepcopy(TINY) | {"modules": ["own_of_key.py"]}
+    raw["grid"]["encodings"] = [{"encoding": "own_of_key" if kind == "encoding" else "counts", "dt": 5000}]
+    surrogate = {"surrogate": "own_of_key" if kind == "surrogate" else "atan"}
+    raw["grid"]["models"] = [{"model": "ann_own_of_key"}] if kind == "model" else [{"model": "snn_convnet"} | surrogate]
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(raw))
+
+    def key(more=""):
+        (tmp_path / "own_of_key.py").write_text(OWN[kind] + more)
+        done = spikeva(tmp_path, "validate", "own.yaml")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()[1].split()[0]
+
+    assert key() == key() != key("X = 1\n")
 
 
 def place(tmp_path, package):
