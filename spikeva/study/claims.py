@@ -23,14 +23,17 @@ def claimed(folder: Path, name: str) -> Iterator[None]:
         if not _claim(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
             console.print(f"{name}: another process is at it; waiting", markup=False, highlight=False, soft_wrap=True)
             _claim(file, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            _claim(file, fcntl.LOCK_UN)  # closing the file would leave it to processes that were forked meanwhile
 
 
 def is_claimed(folder: Path) -> bool:
     """Whether a process holds the cell in `folder` at this moment."""
     try:
         with (folder / LOCK).open() as file:
-            return not _claim(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return not _claim(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # an exclusive one, NFS refuses to who only reads
     except FileNotFoundError:
         return False
 
