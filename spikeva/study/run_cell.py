@@ -61,8 +61,12 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
     material.check(cell.study)
     folder = cell.folder(out)
     if not (folder / "done.json").exists():
+        from spikeva.training.fitting import (
+            count_devices,
+        )  # Lightning takes seconds to import; a finished cell does without
+
         folder.mkdir(parents=True, exist_ok=True)
-        shared = cell.study.trainer.devices != 1 or cell.study.trainer.num_nodes != 1
+        shared = count_devices(cell.study.trainer.model_dump()) > 1
         with nullcontext() if shared else claimed(folder, f"{place} {cell.label}".strip()):
             if not (folder / "done.json").exists():
                 _finish(cell, material, folder, place)
