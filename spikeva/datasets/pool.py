@@ -29,6 +29,14 @@ class WorkerDied(BrokenExecutor):
     """A worker process ended (killed, out of memory, a crash in native code) while it held this task."""
 
 
+class NoWorker(WorkerDied):
+    """A worker process ended while it started, as the next one would."""
+
+
+class _Unheard(Exception):
+    """What a worker told raised an error here, which is the cause."""
+
+
 class WorkerPool(Executor):
     """A local pool of `workers` processes, started by "spawn" when there is work.
 
@@ -37,7 +45,8 @@ class WorkerPool(Executor):
 
     Args:
         environments: variables for each worker; None: one thread each, since the processes are the parallelism.
-        heard: called with a worker's number and what it says by `tell`, in a thread of this process.
+        heard: called with a worker's number and what it says by `tell`, in a thread of this process. An error that this raises
+            becomes that of the task, whose worker is killed.
         parents: workers may start processes of their own; the pool must be shut down or terminated, then.
     """
 
@@ -113,12 +122,20 @@ class WorkerPool(Executor):
         except (EOFError, OSError):
             self._failed_starts += 1
             process.join()
-            raise WorkerDied(
+            self._processes.discard(process)
+            raise NoWorker(
                 f"a worker process ended while it started (exit code {process.exitcode}). In a script, call this from "
-                "under `if __name__ == '__main__':`; in an interactive session use workers=0"
+                "under `if __name__ == '__main__':`; in an interactive session use workers=0 or jobs=1"
             ) from None
         self._failed_starts = 0
         return process, ours
+
+    def _hear(self, number: int, what: Any) -> None:
+        if self._heard is not None:
+            try:
+                self._heard(number, what)
+            except BaseException as failure:
+                raise _Unheard from failure  # not to be taken for a failure of the pipe
 
     def _drive(self, number: int) -> None:
         process: BaseProcess | None = None
@@ -130,13 +147,19 @@ class WorkerPool(Executor):
             try:
                 if pipe is None or process is None:
                     if self._failed_starts > 2 * len(self._threads):
-                        raise WorkerDied("no worker process starts any more; the first errors say why")
+                        raise NoWorker("no worker process starts any more; the first errors say why")
                     process, pipe = self._start(number)
                 pipe.send_bytes(payload)
                 while len(answer := pickle.loads(pipe.recv_bytes())) == 1:
-                    if self._heard is not None:
-                        self._heard(number, *answer)
+                    self._hear(number, *answer)
                 error, value = answer
+            except _Unheard as unheard:
+                future.set_exception(unheard.__cause__)
+                if process is not None:
+                    process.kill()  # nobody hears what it does
+                    process.join()
+                    self._processes.discard(process)
+                process = pipe = None
             except (EOFError, OSError) as failure:
                 if process is None:  # none could be started
                     future.set_exception(failure)

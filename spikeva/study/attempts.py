@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeva.datasets.mapping import cores
-from spikeva.datasets.pool import THREADS, WorkerDied, WorkerPool, tell
+from spikeva.datasets.pool import THREADS, NoWorker, WorkerDied, WorkerPool, tell
 from spikeva.errors import UserError
 from spikeva.progress import console, shown_by_parent, stage_of_workers
 from spikeva.study.cells import Cell
@@ -119,6 +119,8 @@ def _attempt_in_worker(cell: Cell, material: Material, out: Path, place: str) ->
 def _result(future: Future[dict[str, Any] | None], cell: Cell, place: str) -> dict[str, Any] | None:
     try:
         return future.result()
+    except NoWorker as error:
+        raise UserError(str(error)) from error
     except WorkerDied as error:  # out of memory, or killed
         _say_failed(cell, place, str(error))
         return None

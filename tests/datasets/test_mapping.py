@@ -136,6 +136,29 @@ def test_terminate_does_not_wait_for_what_runs():
     assert waiting.cancelled()
 
 
+def say_and_work_on(what: str) -> None:
+    tell((what, os.getpid()))
+    time.sleep(600)
+
+
+def test_what_cannot_be_heard_ends_its_worker_at_once():
+    workers = []
+
+    def full(_, what):
+        workers.append(what[1])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    pool = WorkerPool(1, heard=full)
+    try:
+        lost = pool.submit(say_and_work_on, "x")
+        assert isinstance(lost.exception(timeout=100), OSError)
+        assert pool.submit(square, 2).result(timeout=100) == 4
+        with pytest.raises(ProcessLookupError):
+            os.kill(workers[0], 0)
+    finally:
+        pool.terminate()
+
+
 def test_workers_of_a_script_that_imports_torch_have_one_thread_too(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

@@ -1,23 +1,28 @@
 """Cells at once, and cells that two commands want."""
 
+import fcntl
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future
 
 import pytest
 import torch
 import yaml
 
+from spikeva.datasets.pool import NoWorker
 from spikeva.errors import UserError
 from spikeva.study import attempts as module
 from spikeva.study.attempts import attempts, check_jobs
 from spikeva.study.cells import cells
 from spikeva.study.claims import claimed, is_claimed
 from spikeva.study.config import load, parse
+from spikeva.study.run_cell import Material, run_cell
 from spikeva.study.runner import prepare, run
 
 STUDY = {
@@ -230,7 +235,7 @@ def test_what_another_command_is_at_comes_last_and_is_not_done_twice(out, capsys
     def other():
         with claimed(first, "other"):
             holds.set()
-            waits.wait(60)
+            waits.wait(600)
             time.sleep(0.5)
             (first / "metrics.json").write_text('{"of": "the other"}')
             (first / "done.json").write_text("{}")
@@ -248,6 +253,43 @@ def test_what_another_command_is_at_comes_last_and_is_not_done_twice(out, capsys
     assert found == [(1, todo[1].key), (0, "the other")]
     assert f"1/2 {todo[0].label}: another process is at it; waiting" in capsys.readouterr().err
     assert not (first / "predictions.csv").exists()
+
+
+def test_a_claim_ends_with_its_work(out):
+    with claimed(out, "a"):
+        loader = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        loader.start()
+    try:
+        assert not is_claimed(out), "a loader's worker that lives on holds nothing"
+    finally:
+        loader.kill()
+        loader.join()
+
+
+def test_a_network_disk_asks_a_file_that_may_be_written_for_an_exclusive_lock(out, monkeypatch):
+    monkeypatch.setattr("fcntl.flock", fcntl.lockf)  # what NFS does
+    with claimed(out, "a"):
+        pass
+    assert not is_claimed(out)
+
+
+@pytest.mark.parametrize(("devices", "claims"), [(1, 1), ("1", 1), (2, 0)])
+def test_only_devices_that_share_a_cell_come_to_it_together(out, monkeypatch, devices, claims):
+    def finish(cell, material, folder, place):
+        assert is_claimed(folder) == bool(claims)
+        (folder / "metrics.json").write_text("{}")
+        (folder / "done.json").write_text("{}")
+
+    monkeypatch.setattr("spikeva.study.run_cell._finish", finish)
+    study = parse(STUDY | {"trainer": {"accelerator": "cpu", "devices": devices}})
+    assert run_cell(next(cells(study)), Material([], None, True), out)
+
+
+def test_workers_that_do_not_start_end_all(out):
+    future = Future()
+    future.set_exception(NoWorker("a worker process ended while it started"))
+    with pytest.raises(UserError, match="while it started"):
+        module._result(future, next(cells(parse(STUDY))), "1/4")
 
 
 def test_a_disk_without_locks_keeps_nobody_away(out, monkeypatch):
