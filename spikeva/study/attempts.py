@@ -3,7 +3,7 @@
 import os
 import traceback
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -42,14 +42,21 @@ def attempts(
     with stage_of_workers("cells", len(todo), len(here)) as (bar, show):
         pool = WorkerPool(jobs, _environments(jobs, todo[0].study), show, parents=True)
         try:
-            running = {
-                pool.submit(_attempt_in_worker, todo[index], material, out, _place(index, todo)): index
-                for index in _free_first(left, todo, out)
-            }
-            for future in as_completed(running):
-                index = running[future]
-                yield index, _result(future, todo[index], _place(index, todo))
-                bar.advance()
+
+            def submit(index: int, patient: bool = False) -> Future[dict[str, Any] | None]:
+                return pool.submit(_attempt_in_worker, todo[index], material, out, _place(index, todo), patient)
+
+            running = {submit(index): index for index in left}
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    index = running.pop(future)
+                    try:
+                        entry = _result(future, todo[index], _place(index, todo))
+                    except _Claimed:
+                        running[submit(index, patient=True)] = index
+                    else:
+                        yield index, entry
+                        bar.advance()
             pool.shutdown()
         finally:
             pool.terminate()
@@ -110,9 +117,15 @@ def _environments(jobs: int, study: Study) -> list[dict[str, str]]:
     return [{**threads, "CUDA_VISIBLE_DEVICES": names[n % len(names)]} for n in range(jobs)]
 
 
-def _attempt_in_worker(cell: Cell, material: Material, out: Path, place: str) -> dict[str, Any] | None:
+class _Claimed(Exception):
+    """Another command is at the cell, whose turn comes when no free one is left."""
+
+
+def _attempt_in_worker(cell: Cell, material: Material, out: Path, place: str, patient: bool) -> dict[str, Any] | None:
     shown_by_parent(tell)
     import_modules(cell.study.modules)
+    if not patient and is_claimed(cell.folder(out)):
+        raise _Claimed
     return attempt(cell, material, out, place)
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import ExitStack
 
 import pytest
 import torch
@@ -253,6 +254,30 @@ def test_what_another_command_is_at_comes_last_and_is_not_done_twice(out, capsys
     assert found == [(1, todo[1].key), (0, "the other")]
     assert f"1/2 {todo[0].label}: another process is at it; waiting" in capsys.readouterr().err
     assert not (first / "predictions.csv").exists()
+
+
+def test_a_job_takes_a_free_cell_before_it_waits(out, monkeypatch):
+    """Also where the other command took the first ones only after this one began."""
+    study = parse(STUDY)
+    material = prepare(study, out)
+    todo = list(cells(study))
+    monkeypatch.setattr(module, "is_claimed", lambda _: False)
+    with ExitStack() as held:
+        for cell in todo[:2]:
+            cell.folder(out).mkdir(parents=True)
+            held.enter_context(claimed(cell.folder(out), "other"))
+        late = threading.Timer(300, held.close)
+        late.daemon = True
+        late.start()
+        found = []
+        for index, entry in attempts(todo, material, out, jobs=2):
+            found.append(index)
+            assert entry is not None
+            if sorted(found) == [2, 3]:
+                late.cancel()
+                held.close()
+    assert sorted(found[:2]) == [2, 3]
+    assert sorted(found[2:]) == [0, 1]
 
 
 def test_a_claim_ends_with_its_work(out):
