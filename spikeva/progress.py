@@ -89,8 +89,10 @@ def stage(name: str, total: int | None = None, done: int = 0) -> Iterator[Stage]
     """A progress bar called `name` over `total` items, of which `done` were finished earlier."""
     if _tell is not None:
         told = _Told(_tell, name, total, done)
-        yield told
-        told.remove()
+        try:
+            yield told
+        finally:
+            told.remove()
         return
     with _progress() as progress:
         yield Stage(progress, name, total, done)

@@ -86,7 +86,7 @@ def estimate(todo: list[Cell], material: Material, out: Path, jobs: int = 1) -> 
 def _threads(count: int | None) -> Iterator[None]:
     """Compute with so many threads, as each of several jobs will; None: with as many as before."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
+    torch.set_num_threads(min(count or before, before))
     try:
         yield
     finally:

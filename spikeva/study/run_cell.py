@@ -61,9 +61,7 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
     material.check(cell.study)
     folder = cell.folder(out)
     if not (folder / "done.json").exists():
-        from spikeva.training.fitting import (
-            count_devices,
-        )  # Lightning takes seconds to import; a finished cell does without
+        from spikeva.training.fitting import count_devices  # Lightning takes seconds; a finished cell does without
 
         folder.mkdir(parents=True, exist_ok=True)
         shared = count_devices(cell.study.trainer.model_dump()) > 1

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -43,9 +44,11 @@ def test_every_pair_is_timed_once_and_counts_for_its_folds(study, monkeypatch):
     assert "4 cells to run: about 3 min 40 s, an estimate" in str(expected)
 
 
-def test_jobs_take_the_next_cell_with_their_share_of_threads(study, monkeypatch):
+def test_jobs_take_the_next_cell_with_their_share_of_threads(study, monkeypatch, request):
     found, material, out = study
-    monkeypatch.setattr(module, "threads_of", lambda jobs: 10 + jobs)
+    request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
+    torch.set_num_threads(3)
+    monkeypatch.setattr(module, "threads_of", lambda jobs: {2: 2, 4: 9}[jobs])
     threads = set()
 
     def seconds(cell, *_):
@@ -53,13 +56,13 @@ def test_jobs_take_the_next_cell_with_their_share_of_threads(study, monkeypatch)
         return 10.0 if cell.kind == "ann" else 100.0
 
     monkeypatch.setattr(module, "_seconds", seconds)
-    before = torch.get_num_threads()
     expected = estimate(list(cells(found)), material, out, jobs=2)  # 10 + 10 + 100 and 100
     assert expected.seconds == 120.0
     assert "2 cells run at once" in str(expected)
-    assert threads == {12}
-    assert torch.get_num_threads() == before
+    assert threads == {2}
+    assert torch.get_num_threads() == 3
     assert estimate(list(cells(found)), material, out, jobs=9).seconds == 100.0
+    assert threads == {2, 3}, "no more than before"
 
 
 def test_a_cell_is_its_steps_and_predictions(study, monkeypatch):
