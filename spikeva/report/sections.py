@@ -252,7 +252,7 @@ def _cost(models: Sequence[Row], figures: Figures) -> list[Section]:
         figure[axis].legend(loc="outside lower left", ncols=columns, fontsize=7.5, markerscale=0.8, handletextpad=0.3)
     caption = (
         "Energy of one prediction under a model of 45 nm arithmetic (4.6 pJ a multiply-accumulate, 0.9 pJ an accumulate; memory "
-        "not counted) against CCC with its 95 % interval. Up and left is better. Points with nearly the same energy are drawn side by side. "
+        "not counted) against CCC with its 95 % interval. Up and left is better. Up to four points of nearly the same energy are drawn side by side. "
         "Energy depends on the model: see the table and the page on cost in the documentation."
     )
     return [figures.add("cost", figure, caption)]

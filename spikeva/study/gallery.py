@@ -18,7 +18,7 @@ from spikeva.study.cells import options_of
 from spikeva.study.config import Study
 
 MADE_FROM = "made_from"
-GALLERY_VERSION = 3  # goes up when the same cells give other pictures
+GALLERY_VERSION = 4  # goes up when the same cells give other pictures
 COUNT = 6  # clips of each set that are shown
 
 
@@ -88,11 +88,11 @@ def write_gallery(
 
 
 def _tbr(study: Study) -> dict[str, Any]:
-    """The parameters of the study's TBR; where it has none, of one with eight bits that sees the window of its first encoding."""
+    """The parameters of the study's TBR, the finest of several; where it has none, of one with eight bits that sees the window of
+    its first encoding."""
     encodings = study.grid.encodings
-    for encoding in encodings:
-        if encoding["encoding"] == "tbr":
-            return options_of(encoding, "encoding")
+    if found := [options_of(encoding, "encoding") for encoding in encodings if encoding["encoding"] == "tbr"]:
+        return max(found, key=lambda options: spec("tbr", **options)["bits"])
     span = span_us(encodings[0]["encoding"], **options_of(encodings[0], "encoding"))
     return {"bits": 8, "dt": max(span // 8, 1)}
 

@@ -77,6 +77,13 @@ def test_the_gallery_of_clips_without_a_video_has_their_events_in_every_encoding
         assert {name for name in arrays.files if "/enc/" in name} == {f"0/enc/{name}" for name in list_encodings()}
         assert not any("frames" in name or "compression" in name for name in arrays.files)
 
+    grid["encodings"] = [{"encoding": "tbr", "bits": 1, "dt": 40_000}, *grid["encodings"]]  # the finest is shown
+    study = parse({"study": "s", "regression": {"dataset": "prepared", "root": str(tmp_path)}, "grid": grid})
+    write_gallery(tmp_path / "two.npz", study, ClipSet.read(tmp_path))
+    with np.load(tmp_path / "two.npz") as arrays, np.load(tmp_path / "gallery.npz") as one:
+        np.testing.assert_array_equal(arrays["0/tbr"], one["0/tbr"])
+        assert len(np.unique(one["0/tbr"])) > 100
+
     grid["encodings"] = [{"encoding": "spikes", "steps": 4, "dt": 10_000}]  # of the same 40 ms
     study = parse({"study": "s", "regression": {"dataset": "prepared", "root": str(tmp_path)}, "grid": grid})
     write_gallery(tmp_path / "other.npz", study, ClipSet.read(tmp_path))

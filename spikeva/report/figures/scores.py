@@ -62,7 +62,8 @@ def confusion(matrix: npt.ArrayLike, classes: Sequence[str], ax: Axes | None = N
 def cost(rows: Sequence[Mapping[str, Any]], name: str = "CCC", ax: Axes | None = None) -> Axes:
     """Axes with one numbered point a model ("label", "kind", "energy_pj", "value", "low", "high"): energy against a score.
 
-    Points of (nearly) one energy stand side by side; the handles for a legend carry number and label.
+    Up to four points of (nearly) one energy stand side by side. Where there are more, all points stand at their energies and their
+    numbers beside them. The handles for a legend carry number and label.
     """
     ax = axes(ax, 5.2, 3.6)
     figure = ax.get_figure(root=True)
@@ -70,27 +71,27 @@ def cost(rows: Sequence[Mapping[str, Any]], name: str = "CCC", ax: Axes | None =
     energies = np.array([float(row["energy_pj"]) / 1e6 for row in rows])
     alike = np.abs(np.log(energies[:, None] / energies)) < 0.1
     rank = np.argsort(np.argsort(energies, kind="stable"))  # left is cheaper, beside one another too
-    aside = 11 / 72 * ((alike & (rank < rank[:, None])).sum(1) - (alike.sum(1) - 1) / 2)  # inches
+    crowded = alike.sum(1).max() > 4  # half an inch of a logarithmic axis tells quite another energy
+    aside = 11 / 72 * ((alike & (rank < rank[:, None])).sum(1) - (alike.sum(1) - 1) / 2) * (not crowded)  # inches
+    words, bars = [], []
     for i, (row, x) in enumerate(zip(rows, energies.tolist(), strict=True), 1):
         place = ax.transData + ScaledTranslation(float(aside[i - 1]), 0, figure.dpi_scale_trans)
         colour = COLOURS[row["kind"]]
         ax.plot([x, x], [row["low"], row["high"]], color=colour, linewidth=1.4, transform=place)
         ax.plot(
-            x, row["value"], MARKERS[row["kind"]], color=colour, markersize=10, label=f"{i}  {row['label']}",
+            x, row["value"], MARKERS[row["kind"]], color=colour, markersize=4.5 if crowded else 10, label=f"{i}  {row['label']}",
             transform=place,
         )  # fmt: skip
-        ax.text(
-            x,
-            row["value"],
-            str(i),
-            color=PAPER,
-            fontsize=7,
-            ha="center",
-            va="center_baseline",
-            transform=place,
-            zorder=4,
-        )
+        if crowded:
+            words.append(_word(ax, str(i), (x, row["value"]), row["kind"]))
+            bars.append([(x, row["low"]), (x, row["high"])])
+        else:
+            ax.text(
+                x, row["value"], str(i), color=PAPER, fontsize=7, ha="center", va="center_baseline", transform=place,
+                zorder=4,
+            )  # fmt: skip
         ax.update_datalim([(x, row["low"]), (x, row["high"])])
+    ax.add_artist(_Apart(words, bars))
     ax.set_xscale("log")
     ax.axhline(0, color=INK, linewidth=0.5, zorder=0.9)  # below the markers and their numbers
     ax.set(xlabel="energy of one prediction (µJ, 45 nm model)", ylabel=name)
@@ -151,6 +152,16 @@ class _Apart(Artist):
             word.arrow_patch.set_visible(np.hypot(*move) > (box[3] - box[1]) / 2)
 
 
+def _word(ax: Axes, text: str, at: tuple[float, float], kind: str) -> Annotation:
+    """A word for `_Apart`, beside the point `at`."""
+    offset, ha, va = BESIDE[kind]
+    line = {"arrowstyle": "-", "linewidth": 0.4, "color": COLOURS[kind], "shrinkA": 0, "shrinkB": 0}
+    return ax.annotate(
+        text, at, offset, textcoords="offset points", fontsize=6, color=COLOURS[kind], ha=ha, va=va,
+        arrowprops=line,
+    )  # fmt: skip
+
+
 def sweep(
     curves: Sequence[Mapping[str, Any]], floor: float | None = None, base: int = 2, ax: Axes | None = None
 ) -> Axes:
@@ -183,13 +194,8 @@ def sweep(
             ax.plot([point["x"]] * 2, [point["low"], point["high"]], linewidth=0.9, **style)
             ax.update_datalim([(point["x"], point["low"]), (point["x"], point["high"])])
             told = [curve["name"]] * (len(points) == 1) + [str(point["size"])] * (base != 2)
-            offset, ha, va = BESIDE[kind]
-            line = {"arrowstyle": "-", "linewidth": 0.4, "color": COLOURS[kind], "shrinkA": 0, "shrinkB": 0}
-            word = ax.annotate(
-                " ".join(told), (point["x"], point["value"]), offset, textcoords="offset points", fontsize=6,
-                color=COLOURS[kind], ha=ha, va=va, arrowprops=line,
-            )  # fmt: skip
-            words += [word] * bool(told)
+            if told:
+                words.append(_word(ax, " ".join(told), (point["x"], point["value"]), kind))
             bars.append([(point["x"], point["low"]), (point["x"], point["high"])])
     ax.add_artist(_Apart(words, bars))
     ax.set_xscale("log", base=base)
