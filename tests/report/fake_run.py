@@ -47,8 +47,10 @@ def write_run(
                 at = i % frames
                 out.writerow([who[i], names[i], at, (at + 1) * 40_000, *label[i].tolist(), *guess[i].tolist()])
         common = {"model": model, "kind": kind, "encoding": encoding, "dataset": dataset, "fold": fold, "seed": seed}
+        bits = re.search(r"bits=(\d+)", encoding)
         cells.append(
             common
+            | {"time_steps": int(bits[1]) if bits else 8}
             | {"hash": key, "parameters": 4_900_000 if kind == "ann" else 390_000}
             | {"regression": _regression(label, guess, who), "transfer": _transfer(seed), "cost": _cost(kind, encoding)}
         )

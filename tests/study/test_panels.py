@@ -82,7 +82,7 @@ def test_the_gallery_of_clips_without_a_video_has_their_events_in_every_encoding
     write_gallery(tmp_path / "two.npz", study, ClipSet.read(tmp_path))
     with np.load(tmp_path / "two.npz") as arrays, np.load(tmp_path / "gallery.npz") as one:
         np.testing.assert_array_equal(arrays["0/tbr"], one["0/tbr"])
-        assert len(np.unique(one["0/tbr"])) > 100
+        assert len(np.unique(one["0/tbr"])) > 16
 
     grid["encodings"] = [{"encoding": "spikes", "steps": 4, "dt": 10_000}]  # of the same 40 ms
     study = parse({"study": "s", "regression": {"dataset": "prepared", "root": str(tmp_path)}, "grid": grid})
