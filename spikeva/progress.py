@@ -70,6 +70,7 @@ class _Lines(io.StringIO):
     """What the console of a worker process writes to."""
 
     def __init__(self, tell: Callable[[tuple[Any, ...]], None]) -> None:
+        super().__init__()
         self._tell = tell
 
     def write(self, text: str) -> int:

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, set_start_method
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
@@ -215,6 +215,8 @@ def _serve(pipe: Connection) -> None:
     global _parent
     _parent = pipe, threading.Lock()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    # A spawned process would spawn, too; loaders of torch that start so slowly can miss its end, and then never end themselves.
+    set_start_method(None, force=True)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         pipe.send_bytes(_READY)

@@ -1,6 +1,7 @@
 """Work over many clips: what is done, skipped, failed, and what a killed worker costs."""
 
 import errno
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -122,6 +123,11 @@ def test_workers_have_their_environments_and_are_heard():
     assert [what for _, what in heard[1::2]] == [[what, "ab"[worker]] for worker, what in heard[::2]]
     with pytest.raises(RuntimeError, match="no worker"):
         tell("nobody")
+
+
+def test_what_a_worker_starts_is_started_as_elsewhere():
+    with WorkerPool(1, parents=True) as pool:
+        assert pool.submit(multiprocessing.get_start_method).result() == multiprocessing.get_start_method()
 
 
 def test_terminate_does_not_wait_for_what_runs():

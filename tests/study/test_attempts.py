@@ -182,9 +182,11 @@ def test_workers_end_with_a_killed_command(out, tmp_path):
     process = subprocess.Popen(command, env=os.environ | {"JOBS_TEST": str(pids)}, stderr=subprocess.DEVNULL)
     try:
         _until(lambda: len(list(pids.iterdir())) == 2)
-        process.send_signal(signal.SIGKILL)
         workers = [int(path.name) for path in pids.iterdir()]
-        _until(lambda: not any(map(_lives, workers)))
+        loaders = [int(pid) for worker in workers for pid in _children(worker)]
+        assert loaders
+        process.send_signal(signal.SIGKILL)
+        _until(lambda: not any(map(_lives, workers + loaders)))
     finally:
         process.kill()
         process.wait()
@@ -215,6 +217,11 @@ def _until(true):
     while not true():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def _children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return file.read().split()
 
 
 def _lives(pid):
