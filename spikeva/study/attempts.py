@@ -29,7 +29,7 @@ def attempts(
     """The place in `todo` of each cell that came to its end, and its entry of results.json, or None where it failed.
 
     `jobs` cells are at work at once, each in a process with its share of the processors and, in turn, one of the GPUs. Those
-    that another command is working on come last. Raises what `attempt` does.
+    that another command is working on come last. Raises what `attempt` does, and UserError where no process can be started.
     """
     left = unfinished(todo, out)
     jobs = min(jobs, len(left))
