@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch._C._functorch import TransformType, get_interpreter_stack
 from torch.nn import Parameter
 
 from spikeva.neurons.alif import alif_step
@@ -86,6 +87,7 @@ def run_normalised(
     `weight` and `bias`, of which it was made, are here for their gradients; `training` says that it was made of the input.
     A `shortcut` of the input's shape and dtype is added to what was normalised.
     """
+    _refuse_forward_mode()
     kind, names, (place_v, *place_w) = KINDS[run.step]
     p = torch.stack([run.p[name] for name in names]).reshape(len(names), -1)
     nothing = p.new_empty(0)
@@ -110,6 +112,16 @@ def traced(x: Tensor) -> bool:
     # what torch asks itself; there are no public names. By torch.jit.trace, torch.func's transforms, and modes (make_fx, counters):
     tracing = torch._C._get_tracing_state() is not None or torch._C._are_functorch_transforms_active()
     return tracing or torch._C._len_torch_dispatch_stack() > 0
+
+
+def _refuse_forward_mode() -> None:
+    """RuntimeError below torch.func.jvp, for which PyTorch takes the tangents of an operator without any for zeros."""
+    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
+        return
+    if any(level.key() == TransformType.Jvp for level in get_interpreter_stack() or ()):
+        raise RuntimeError(
+            "these kernels have no forward-mode derivatives (torch.func.jvp, jacfwd, hessian); torch.autograd.grad works"
+        )
 
 
 def _inner(x: Tensor, strides: tuple[int, ...]) -> int:

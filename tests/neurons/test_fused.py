@@ -215,6 +215,17 @@ def test_second_derivatives_are_an_error_where_there_are_none() -> None:
     assert torch.equal(gradient, plain)
 
 
+def test_forward_mode_is_an_error() -> None:
+    """PyTorch would take the tangents for zeros."""
+    x = torch.rand(5, 3, 6)
+    for neuron in (make_neuron("lif"), BNLIF(nn.BatchNorm1d(6).eval(), make_neuron("lif"))):
+        for transform in (torch.func.jacfwd, torch.func.hessian):
+            with pytest.raises(RuntimeError, match="forward-mode"):
+                transform(lambda y, neuron=neuron: neuron(y)[0].sum())(x)
+    spikes = torch.func.vmap(make_neuron("lif"))(x[None])[0]  # is not forward mode
+    assert torch.equal(spikes[0], make_neuron("lif")(x)[0])
+
+
 @pytest.mark.parametrize("n", [4, 160])  # large outputs have memory of another kind
 def test_spikes_may_be_changed_in_place(n: int) -> None:
     x = torch.randn(4, 1, 8, n, n, requires_grad=True)
