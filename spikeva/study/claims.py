@@ -1,4 +1,4 @@
-"""Who works on a cell: one process at a time, on this machine or on another that shares the disk."""
+"""Who works in a folder of a study (a cell's, the clips'): one process at a time, on this machine or on another that shares the disk."""
 
 import errno
 import fcntl
@@ -15,7 +15,7 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK}  # of some network disks
 
 @contextmanager
 def claimed(folder: Path, name: str) -> Iterator[None]:
-    """Hold the cell in `folder`, after whoever holds it now: the terminal then says that `name` waits.
+    """Hold `folder`, after whoever holds it now: the terminal then says that `name` waits.
 
     The system ends a claim with its process, however that ends.
     """
@@ -30,7 +30,7 @@ def claimed(folder: Path, name: str) -> Iterator[None]:
 
 
 def is_claimed(folder: Path) -> bool:
-    """Whether a process holds the cell in `folder` at this moment."""
+    """Whether a process holds `folder` at this moment."""
     try:
         with (folder / LOCK).open() as file:
             return not _claim(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # an exclusive one, NFS refuses to who only reads

@@ -13,6 +13,7 @@ from spikeva.study.attempts import attempts, check_jobs, is_of_all, unfinished, 
 from spikeva.study.baselines import baselines
 from spikeva.study.cells import Cell, cells, prepared_clips
 from spikeva.study.checks import check_emotions, check_labels, check_models, check_people, check_sizes, check_strangers
+from spikeva.study.claims import claimed
 from spikeva.study.comparisons import compare
 from spikeva.study.config import DataSource, StandIn, Study
 from spikeva.study.environment import environment
@@ -112,7 +113,9 @@ def _clips(source: DataSource, out: Path, workers: int | None) -> ClipSet:
     if not isinstance(source, StandIn):
         return ClipSet.read(source.root)
     options = source.model_dump(exclude={"dataset"})
-    return standin(source.dataset, out, workers=workers, **options)
+    out.mkdir(parents=True, exist_ok=True)
+    with claimed(out, f"{source.dataset} clips"):  # or a command beside this one would make each clip once more
+        return standin(source.dataset, out, workers=workers, **options)
 
 
 def _first_unfinished(todo: list[Cell], out: Path, count: int) -> list[Cell]:

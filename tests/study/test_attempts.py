@@ -287,6 +287,23 @@ def test_a_job_takes_a_free_cell_before_it_waits(out, monkeypatch):
     assert sorted(found[2:]) == [0, 1]
 
 
+def test_clips_that_another_command_makes_are_waited_for(tmp_path, capsys):
+    data = tmp_path / "data"
+    data.mkdir()
+    second = threading.Thread(target=prepare, args=(parse(STUDY), tmp_path, 0))
+    said = ""
+    with claimed(data, "other"):
+        second.start()
+        while "waiting" not in said and second.is_alive():
+            said += capsys.readouterr().err
+            time.sleep(0.05)
+        assert "afew-va-like clips: another process is at it; waiting" in said
+        assert not list(data.rglob("*.npz"))
+    second.join()
+    assert len(list(data.rglob("*.h5"))) == 4
+    assert not is_claimed(data)
+
+
 def test_a_claim_ends_with_its_work(out):
     with claimed(out, "a"):
         loader = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
