@@ -215,6 +215,7 @@ def test_second_derivatives_are_an_error_where_there_are_none() -> None:
     assert torch.equal(gradient, plain)
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of vmap, which runs one after the other
 def test_forward_mode_is_an_error() -> None:
     """PyTorch would take the tangents for zeros."""
     x = torch.rand(5, 3, 6)
