@@ -97,18 +97,22 @@ def test_half_precision_storage() -> None:
 
 
 @pytest.mark.parametrize("pointer", ["*fp32", "*bf16"])
-def test_compiles_for_a_gpu_without_fused_multiply_add(pointer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["_forward", "_backward"])
+def test_compiles_for_a_gpu_without_fused_multiply_add(
+    name: str, pointer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
-    kernel = load(monkeypatch)._backward
+    kernel = getattr(load(monkeypatch), name)
     constants = {
         "KIND": "alif", "RESET": "zero", "DETACH": False, "SURROGATE": 0, "LEARN": True, "NORM": True, "JOINED": True, "RESTS": False,
         "LAST_V": True, "LAST_W": True, "SEG": 4, "SEGMENTS": 1, "P_GROUP": 256, "P_APART": 1, "N_GROUP": 32,
-        "N_APART": 8, "WHOLE": False, "WIDE": False, "ASM": True, "BLOCK": 256,
+        "N_APART": 8, "KEEP": True, "WHOLE": False, "WIDE": False, "ASM": True, "BLOCK": 256,
     }  # fmt: skip
     scalars = dict.fromkeys(("T", "N", "inner", "C", "CN", "GP", "GN"), "i32") | {"slope": "fp32"}
-    stored_as = dict.fromkeys(("gs", "x", "shortcut", "gx", "g_shortcut"), pointer)
+    constants = {key: value for key, value in constants.items() if key in kernel.arg_names}
+    stored_as = dict.fromkeys(("gs", "x", "shortcut", "out", "gx", "g_shortcut"), pointer)
     types = scalars | stored_as | dict.fromkeys(constants, "constexpr")
     source = ASTSource(
         kernel,
