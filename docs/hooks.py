@@ -73,12 +73,7 @@ def commands() -> str:
         "# Commands\n\nThe same texts as with `--help`. Exit codes: 0 done, 1 failed, 2 a mistake in the command or config, 130 interrupted.\n"
     ]
     for name in COMMANDS:
-        try:
-            module = import_module(f"spikeva.cli.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != f"spikeva.cli.{name}":
-                raise
-            continue
+        module = import_module(f"spikeva.cli.{name}")
         parser = argparse.ArgumentParser(
             prog=f"spikeva {name}", formatter_class=lambda prog: argparse.HelpFormatter(prog, width=84)
         )

@@ -30,15 +30,9 @@ COMMANDS = {
 RESUMED = {"compare", "faces", "prepare", "train"}  # what these have finished they do not do again
 
 
-def _available() -> dict[str, str]:
-    from importlib.util import find_spec
-
-    return {name: text for name, text in COMMANDS.items() if find_spec(f"spikeva.cli.{name}")}
-
-
-def _usage(commands: dict[str, str]) -> str:
-    width = max(map(len, commands))
-    lines = [f"  {name:<{width}}  {text}" for name, text in commands.items()]
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
     return (
         "usage: spikeva COMMAND [options]\n\n"
         "Valence and arousal of faces from event cameras: spiking networks compared with their ANN baselines.\n\n"
@@ -76,17 +70,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    commands = _available()
     if not argv or argv[0] in {"-h", "--help", "help"}:
-        print(_usage(commands))
+        print(_usage())
         return 0
     if argv[0] in {"-V", "--version"}:
         print(f"spikeva {__version__}")
         return 0
     name, rest = argv[0], argv[1:]
-    if name not in commands:
+    if name not in COMMANDS:
         print(
-            f"spikeva: unknown command {name!r}{did_you_mean(name, [*commands])} (see spikeva --help)",
+            f"spikeva: unknown command {name!r}{did_you_mean(name, [*COMMANDS])} (see spikeva --help)",
             file=sys.stderr,
         )
         return 2
