@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FIRST = 20  # letters of the first column that 80 columns leave
-FORMATS = ("html", "md", "csv", "latex")
+FORMATS = ("md", "csv", "latex")
 POOLED = "CCC is of all folds' people together, all other numbers are means over folds; all are means over seeds."
 
 
@@ -186,16 +186,16 @@ def _broken(label: str) -> str:
 
 def export(rows: Sequence[Row], form: str, notes: Sequence[str] = ()) -> str:
     """The tables as text: `form` is md, latex (formatted numbers, under the `notes`) or csv (one column a number, all digits)."""
+    if form not in FORMATS:
+        raise UserError(f"unknown table format {form!r}: allowed are {', '.join(FORMATS)}")
     if form == "csv":
         return _csv(rows)
-    if form in ("md", "latex"):
-        write = _markdown if form == "md" else _latex
-        if any(len(row.cells) > 1 for row in rows):
-            notes = [*notes, POOLED]
-        above = [f"{note}\n" if form == "md" else f"% {note}" for note in notes]
-        shown = [write(_shown(rows, columns), told_apart(rows, columns)) for columns in (MAIN, METRICS, COST)]
-        return "\n".join([*above, *shown])
-    raise UserError(f"unknown table format {form!r}: allowed are {', '.join(FORMATS)}")
+    write = _markdown if form == "md" else _latex
+    if any(len(row.cells) > 1 for row in rows):
+        notes = [*notes, POOLED]
+    above = [f"{note}\n" if form == "md" else f"% {note}" for note in notes]
+    shown = [write(_shown(rows, columns), told_apart(rows, columns)) for columns in (MAIN, METRICS, COST)]
+    return "\n".join([*above, *shown])
 
 
 def told_apart(rows: Sequence[Row], columns: Sequence[Column]) -> Sequence[Column]:

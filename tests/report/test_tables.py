@@ -131,8 +131,8 @@ def test_markdown_and_latex(run_dir: Path) -> None:
     latex = table_text(run_dir, form="latex")
     assert latex.count(r"\begin{tabular}") == 3
     assert r"snn\_convnet & tbr" in latex
-    with pytest.raises(UserError, match="html, md, csv, latex"):
-        table_text(run_dir, form="docx")
+    with pytest.raises(UserError, match="unknown table format 'html': allowed are md, csv, latex"):
+        table_text(run_dir, form="html")
 
 
 def test_tables_say_what_is_pooled_and_what_is_a_mean(run_dir: Path, tmp_path: Path) -> None:
