@@ -194,17 +194,14 @@ def export(rows: Sequence[Row], form: str, notes: Sequence[str] = ()) -> str:
     if any(len(row.cells) > 1 for row in rows):
         notes = [*notes, POOLED]
     above = [f"{note}\n" if form == "md" else f"% {note}" for note in notes]
-    shown = [write(_shown(rows, columns), told_apart(rows, columns)) for columns in (MAIN, METRICS, COST)]
+    trained = [row for row in rows if row.kind != "baseline"]
+    shown = [write(own, told_apart(own, columns)) for own, columns in ((rows, MAIN), (rows, METRICS), (trained, COST))]
     return "\n".join([*above, *shown])
 
 
 def told_apart(rows: Sequence[Row], columns: Sequence[Column]) -> Sequence[Column]:
     """The columns, with the study before them where the rows are of several."""
     return (RUN, *columns) if len({row.run for row in rows}) > 1 else columns
-
-
-def _shown(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
-    return [row for row in rows if columns is not COST or row.kind != "baseline"]
 
 
 def _markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
