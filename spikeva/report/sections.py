@@ -42,7 +42,7 @@ class Figures:
             write_text(self._folder / f"{self._prefix}{name}{key}.svg", document)
             body = style.inline(document, f"{self._prefix}{name}{key}", f"{caption} {key[1:]}".strip())
             shown.append({"svg": Markup(body), "pixels": round(115 * one.get_figwidth())})
-        return {"name": name, "panels": shown, "caption": caption, "wide": wide}
+        return {"panels": shown, "caption": caption, "wide": wide}
 
 
 def run_sections(run: Run, rows: Sequence[Row], best: Mapping[str, Row], figures: Figures) -> dict[str, list[Section]]:
