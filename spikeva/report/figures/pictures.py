@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from spikeva.report.figures.style import MUTED, axes
 
 Picture = npt.NDArray[np.uint8]
+GAP = 3  # pixels between the pictures of a grid
 
 
 def polarity(on: npt.ArrayLike, off: npt.ArrayLike, full: int = 3) -> Picture:
@@ -29,17 +30,17 @@ def tbr(codes: npt.NDArray[Any], bits: int | None = None) -> Picture:
     return (codes if codes.dtype == np.uint8 else np.rint(codes / max(1, int(codes.max())) * 255)).astype(np.uint8)
 
 
-def montage(rows: Sequence[Sequence[Picture]], gap: int = 3) -> tuple[Picture, list[tuple[int, int]]]:
-    """One RGBA picture of a grid of equally sized grey pictures, and the (x, y) of each row's first picture."""
+def _montage(rows: Sequence[Sequence[Picture]]) -> Picture:
+    """One RGBA picture of a grid of equally sized grey pictures, `GAP` pixels apart."""
     height, width = rows[0][0].shape
     columns = max(map(len, rows))
-    sheet = np.zeros((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 4), np.uint8)
+    sheet = np.zeros((len(rows) * (height + GAP) - GAP, columns * (width + GAP) - GAP, 4), np.uint8)
     for i, row in enumerate(rows):
         for j, picture in enumerate(row):
-            y, x = i * (height + gap), j * (width + gap)
+            y, x = i * (height + GAP), j * (width + GAP)
             sheet[y : y + height, x : x + width, :3] = picture[..., None]
             sheet[y : y + height, x : x + width, 3] = 255
-    return sheet, [(0, i * (height + gap)) for i in range(len(rows))]
+    return sheet
 
 
 def _grid(
@@ -48,10 +49,9 @@ def _grid(
     height, width = rows[0][0].shape
     columns = max(map(len, rows))
     ax = axes(ax, 0.9 + cell * columns, 0.3 + cell * len(rows) * height / width)
-    sheet, corners = montage(rows)
-    ax.imshow(sheet, interpolation="none")
-    ax.set_yticks([y + height / 2 for _, y in corners], names)
-    ax.set_xticks([j * (width + 3) + width / 2 for j in range(len(titles))], titles, fontsize=7.5)
+    ax.imshow(_montage(rows), interpolation="none")
+    ax.set_yticks([i * (height + GAP) + height / 2 for i in range(len(names))], names)
+    ax.set_xticks([j * (width + GAP) + width / 2 for j in range(len(titles))], titles, fontsize=7.5)
     ax.xaxis.tick_top()
     ax.tick_params(length=0, labelcolor=MUTED)
     ax.spines[:].set_visible(False)
@@ -80,7 +80,6 @@ def strip(examples: Sequence[Mapping[str, Any]], ax: Axes | None = None) -> Axes
 
 def encodings(window: Mapping[str, npt.NDArray[Any]], limit: int = 16, ax: Axes | None = None) -> Axes:
     """Axes with a row an encoding of the same window: its channels [channels, H, W] one beside the other."""
-
     rows = [list(_grey(channels[:limit])) for channels in window.values()]
     return _grid(rows, list(window), [], ax, cell=0.62)
 
