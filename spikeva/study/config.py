@@ -240,7 +240,7 @@ def parse(raw: Any, name: str = "config", folder: Path = Path()) -> Study:
     try:
         study = Study.model_validate(raw)
     except ValidationError as error:
-        problems += [_sentence(e, raw) for e in error.errors()]
+        problems += [_sentence(e) for e in error.errors()]
     said = [problem.split(":")[0] for problem in problems]
     problems += [problem for problem in truth_problems(raw) if problem.split(":")[0] not in said]
     problems += named_problems(raw)
@@ -251,6 +251,7 @@ def parse(raw: Any, name: str = "config", folder: Path = Path()) -> Study:
     return study
 
 
+_SOURCES = {"regression", "transfer"}
 _WORDS = {  # for what pydantic says of them
     "string_pattern_mismatch": "letters, digits, '_', '.' and '-', beginning with a letter or a digit",
     "string_type": "text",
@@ -261,45 +262,32 @@ _WORDS = {  # for what pydantic says of them
 }
 
 
-def _sentence(error: Any, raw: Any) -> str:
+def _sentence(error: Any) -> str:
     """One mistake of pydantic's as a line of ours."""
-    location = [part for part in error["loc"] if not _is_union_tag(part)]
+    kind, found, location = error["type"], error["input"], [*error["loc"]]
+    if location[0] in _SOURCES:
+        del location[1:2]  # which kind of source it is, no key
     path = _path(location)
-    if error["type"] == "extra_forbidden":
+    if kind == "extra_forbidden":
         block = _block_at(error["loc"])
         allowed = sorted(block.model_fields) if block else []
         hint = did_you_mean(str(location[-1]), allowed)
         return f"{path}: unknown key {location[-1]!r}{hint} (allowed: {', '.join(allowed)})"
-    if error["type"] == "missing":
+    if kind == "missing":
         return f"{path}: this key is missing; add it"
-    found = error["input"]
-    text = (
-        str(error["msg"])
-        .removeprefix("Input should be ")
-        .removeprefix("Value error, ")
-        .replace("unable to parse string as an integer", "")
-    )
-    text = _WORDS.get(error["type"], text)
-    if error["type"] == "dict_type" and path.startswith("grid."):
+    if kind == "union_tag_not_found":
+        return f"{path}.dataset: this key is missing; allowed: afew-va-like, nefer-like, prepared"
+    text = _WORDS.get(kind, error["msg"].removeprefix("Input should be ").removeprefix("Value error, "))
+    if kind == "dict_type" and path.startswith("grid."):
         text = f"a name with its parameters, as {{{'model' if path.startswith('grid.models') else 'encoding'}: NAME}}"
     hint = ""
-    if error["type"] in {"literal_error", "union_tag_invalid"}:
-        allowed = [
-            s.strip(" '")
-            for s in str(error["ctx"].get("expected", error["ctx"].get("expected_tags", "")))
-            .replace(" or ", ",")
-            .split(",")
-        ]
-        if error["type"] == "union_tag_invalid":
-            path, found, text = _path([*location, "dataset"]), error["ctx"]["tag"], ", ".join(allowed)
+    if kind in {"literal_error", "union_tag_invalid"}:
+        expected = error["ctx"].get("expected") or error["ctx"]["expected_tags"]
+        allowed = [name.strip(" '") for name in expected.replace(" or ", ",").split(",")]
+        if kind == "union_tag_invalid":
+            path, found, text = f"{path}.dataset", error["ctx"]["tag"], ", ".join(allowed)
         hint = did_you_mean(str(found), allowed)
-    elif error["type"] == "union_tag_not_found":
-        return f"{path}.dataset: this key is missing; allowed: afew-va-like, nefer-like, prepared"
-    return f"{path}: found {found!r}, allowed: {text.rstrip(', ')}{hint}"
-
-
-def _is_union_tag(part: object) -> bool:
-    return part in {"afew-va-like,nefer-like", "afew-va-like", "nefer-like", "prepared", "StandIn", "Prepared"}
+    return f"{path}: found {found!r}, allowed: {text}{hint}"
 
 
 def _block_at(location: tuple[Any, ...]) -> type[_Block] | None:
@@ -311,7 +299,7 @@ def _block_at(location: tuple[Any, ...]) -> type[_Block] | None:
         return Study
     if location[:2] == ("training", "augment_events") and len(location) > 2:
         return EventChanges
-    if location[0] in {"regression", "transfer"}:
+    if location[0] in _SOURCES:
         return Prepared if location[1] == "prepared" else StandIn
     return blocks.get(str(location[0]))
 
