@@ -33,9 +33,19 @@ class Cell:
         return "snn" if str(self.model["model"]).startswith("snn_") else "ann"
 
     @property
+    def model_label(self) -> str:
+        """The model, with the parameters that tell it from others of the grid."""
+        return _label(self.model, "model", self.study.grid.models)
+
+    @property
+    def encoding_label(self) -> str:
+        """The encoding, as `model_label`."""
+        return _label(self.encoding, "encoding", self.study.grid.encodings)
+
+    @property
     def label(self) -> str:
-        """Model and encoding, with the parameters that tell them from others of the grid."""
-        return f"{_label(self.model, 'model', self.study.grid.models)} · {_label(self.encoding, 'encoding', self.study.grid.encodings)}"
+        """Both of them."""
+        return f"{self.model_label} · {self.encoding_label}"
 
     @property
     def history_us(self) -> int:
@@ -98,14 +108,6 @@ def _label(entry: dict[str, Any], kind: str, among: list[dict[str, Any]]) -> str
     differing = [k for k in entry if k != kind and any(k not in other or other[k] != entry[k] for other in twins)]
     inside = ", ".join(f"{k}={entry[k]}" for k in differing)
     return f"{entry[kind]}({inside})" if inside else str(entry[kind])
-
-
-def model_label(cell: Cell) -> str:
-    return _label(cell.model, "model", cell.study.grid.models)
-
-
-def encoding_label(cell: Cell) -> str:
-    return _label(cell.encoding, "encoding", cell.study.grid.encodings)
 
 
 def cells(study: Study) -> Iterator[Cell]:

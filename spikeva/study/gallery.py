@@ -15,6 +15,7 @@ from spikeva.events._atomic import whole_file
 from spikeva.simulate import DVSPixel
 from spikeva.study import panels
 from spikeva.study.cells import options_of
+from spikeva.study.comparisons import AXES
 from spikeva.study.config import Study
 
 MADE_FROM = "made_from"
@@ -52,7 +53,7 @@ def write_gallery(
             events = clip.events()
             source = str(clip.attributes.get("frames", ""))
             simulator = json.loads(str(clip.attributes.get("simulator", "{}")))
-            labels = {k: v for k, v in clip.labels.items() if k in ("valence", "arousal")}
+            labels = {k: v for k, v in clip.labels.items() if k in AXES}
             keep = np.isin(clip.labels["t_us"], times)
         counts = encode(events, "counts", ends=times, dt=span)
         arrays |= {

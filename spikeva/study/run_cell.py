@@ -21,15 +21,15 @@ from spikeva.events._atomic import whole_file
 from spikeva.neurons import health, unhealthy
 from spikeva.progress import console
 from spikeva.study import panels
-from spikeva.study.cells import Cell, encoding_label, model_label, options_of, prepared_clips
+from spikeva.study.cells import Cell, options_of, prepared_clips
 from spikeva.study.claims import LOCK, claimed
+from spikeva.study.comparisons import AXES
 from spikeva.study.config import Study
 from spikeva.study.files import read_json, write_csv, write_json, write_yaml
 from spikeva.training.augment import Augmentation
 from spikeva.training.data import Windows
 from spikeva.training.prediction import predict
 
-AXES = ("valence", "arousal")
 PREDICTIONS = ("subject", "clip", "frame", "t_us", "valence", "arousal", "valence_pred", "arousal_pred")
 TRANSFER = ("subject", "clip", "frame", "t_us", "emotion", "valence_pred", "arousal_pred")
 
@@ -184,7 +184,7 @@ def _evaluate(
 
 def _names(cell: Cell) -> dict[str, Any]:
     """What the report calls the cell. It depends on the others of its grid, so that a finished cell is named anew in each study."""
-    named = {"model": model_label(cell), "kind": cell.kind, "encoding": encoding_label(cell)}
+    named = {"model": cell.model_label, "kind": cell.kind, "encoding": cell.encoding_label}
     return {**named, "time_steps": cell.time_steps}
 
 
