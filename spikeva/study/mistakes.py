@@ -48,25 +48,25 @@ def named_problems(raw: dict[str, Any]) -> Iterator[str]:
     yield from _named_value(raw, "training", "loss", "spikeva.training.loss", "LOSSES")
     yield from _named_value(raw, "evaluation", "anchors", "spikeva.evaluation.emotion", "ANCHORS")
     for block in ("regression", "transfer"):
-        source = raw.get(block)
-        if isinstance(source, dict) and "pixel" in source:
-            from spikeva.simulate import DVSPixel
+        if isinstance(raw.get(block), dict):
+            yield from (f"{block}.{problem}" for problem in _pixel_problems(raw[block].get("pixel")))
 
-            try:
-                if isinstance(source["pixel"], str):
-                    DVSPixel.preset(source["pixel"])
-                elif isinstance(source["pixel"], dict):
-                    allowed = [field.name for field in fields(DVSPixel)]
-                    unknown = [str(key) for key in source["pixel"] if key not in allowed]
-                    for key in unknown:
-                        hint = did_you_mean(key, allowed)
-                        yield f"{block}.pixel.{key}: unknown key {key!r}{hint} (allowed: {', '.join(allowed)})"
-                    DVSPixel(**{key: value for key, value in source["pixel"].items() if key not in unknown})
-                    for key, value in source["pixel"].items():
-                        if isinstance(value, float) and not math.isfinite(value):
-                            yield f"{block}.pixel.{key}: found {value!r}, allowed: a finite number"
-            except (UserError, TypeError) as error:
-                yield f"{block}.pixel: {error}"
+
+def _pixel_problems(pixel: Any) -> Iterator[str]:
+    """What is wrong with the pixel of a stand-in: a preset's name, or parameters."""
+    from spikeva.simulate import DVSPixel
+
+    try:
+        if isinstance(pixel, str):
+            DVSPixel.preset(pixel)
+        elif isinstance(pixel, dict):
+            allowed = [field.name for field in fields(DVSPixel)]
+            for key in pixel:
+                if key not in allowed:
+                    yield f"pixel.{key}: unknown key {key!r}{did_you_mean(key, allowed)} (allowed: {', '.join(allowed)})"
+            DVSPixel(**{key: value for key, value in pixel.items() if key in allowed})
+    except UserError as error:
+        yield f"pixel: {error}"
 
 
 def _option_problems(kind: str, entry: Mapping[str, Any], names: list[str]) -> Iterator[tuple[str, str]]:
