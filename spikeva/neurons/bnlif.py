@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from spikeva.errors import UserError
-from spikeva.neurons import fused
+from spikeva.neurons import fused, fused_ops
 from spikeva.neurons.base import Neuron, Run, State
 from spikeva.neurons.fused_layout import affine_of
 
@@ -42,9 +42,8 @@ def execute(norm: nn.Module, run: Run, shortcut: Tensor | None = None) -> tuple[
         raise UserError(
             f"the BatchNorm has {norm.num_features} channels, the input is {list(run.x.shape)}: axis 2 must have as many"
         )
-    ops = next((p for p in fused.providers() if p.why_not(run) is None), None)
     joins = shortcut is None or (shortcut.shape, shortcut.dtype) == (run.x.shape, run.x.dtype)
-    if ops is None or run.x.numel() == 0 or not joins:
+    if fused_ops.why_not(run) is not None or run.x.numel() == 0 or not joins:
         y = norm(run.x.flatten(0, 1)).unflatten(0, run.x.shape[:2])
         return fused.execute(run._replace(x=y if shortcut is None else y + shortcut))
     running = None if norm.running_mean is None or norm.running_var is None else (norm.running_mean, norm.running_var)
@@ -55,11 +54,10 @@ def execute(norm: nn.Module, run: Run, shortcut: Tensor | None = None) -> tuple[
     else:
         if x.numel() == x.shape[2]:
             raise ValueError(f"expected more than 1 value per channel when training, got input size {list(x.shape)}")
-        affine = ops.statistics(x, norm.weight, norm.bias, norm.eps)
+        affine = fused_ops.statistics(x, norm.weight, norm.bias, norm.eps)
         if running is not None:
             _follow(norm, running, affine)
-    found: tuple[Tensor, State] = ops.run_normalised(run, norm.weight, norm.bias, affine, live, shortcut)
-    return found
+    return fused_ops.run_normalised(run, norm.weight, norm.bias, affine, live, shortcut)
 
 
 def _follow(norm: _BatchNorm, running: tuple[Tensor, Tensor], affine: Tensor) -> None:

@@ -33,7 +33,6 @@ KINDS: dict[Step, tuple[int, tuple[str, ...], tuple[int, ...]]] = {
     alif_step: (ALIF, ("beta", "theta", "rho", "gamma"), (0, 1)),
     cuba_step: (CUBA, ("beta", "theta", "alpha"), (1, 0)),
 }
-STEPS = frozenset(KINDS)
 SURROGATES: dict[type, int] = {
     FastSigmoid: 0, SuperSpike: 0, ATan: 1, Sigmoid: 2, Triangle: 3, StraightThrough: 4,
 }  # fmt: skip
