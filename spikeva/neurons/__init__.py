@@ -47,7 +47,6 @@ _EXPORTS = {
     "Health": "firing",
     "health": "firing",
     "unhealthy": "firing",
-    "warn_unhealthy": "firing",
 }
 
 __all__ = [
@@ -69,7 +68,6 @@ __all__ = [
     "support",
     "table",
     "unhealthy",
-    "warn_unhealthy",
 ]
 
 
@@ -83,5 +81,5 @@ if TYPE_CHECKING:
     from spikeva.neurons.backends import Support, support, table
     from spikeva.neurons.base import Neuron, Rule, Run
     from spikeva.neurons.factory import make_neuron
-    from spikeva.neurons.firing import Health, health, unhealthy, warn_unhealthy
+    from spikeva.neurons.firing import Health, health, unhealthy
     from spikeva.neurons.surrogates import Surrogate, make_surrogate

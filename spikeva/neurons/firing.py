@@ -1,6 +1,5 @@
-"""Whether the neurons of a network are alive: firing rates per layer, silent and saturated neurons."""
+"""Whether the neurons of a network are alive: firing rates of layers, silent and saturated ones."""
 
-import warnings
 from typing import NamedTuple
 
 import torch
@@ -8,10 +7,8 @@ from torch import Tensor, nn
 
 from spikeva.neurons.base import Neuron
 
-SILENT, SATURATED = (
-    0.001,
-    0.9,
-)  # spikes per neuron and step below or above which a layer passes nothing on (chosen here)
+# spikes per neuron and step below or above which a layer passes nothing on (chosen here)
+SILENT, SATURATED = 0.001, 0.9
 
 
 class Health(NamedTuple):
@@ -19,8 +16,6 @@ class Health(NamedTuple):
 
     layer: str  # its name in the model
     rate: float  # spikes per neuron and time step
-    never: float  # share of neurons (channels where there are any) that never fired
-    always: float  # share of those that fired at every step
 
     @property
     def state(self) -> str:
@@ -71,15 +66,5 @@ def unhealthy(layers: list[Health], normed: bool = False) -> str:
     return ". ".join(said)
 
 
-def warn_unhealthy(layers: list[Health], normed: bool = False) -> None:
-    """Warn of layers that are silent or saturated (see `unhealthy`)."""
-    if said := unhealthy(layers, normed):
-        warnings.warn(said, stacklevel=2)
-
-
 def _note(found: dict[str, Health], name: str, spikes: Tensor) -> None:
-    over = [0, 1, *range(3, spikes.ndim)]  # all but channels
-    rates = spikes.float().mean(dim=over)
-    found[name] = Health(
-        name, float(rates.mean()), float((rates == 0).float().mean()), float((rates == 1).float().mean())
-    )
+    found[name] = Health(name, float(spikes.float().mean()))

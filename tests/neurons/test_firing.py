@@ -1,12 +1,11 @@
-"""Firing rates per layer, and the warning with a layer's name."""
+"""Firing rates per layer, and what is said of those that are not alive."""
 
-import pytest
 import torch
 from torch import nn
 
 from spikeva.models import create_model
 from spikeva.neurons import health, make_neuron
-from spikeva.neurons.firing import Health, unhealthy, warn_unhealthy
+from spikeva.neurons.firing import Health, unhealthy
 
 
 class Two(nn.Module):
@@ -21,22 +20,19 @@ class Two(nn.Module):
         return self.idle(self.busy(x)[0])[0]
 
 
-def test_health_and_warning_name_the_silent_layer() -> None:
+def test_health_names_the_silent_layer() -> None:
     model = Two().train()
     batch = torch.tensor([2.0, 0.0]).expand(4, 1, 2)  # first channel fires at each step, the second never
     layers = health(model, batch)
-    assert [(h.layer, h.rate, h.never, h.always, h.state) for h in layers] == [
-        ("busy", 0.5, 0.5, 0.5, "alive"),
-        ("idle", 0.0, 1.0, 0.0, "silent"),
-    ]
-    with pytest.warns(UserWarning, match="spiking layer 'idle' is silent: 0.0000 .* lower theta"):
-        warn_unhealthy(layers)
-    warn_unhealthy(layers[:1])
+    assert [(h.layer, h.rate, h.state) for h in layers] == [("busy", 0.5, "alive"), ("idle", 0.0, "silent")]
+    assert unhealthy(layers).startswith(
+        "spiking layer 'idle' is silent: 0.0000 spikes per neuron and step; lower theta"
+    )
 
 
 def test_layers_of_one_state_are_told_in_one_sentence() -> None:
     rates = {"a": 0.0004, "b": 0.2, "c": 0.0, "d": 0.95, "e": 0.0002}
-    layers = [Health(name, rate, 0.0, 0.0) for name, rate in rates.items()]
+    layers = [Health(name, rate) for name, rate in rates.items()]
     silent, saturated = unhealthy(layers).split(". ")
     assert silent == (
         "spiking layers 'a', 'c', 'e' are silent: 0.0000 to 0.0004 spikes per neuron and step; "
