@@ -27,7 +27,6 @@ class Encoding(ABC):
     """
 
     stepped: ClassVar[bool] = False  # whether arrays have an axis of time steps inside a window
-    version: ClassVar[int] = 1  # goes up when the same parameters come to mean other numbers
 
     def __post_init__(self) -> None:
         for parameter in parameters_of(type(self)).values():
@@ -176,16 +175,5 @@ def _kind(kind: Kind) -> Kind:
 
 
 def spec(name: str, **kw: Any) -> dict[str, Any]:
-    """Everything that gives an encoded number its meaning, in JSON values; stored with caches and checkpoints."""
-    encoding = create(name, **kw)
-    return {"encoding": name, "version": encoding.version, **asdict(encoding)}
-
-
-def check_spec(stored: Mapping[str, Any], wanted: Mapping[str, Any], what: str = "the stored data") -> None:
-    """Raise UserError that names every difference unless two results of `spec` are equal."""
-    keys = [k for k in {**stored, **wanted} if stored.get(k) != wanted.get(k)]
-    if keys:
-        found = ", ".join(f"{k} = {stored.get(k)!r} (wanted {wanted.get(k)!r})" for k in keys)
-        raise UserError(
-            f"{what} was made with another encoding: {found}; encode again, or ask for the parameters it was made with"
-        )
+    """The encoding's name and all its parameters, those left at their defaults too, in JSON values."""
+    return {"encoding": name, **asdict(create(name, **kw))}

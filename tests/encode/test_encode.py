@@ -177,13 +177,6 @@ def test_a_number_that_need_not_be_whole_may_be() -> None:
             tau.check(odd)
 
 
-def test_a_changed_spec_is_an_error_that_names_the_difference() -> None:
-    stored = enc.spec("tbr", bits=8)
-    enc.check_spec(stored, enc.spec("tbr"))
-    with pytest.raises(UserError, match=r"the checkpoint .* order = 'newest_msb' \(wanted 'newest_lsb'\)"):
-        enc.check_spec(stored, enc.spec("tbr", order="newest_lsb"), "the checkpoint")
-
-
 def test_parameters_are_known_without_torch_or_numba() -> None:
     code = (
         "import sys, spikeva.encode as e; e.spec('tbr', bits=4), e.parameters('voxel');"
