@@ -38,6 +38,11 @@ def iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     return inside / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inside)
 
 
+def square(box: tuple[float, ...]) -> tuple[int, ...]:
+    around = square_around(box, 1.0)
+    return around.x, around.y, around.x + around.side, around.y + around.side
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--identities", type=int, default=24)
@@ -59,7 +64,7 @@ def main() -> None:
         for recording, box in zip(recordings, boxes, strict=True):
             truth = tuple(np.load(tree / "exact" / f"{recording.video}_cd.npz")["box"].mean(axis=0))
             scores.append(iou(box, truth) if box else 0.0)
-            crops.append(square_around(box, 1.0).iou(square_around(truth, 1.0)) if box else 0.0)
+            crops.append(iou(square(box), square(truth)) if box else 0.0)
     print(
         f"nefer-like (synthetic), seed {args.seed}: {len(scores)} recordings of {args.identities} people at 1280 x 720"
     )

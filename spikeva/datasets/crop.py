@@ -19,13 +19,6 @@ class Square:
     y: int
     side: int
 
-    def iou(self, other: "Square") -> float:
-        """Intersection over union with another square."""
-        width = min(self.x + self.side, other.x + other.side) - max(self.x, other.x)
-        height = min(self.y + self.side, other.y + other.side) - max(self.y, other.y)
-        inside = max(0, width) * max(0, height)
-        return inside / (self.side**2 + other.side**2 - inside)
-
 
 def square_around(box: tuple[float, float, float, float], margin: float = MARGIN) -> Square:
     """The square about the middle of a box (x0, y0, x1, y1), `margin` times its larger side."""

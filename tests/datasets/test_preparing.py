@@ -16,7 +16,7 @@ import pytest
 
 from spikeva.cli import main
 from spikeva.datasets import AFEWVA, NEFER, ClipSet, cluster, prepare
-from spikeva.datasets.crop import Square, box_of_events
+from spikeva.datasets.crop import box_of_events
 from spikeva.datasets.recipe import keep_recipe
 from spikeva.errors import UserError
 from spikeva.events import EventClip, downscale, read_manifest
@@ -328,12 +328,6 @@ def test_face_is_found_where_it_is_known_to_be():
 def test_no_face_in_noise():
     with pytest.raises(UserError, match="no face stands out"):
         box_of_events(np.random.default_rng(0).poisson(0.3, (360, 640)))
-
-
-def test_overlap_of_squares():
-    assert Square(0, 0, 10).iou(Square(0, 0, 10)) == 1
-    assert Square(0, 0, 10).iou(Square(5, 0, 10)) == pytest.approx(50 / 150)
-    assert Square(0, 0, 10).iou(Square(20, 0, 10)) == 0
 
 
 @pytest.mark.parametrize(
