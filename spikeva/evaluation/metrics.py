@@ -5,7 +5,6 @@ All metrics follow from six sums over frames (n, Sy, Sp, Syy, Spp, Syp) and two 
 bits, and nearly constant series lose nothing to cancellation.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -119,11 +118,6 @@ def check_pair(y: ArrayLike, p: ArrayLike) -> tuple[Array, Array]:
         if bad := int((~np.isfinite(values)).sum()):
             raise UserError(f"{bad} of {values.size} {name} are NaN or infinite; metrics need finite numbers")
     return y.ravel(), p.ravel()
-
-
-def merge(parts: Iterable[Sums]) -> Sums:
-    """The sums of all parts together."""
-    return sum(parts, Sums())
 
 
 def _sum(values: Array) -> Fraction:

@@ -101,25 +101,20 @@ def paired_permutation(
     """
     parts_a, _ = subject_sums(metric, y, p_a, groups)
     parts_b, _ = subject_sums(metric, y, p_b, groups)
-    return float(permutation_p(lambda sums: metric_of_sums(metric, sums), parts_a, parts_b, seed, n))
-
-
-def permutation_p(statistic: Statistic, parts_a: Array, parts_b: Array, seed: int, n: int = 9999) -> Array:
-    """The p of `paired_permutation` for the models' sums per subject `[..., G, D]`; leading axes are separate tests."""
-    count = parts_a.shape[-2]
+    count = len(parts_a)
     exact = count < 40 and 2**count <= n
     if exact:  # half of them: the others' differences are these with the sign turned, which must not hang on rounding
         swap = (np.arange(max(1, 2**count // 2))[:, None] >> np.arange(count) & 1).astype(np.float64)
     else:
         swap = np.random.default_rng([seed, count]).integers(0, 2, (n, count)).astype(np.float64)
-    moved = swap @ (parts_b - parts_a)  # [..., N, D]
-    total_a, total_b = parts_a.sum(-2)[..., None, :], parts_b.sum(-2)[..., None, :]
-    a, b = statistic(total_a), statistic(total_b)
-    permuted = np.abs(statistic(total_a + moved) - statistic(total_b - moved))
+    moved = swap @ (parts_b - parts_a)  # [N, D]
+    total_a, total_b = parts_a.sum(0), parts_b.sum(0)
+    a, b = float(metric_of_sums(metric, total_a)), float(metric_of_sums(metric, total_b))
+    permuted = np.abs(metric_of_sums(metric, total_a + moved) - metric_of_sums(metric, total_b - moved))
     # equal differences may differ by the rounding of the metrics, which does not shrink with the difference
-    rounding = 1e-12 * np.maximum(1, np.maximum(np.abs(a), np.abs(b)))
-    as_large = (permuted >= np.abs(a - b) - rounding).sum(-1)
-    return np.asarray(as_large / len(swap) if exact else (as_large + 1) / (n + 1))
+    rounding = 1e-12 * max(1.0, abs(a), abs(b))
+    as_large = int((permuted >= abs(a - b) - rounding).sum())
+    return as_large / len(swap) if exact else (as_large + 1) / (n + 1)
 
 
 def holm(p_values: Sequence[float] | Mapping[str, float]) -> Any:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr
 
 from spikeva.errors import UserError
-from spikeva.evaluation.metrics import METRICS, Sums, clip_mean, merge, regression
+from spikeva.evaluation.metrics import METRICS, Sums, clip_mean, regression
 
 CLOSE = {"rel": 1e-12, "abs": 1e-12}
 pairs = st.lists(
@@ -95,9 +95,10 @@ def test_merging_in_any_grouping_and_order_gives_the_same_bits(pairs, random):
     parts = [Sums.of(a, b) for a, b in zip(np.split(y, cuts), np.split(p, cuts), strict=True)]
     whole = Sums.of(y, p)
     random.shuffle(parts)
-    assert merge(parts) == whole
-    assert merge(parts).regression() == regression(y, p)
-    assert whole - parts[0] == merge(parts[1:])
+    merged = sum(parts, Sums())
+    assert merged == whole
+    assert merged.regression() == regression(y, p)
+    assert whole - parts[0] == sum(parts[1:], Sums())
 
 
 def test_mean_over_clips_gives_every_clip_one_vote():
