@@ -121,8 +121,7 @@ class WorkerPool(Executor):
             ours.recv_bytes()
         except (EOFError, OSError):
             self._failed_starts += 1
-            process.join()
-            self._processes.discard(process)
+            self._bury(process)
             raise NoWorker(
                 f"a worker process ended while it started (exit code {process.exitcode}). In a script, call this from "
                 "under `if __name__ == '__main__':`; in an interactive session use workers=0 or jobs=1"
@@ -157,15 +156,13 @@ class WorkerPool(Executor):
                 future.set_exception(unheard.__cause__)
                 if process is not None:
                     process.kill()  # nobody hears what it does
-                    process.join()
-                    self._processes.discard(process)
+                    self._bury(process)
                 process = pipe = None
             except (EOFError, OSError) as failure:
                 if process is None:  # none could be started
                     future.set_exception(failure)
                     continue
-                process.join()
-                self._processes.discard(process)
+                self._bury(process)
                 how = f"worker process {process.pid} ended with exit code {process.exitcode} (-9: killed)"
                 future.set_exception(WorkerDied(f"{how} while it held this task"))
                 process = pipe = None
@@ -178,8 +175,12 @@ class WorkerPool(Executor):
                     future.set_exception(error)
         if pipe is not None and process is not None:
             pipe.close()  # the worker reads the end of its pipe and returns
-            process.join()
-            self._processes.discard(process)
+            self._bury(process)
+
+    def _bury(self, process: BaseProcess) -> None:
+        """Wait for a process that ends, and forget it."""
+        process.join()
+        self._processes.discard(process)
 
 
 def tell(what: Any) -> None:
