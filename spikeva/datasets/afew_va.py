@@ -27,11 +27,8 @@ from spikeva.errors import UserError
 from spikeva.progress import track
 
 IMAGES = (".png", ".jpg", ".jpeg")
-ENDS = {
-    "PNG": b"IEND",
-    "JPEG": b"\xff\xd9",
-    "MPO": b"\xff\xd9",
-}  # of a whole file, by what its head says; MPO: JPEGs of some cameras
+# of a whole file, by what its head says; MPO: JPEGs of some cameras
+ENDS = {"PNG": b"IEND", "JPEG": b"\xff\xd9", "MPO": b"\xff\xd9"}
 RANGE = 10.0  # labels are -10 .. 10
 
 

@@ -40,9 +40,8 @@ def empty_strided(shape: torch.Size, strides: tuple[int, ...], *, dtype: torch.d
     if size < HUGE:
         return torch.empty_strided(shape, strides, dtype=dtype, device=device)
     memory = torch.from_numpy(aligned(size)).untyped_storage()
-    return torch.empty(0, dtype=dtype, device="cpu").set_(
-        memory, 0, shape, strides
-    )  # no view, which autograd would not let change
+    # no view, which autograd would not let change
+    return torch.empty(0, dtype=dtype, device="cpu").set_(memory, 0, shape, strides)
 
 
 def checkpoints(steps: int) -> int:

@@ -140,9 +140,8 @@ class Row:
         found = [c["transfer"] for c in self.cells if (c.get("transfer") or {}).get("confusion")]
         if not found:
             return None
-        largest = max(
-            found, key=lambda t: len(t["confusion"])
-        )  # has "None", the last class, which only some cells may predict
+        # has "None", the last class, which only some cells may predict
+        largest = max(found, key=lambda t: len(t["confusion"]))
         total = np.zeros(np.shape(largest["confusion"]))
         for counts in (np.asarray(t["confusion"], float) for t in found):
             total[: len(counts), : len(counts)] += counts

@@ -35,9 +35,8 @@ class Loss:
         p_mean, y_mean = p.mean(0), y.mean(0)
         p_var, y_var = ((p - p_mean) ** 2).mean(0), ((y - y_mean) ** 2).mean(0)
         cov = ((p - p_mean) * (y - y_mean)).mean(0)
-        rho = (
-            cov / (p_var * y_var + 1e-8).sqrt()
-        )  # 1e-8: a batch of one label, or a constant prediction, has a gradient
+        # 1e-8: a batch of one label, or a constant prediction, has a gradient
+        rho = cov / (p_var * y_var + 1e-8).sqrt()
         concordance = 2 * cov / (p_var + y_var + (p_mean - y_mean) ** 2 + 1e-8)
         return mse * ((p - y) ** 2).mean() + pcc * (1 - rho.mean()) + ccc * (1 - concordance.mean())
 

@@ -182,9 +182,8 @@ def sweep(
     words, bars = [], []
     for curve in curves:
         kind, points = curve["kind"], curve["points"]
-        aside = ScaledTranslation(
-            (2 if kind == "snn" else -2) / 72, 0, figure.dpi_scale_trans
-        )  # intervals side by side
+        # intervals side by side
+        aside = ScaledTranslation((2 if kind == "snn" else -2) / 72, 0, figure.dpi_scale_trans)
         style: dict[str, Any] = {"color": COLOURS[kind], "transform": ax.transData + aside}
         at = [point["x"] for point in points]
         ax.plot(

@@ -19,9 +19,7 @@ if TYPE_CHECKING or find_spec("numba"):
 
 AVAILABLE = find_spec("numba") is not None
 MOST = 0.4  # share of inputs that are not 0 above which the dense convolution is faster (measured)
-TAPS = (
-    2  # of the kernel that an input meets: below that, looking for what is not 0 takes longer than is gained (measured)
-)
+TAPS = 2  # of the kernel that an input meets: below that, looking for what is not 0 does not pay (measured)
 PIXELS = 64  # of all outputs: below that, reading the weights is all the work there is (measured)
 PRODUCTS = 1 << 23  # of the dense convolution: below that, it takes no longer than the calls do (measured)
 

@@ -23,9 +23,7 @@ class Inputs(NamedTuple):
 
     tiling: Tiling
     out: tuple[int, ...]  # shape of the outputs
-    starts: NDArray[
-        np.int64
-    ]  # [tiles, C, stride**2 + 1]: where each class begins in `places`, and where the last one ends
+    starts: NDArray[np.int64]  # [tiles, C, stride**2 + 1]: where each class begins in `places`, and the last one ends
     places: NDArray[np.uint16]  # [inputs that are not 0]
     values: NDArray[np.float32]  # empty: all are 1
 
