@@ -76,7 +76,7 @@ def run(args: Namespace) -> int:
     if args.sheet is not None:
         return _sheet(args)
     check_folder(args.out)
-    return _dataset(args)
+    return _dataset(args, fps)
 
 
 def _sheet(args: Namespace) -> int:
@@ -104,7 +104,7 @@ def _sheet(args: Namespace) -> int:
     return 0
 
 
-def _dataset(args: Namespace) -> int:
+def _dataset(args: Namespace, fps: float) -> int:
     from spikeva import __version__
     from spikeva.datasets.mapping import map_clips
     from spikeva.datasets.recipe import keep_recipe
@@ -112,11 +112,10 @@ def _dataset(args: Namespace) -> int:
     from spikeva.faces.clip import PRESETS
 
     film = args.domain == "afew-va-like"
-    jobs = layouts.jobs(args.identities or 12, args.clips or (4 if film else 7))
-    make: dict[str, Any] = {**PRESETS[args.preset], "seconds": args.seconds, "seed": args.seed}
-    make["fps"] = (25.0 if film else 200.0) if args.fps is None else args.fps
-    settings = {"domain": args.domain, "clips": args.clips or (4 if film else 7), **make, "spikeva": __version__}
-    keep_recipe(args.out / "faces.json", settings)
+    people, clips = args.identities or 12, args.clips or (4 if film else 7)
+    jobs = layouts.jobs(people, clips)
+    make: dict[str, Any] = {**PRESETS[args.preset], "seconds": args.seconds, "seed": args.seed, "fps": fps}
+    keep_recipe(args.out / "faces.json", {"domain": args.domain, "clips": clips, **make, "spikeva": __version__})
     layouts.start_tree(args.out, args.domain)
     if film:
         write, done = partial(layouts.write_film, root=args.out, **make), partial(layouts.film_done, root=args.out)
@@ -125,8 +124,8 @@ def _dataset(args: Namespace) -> int:
     account = map_clips(write, jobs, args.workers, name=f"render {args.domain}", finished=done)
     account.check("render")
     if not film:
-        people = max(args.identities or 12, layouts.people(args.out))
-        videos = [job for job in layouts.jobs(people, settings["clips"]) if layouts.video_done(job, args.out)]
+        everyone = layouts.jobs(max(people, layouts.people(args.out)), clips)
+        videos = [job for job in everyone if layouts.video_done(job, args.out)]
         layouts.write_annotations(videos, args.out, args.seed)
     print(f"{args.out}: {len(jobs)} synthetic {args.domain} clips, {len(account.skipped)} of them were there already")
     return 0
