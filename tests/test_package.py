@@ -15,8 +15,8 @@ from spikeva.cli import COMMANDS
 from spikeva.errors import UserError
 
 ROOT = Path(spikeva.__file__).parent
-ORDER = ["events", "neurons", "simulate", "encode", "faces", "models", "datasets", "training", "evaluation", "study"]
-ORDER += ["report", "live", "cli"]
+ORDER = ["events", "neurons", "simulate", "encode", "faces", "models", "datasets", "training", "evaluation", "report"]
+ORDER += ["study", "live", "cli"]
 MAY_IMPORT = {
     "events": set(),
     "neurons": set(),
@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "training": {"datasets", "models", "encode", "events"},
     "evaluation": set(),
     "report": {"evaluation"},
+    "study": set(ORDER[: ORDER.index("study")]),
     "live": {"events", "encode", "models"},
 }
 
