@@ -1,7 +1,7 @@
 """Networks from event tensors [B, T, C, H, W] to (valence, arousal) [B, 2]: `ann_*` and `snn_*`, by name.
 
 Names and arguments are known without importing torch: `list_models("snn_*")`, `parameters(name)`, and `problems(name,
-arguments)`, which says everything that is wrong with a config's model block in milliseconds.
+arguments)`, which says everything that is wrong with the arguments of `create_model`.
 """
 
 import ast

@@ -75,19 +75,24 @@ def run(
         if failed:
             results["failed"] = [cell.key for cell in failed]
         material.check(study)
-    made_from = digest({"cells": [cell.key for cell in todo], "gallery": GALLERY_VERSION})
-    if gallery_made_from(out / "gallery.npz") != made_from:
-        spiking = [cell for cell in todo if cell.kind == "snn"]
-        raster = {}
-        if spiking:
-            with weights_named(spiking[-1], out):
-                raster = spikes(spiking[-1], material, out)
-        test = material.folds[study.grid.folds[0]].test
-        write_gallery(out / "gallery.npz", study, test, *_transfer(material), raster=raster, made_from=made_from)
+    _make_gallery(study, material, todo, out)
     write_json(out / "results.json", {**results, "environment": {**environment(), "jobs": jobs, "seconds": seconds}})
     with _timed(seconds, "report"):
         write_report(out)
     return results
+
+
+def _make_gallery(study: Study, material: Material, done: list[Cell], out: Path) -> None:
+    """The pictures for the report, unless those that are there were made from the same cells."""
+    made_from = digest({"cells": [cell.key for cell in done], "gallery": GALLERY_VERSION})
+    if gallery_made_from(out / "gallery.npz") == made_from:
+        return
+    raster = {}
+    if spiking := [cell for cell in done if cell.kind == "snn"]:
+        with weights_named(spiking[-1], out):
+            raster = spikes(spiking[-1], material, out)
+    test = material.folds[study.grid.folds[0]].test
+    write_gallery(out / "gallery.npz", study, test, *_transfer(material), raster=raster, made_from=made_from)
 
 
 def prepare(study: Study, out: Path, workers: int | None = None) -> Material:
@@ -130,7 +135,7 @@ def _transfer(material: Material) -> list[ClipSet]:
 
 def _about(study: Study, material: Material) -> dict[str, Any]:
     clips = [clip for part in (material.folds[0].train, material.folds[0].test) for clip in part]
-    about = {
+    return {
         "name": study.study,
         "question": study.question,
         "synthetic": material.synthetic or any(part.synthetic for part in _transfer(material)),
@@ -139,7 +144,6 @@ def _about(study: Study, material: Material) -> dict[str, Any]:
         "transfer_clips": sum(map(len, _transfer(material))),
         "config": study.model_dump(mode="json"),
     }
-    return about
 
 
 @contextmanager
