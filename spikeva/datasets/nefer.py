@@ -83,12 +83,14 @@ class NEFER(Sequence[Recording]):
             raise UserError(f"unknown labels {labels!r} (there are: {', '.join(LABELS)})")
         if source not in SOURCES:
             raise UserError(f"unknown source {source!r} (there are: {', '.join(SOURCES)})")
+        self._sides = SPLITS if split == "all" else (split,)
         annotations, self.findings = read_annotations(self.root)
+        asked = {video: annotation for video, annotation in annotations.items() if annotation.split in self._sides}
         self.synthetic = False  # a tree of rendered faces says so in SYNTHETIC.txt
         places = self._places()
         self._recordings: list[Recording] = []
         absent = []
-        for video, annotation in annotations.items():
+        for video, annotation in asked.items():
             emotion = annotation.expected if labels == "expected" else annotation.reported
             if emotion is None:
                 self._find(f"no {labels} label", video, "it is in the other kind's CSV only", "the video is left out")
@@ -98,8 +100,9 @@ class NEFER(Sequence[Recording]):
                 self._recordings.append(Recording(video, annotation.user, annotation.split, emotion, annotation, path))
         if absent and not self._recordings:
             what = "recordings (.raw or .dat)" if source == "raw" else "folders of frames"
+            where = "" if split == "all" else f" of the {split} split"
             raise UserError(
-                f"{self.root}: {len(annotations)} videos are annotated and none of their {what} is here; "
+                f"{self.root}: {len(asked)} videos{where} are annotated and none of their {what} is here; "
                 "fetch event_raw/ (or event_frames/ for source='frames') and put it beside annotations/"
             )
         for video in absent:
@@ -107,8 +110,6 @@ class NEFER(Sequence[Recording]):
         for video in sorted(set(places) - set(annotations)):
             where = str((places[video] or self.root / video).relative_to(self.root))
             self._find("recording without label", where, "in no CSV", "it is not used")
-        if split != "all":
-            self._recordings = [r for r in self._recordings if r.split == split]
         if not self._recordings:
             what = "recording" if split == "all" else f"recording of the {split} split"
             raise UserError(f"{self.root}: no {what} can be used\n{summary(self.findings)}")
@@ -149,11 +150,12 @@ class NEFER(Sequence[Recording]):
 
     def report(self) -> str:
         """What was found and what was left out, for people to read."""
-        users = {s: sorted({r.user for r in self._recordings if r.split == s}) for s in SPLITS}
-        counts = {s: sum(r.split == s for r in self._recordings) for s in SPLITS}
-        official = users == {"train": list(TRAIN_USERS), "validation": list(VALIDATION_USERS)}
+        users = {s: sorted({r.user for r in self._recordings if r.split == s}) for s in self._sides}
+        counts = {s: sum(r.split == s for r in self._recordings) for s in self._sides}
+        listed = {"train": list(TRAIN_USERS), "validation": list(VALIDATION_USERS)}
+        official = all(users[s] == listed[s] for s in self._sides)
         title = "nefer-like (synthetic)" if self.synthetic else "NEFER"
-        parts = [f"{s} {counts[s]} videos of {len(users[s])} users" for s in SPLITS]
+        parts = [f"{s} {counts[s]} videos of {len(users[s])} users" for s in self._sides]
         head = f"{title} at {self.root}, {self.labels} emotions: {', '.join(parts)}"
         if not self.synthetic:
             head += " (the official users)" if official else " (not the official list of users)"

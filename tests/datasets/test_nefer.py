@@ -43,6 +43,31 @@ def test_every_planted_fault_is_one_named_finding(nefer_data, tmp_path):
     )
 
 
+def test_what_is_said_of_one_split_is_of_that_split(nefer_data, tmp_path):
+    """Somebody who fetched the test people's recordings alone, as the docs say, misses nothing."""
+    nefer_data.LAYOUTS["official"](tmp_path)
+    for recording in NEFER(tmp_path, split="train"):
+        recording.path.unlink()
+    found = NEFER(tmp_path, split="validation")
+    assert found.findings == []
+    assert "emotions: validation 3 videos of 1 users (not the official list of users), nothing wrong" in found.report()
+    assert {f.kind for f in NEFER(tmp_path).findings} == {"missing recording"}
+    with pytest.raises(UserError, match="6 videos of the train split are annotated and none of their recordings"):
+        NEFER(tmp_path, split="train")
+
+
+def test_recordings_of_the_other_split_are_no_finding(nefer_data, tmp_path):
+    nefer_data.LAYOUTS["official"](tmp_path)
+    assert NEFER(tmp_path, split="validation").findings == []
+
+
+def test_a_split_with_all_its_users_is_called_official(nefer_data, tmp_path, monkeypatch):
+    monkeypatch.setitem(nefer_data.USERS, "validation", VALIDATION_USERS)
+    nefer_data.LAYOUTS["official"](tmp_path)
+    assert "validation 18 videos of 6 users (the official users)" in NEFER(tmp_path, split="validation").report()
+    assert "(not the official list of users)" in NEFER(tmp_path).report()
+
+
 @pytest.mark.parametrize("damage", [lambda b: b[:40] + b"\xff" * 8 + b[48:], lambda b: b[:-30], lambda b: b[9:]])
 def test_damaged_annotations_are_a_finding(damage, nefer_data, tmp_path):
     nefer_data.LAYOUTS["annotations gzipped"](tmp_path)
