@@ -130,6 +130,12 @@ class Row:
         return len({cell.get("seed") for cell in self.cells}) > 1
 
     @property
+    def data(self) -> str:
+        """What the row's numbers are of: "synthetic" faces, "recorded" ones, or a ceiling "simulated" for these."""
+        ceiling = any((cell.get("transfer") or {}).get("error_sd") is not None for cell in self.cells)
+        return "synthetic" if self.synthetic else "simulated" if ceiling else "recorded"
+
+    @property
     def transfer_synthetic(self) -> bool:
         """Whether the recordings of the transfer are synthetic, which those that the row learned from need not be."""
         found = [c["transfer"] for c in self.cells if c.get("transfer")]

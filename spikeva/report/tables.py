@@ -60,7 +60,7 @@ def _milliseconds(value: float | None) -> str:
 
 
 def _data(row: Row) -> str:
-    return f"{row.dataset} (synthetic)" if row.synthetic else row.dataset
+    return row.dataset if row.data == "recorded" else f"{row.dataset} ({row.data})"
 
 
 def _transfer_word(row: Row) -> str:
@@ -114,7 +114,7 @@ METRICS = (
 COST = (
     MODEL,
     ENCODING,
-    Column("input", lambda row: "synthetic" if row.synthetic else "recorded", _data),
+    Column("input", lambda row: row.data, _data),
     _mean("parameters", "parameters", show=count),
     _mean("MACs", "cost", "macs", show=count),
     _mean("ACs", "cost", "acs", show=count),
@@ -170,7 +170,7 @@ def terminal(rows: Sequence[Row], note: str = "") -> "Table":
         last_model = row.kind != "baseline" and i + 1 < len(rows) and rows[i + 1].kind == "baseline"
         table.add_row(
             "\n".join(_broken(text) for text in (row.model, row.encoding) if text),
-            "synthetic" if row.synthetic else "recorded",
+            row.data,
             *(two_lines(row.ccc.get(axis)) for axis in AXES),
             "\n".join(filter(None, (two_lines(row.transfer(), 0, 100, " %"), _transfer_word(row).strip()))),
             style="dim" if row.kind == "baseline" else None,

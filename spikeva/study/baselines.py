@@ -79,12 +79,7 @@ def _transfer_baselines(study: Study, material: Material) -> list[Entry]:
     }
     scores |= _ceilings(study, material.transfer)
     of = {"dataset": study.transfer.dataset, "synthetic": material.transfer.synthetic}
-    entries = [
-        _entry(study, name, None, material) | of | {"transfer": {**of, **found}} for name, found in scores.items()
-    ]
-    for entry in entries:
-        entry["synthetic"] |= "error_sd" in entry["transfer"]  # a ceiling is simulated, whatever the data
-    return entries
+    return [_entry(study, name, None, material) | of | {"transfer": {**of, **found}} for name, found in scores.items()]
 
 
 def _ceilings(study: Study, clips: ClipSet) -> dict[str, Entry]:

@@ -100,6 +100,7 @@ def test_recorded_data_are_not_called_synthetic(tmp_path: Path) -> None:
     write_report(run)
     body = re.sub(r"<style>.*?</style>", "", (run / "report.html").read_text(), flags=re.DOTALL)
     assert "synthetic" not in body
+    assert "afew-va (simulated)" in body  # the ceiling of a readout
 
 
 def test_synthetic_is_what_the_results_say_whatever_the_name(tmp_path: Path) -> None:
