@@ -37,7 +37,6 @@ def run(args: Namespace) -> int:
     from spikeva.cli._out import check_file
     from spikeva.datasets import ClipSet
     from spikeva.study.checks import check_emotions
-    from spikeva.study.config import Prepared
     from spikeva.study.run_cell import TRANSFER, score_rows, zero_shot
     from spikeva.study.trained import check_pictures, load_cell, met_before
 
@@ -46,8 +45,7 @@ def run(args: Namespace) -> int:
     cell, model = load_cell(args.cell)
     changes = {k: v for k in ("anchors", "method", "none_radius", "pooling") if (v := getattr(args, k)) is not None}
     settings = cell.study.evaluation.model_copy(update=changes)
-    source = Prepared(dataset="prepared", root=args.clips)
-    cell = replace(cell, study=cell.study.model_copy(update={"evaluation": settings, "transfer": source}))
+    cell = replace(cell, study=cell.study.model_copy(update={"evaluation": settings}))
     clips = ClipSet.read(args.clips)
     check_pictures(cell, args.cell, clips)
     check_emotions(clips, settings.anchors)

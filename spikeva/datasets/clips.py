@@ -87,6 +87,11 @@ class ClipSet(Sequence[Clip]):
         return sorted({f"{clip.domain}/{clip.subject}" for clip in self.clips})
 
     @property
+    def domain(self) -> str:
+        """What the clips are of, as "afew-va"; of several domains, "a and b"."""
+        return " and ".join(sorted({clip.domain for clip in self.clips}))
+
+    @property
     def synthetic(self) -> bool:
         """True where any clip is synthetic: whatever is computed from this set must say so."""
         return any(clip.synthetic for clip in self.clips)

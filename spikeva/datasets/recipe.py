@@ -22,7 +22,7 @@ def keep_recipe(file: Path, recipe: Mapping[str, Any], made: str = "*") -> None:
                 f"{file.parent} holds {strangers[0]} and no {file.name}: it was made otherwise; choose another folder"
             )
         write_json(file, recipe, once=True)
-    there = json.loads(file.read_text())
+    there = read_recipe(file)
     other = [
         f"{k} was {there.get(k)!r} and is now {recipe.get(k)!r}"
         for k in {**there, **recipe}
@@ -30,6 +30,14 @@ def keep_recipe(file: Path, recipe: Mapping[str, Any], made: str = "*") -> None:
     ]
     if other:
         raise UserError(f"{file.parent} holds clips made by another recipe: {'; '.join(other)}; choose another folder")
+
+
+def read_recipe(file: Path) -> dict[str, Any]:
+    """What a recipe says. Raises UserError where the file is damaged."""
+    try:
+        return dict(json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({error}); make the clips again, in another folder") from error
 
 
 def write_json(path: Path, content: Mapping[str, Any], once: bool = False) -> None:

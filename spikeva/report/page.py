@@ -85,7 +85,8 @@ def provenance(run: Run) -> dict[str, Any]:
 
     import yaml
 
-    facts = dict(run.environment)
+    recipes = run.study.get("recipes", {}).items()
+    facts = {**run.environment, **{f"{name} clips, as prepared": recipe for name, recipe in recipes}}
     facts["results.json (SHA-256)"] = hashlib.sha256((run.directory / "results.json").read_bytes()).hexdigest()
     config = run.study.get("config") or run.study
     return {
@@ -96,7 +97,7 @@ def provenance(run: Run) -> dict[str, Any]:
 
 
 def _fact(value: Any) -> str:
-    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+    return ", ".join(f"{k} {_fact(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _several(rows: Sequence[Row]) -> bool:

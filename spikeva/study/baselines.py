@@ -12,7 +12,7 @@ from spikeva.evaluation import emotion
 from spikeva.events import EventClip
 from spikeva.study.cells import Cell
 from spikeva.study.config import StandIn, Study
-from spikeva.study.run_cell import Material, regression, zero_shot
+from spikeva.study.run_cell import Material, regression, source, zero_shot
 from spikeva.training.data import Windows
 
 Entry = dict[str, Any]
@@ -45,7 +45,7 @@ def baselines(study: Study, material: Material, cells: list[Cell]) -> list[Entry
             entry = _entry(study, name, fold, material) | {"regression": regression(rows)}
             if material.transfer is not None and other is not None and name == "event rate only":
                 shown = fitted.event_rate(train.counts, train.labels, other.counts)
-                entry["transfer"] = {**zero_shot(cell, other.rows(shown)), "synthetic": material.transfer.synthetic}
+                entry["transfer"] = {**source(material.transfer), **zero_shot(cell, other.rows(shown))}
             found.append(entry)
     if len(folds) > 1:
         together = {name: regression(rows) for name, rows in pooled.items()}
@@ -58,7 +58,7 @@ def _entry(study: Study, name: str, fold: int | None, material: Material) -> Ent
         "model": name,
         "kind": "baseline",
         "encoding": "",
-        "dataset": study.regression.dataset,
+        "dataset": material.dataset,
         "synthetic": material.synthetic,
         "fold": fold,
         "seed": study.seed,
@@ -68,7 +68,7 @@ def _entry(study: Study, name: str, fold: int | None, material: Material) -> Ent
 
 def _transfer_baselines(study: Study, material: Material) -> list[Entry]:
     """Chance, always the most frequent emotion, and what the closeness of the anchors and the labels' noise allow at best."""
-    if material.transfer is None or study.transfer is None:
+    if material.transfer is None:
         return []
     often = Counter(str(clip.emotion).lower() for clip in material.transfer)  # as predictions are scored: Fear is fear
     people = [clip.subject for clip in material.transfer]
@@ -78,7 +78,7 @@ def _transfer_baselines(study: Study, material: Material) -> list[Entry]:
         for name in ("chance", "majority")
     }
     scores |= _ceilings(study, material.transfer)
-    of = {"dataset": study.transfer.dataset, "synthetic": material.transfer.synthetic}
+    of = source(material.transfer)
     return [_entry(study, name, None, material) | of | {"transfer": {**of, **found}} for name, found in scores.items()]
 
 

@@ -44,6 +44,11 @@ class Material:
     prepared: dict[str, str] | None = None  # digests of the folders read (see `prepared_clips`); None: not known
     jobs: int = 1  # cells that are at work at once
 
+    @property
+    def dataset(self) -> str:
+        """What the clips of the folds are of."""
+        return ClipSet(tuple(clip for fold in self.folds for clip in fold.test)).domain
+
     def check(self, study: Study) -> None:
         """Raises UserError where the folders hold other clips by now: a cell's name would be of those, its result of these."""
         if self.prepared not in (None, prepared_clips(study)):
@@ -69,7 +74,10 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
             if not (folder / "done.json").exists():
                 _finish(cell, material, folder, place)
     _tidy(folder)
-    return {**read_json(folder / "metrics.json"), **_names(cell)}
+    result = {**read_json(folder / "metrics.json"), **_names(cell, material)}
+    if material.transfer is not None:
+        result["transfer"] |= source(material.transfer)
+    return result
 
 
 def _finish(cell: Cell, material: Material, folder: Path, place: str) -> None:
@@ -160,8 +168,7 @@ def _evaluate(
     rows = score_rows(cell, model, clips, PREDICTIONS, folder / "predictions.csv", name)
     result: dict[str, Any] = {
         "hash": cell.key,
-        **_names(cell),
-        "dataset": cell.study.regression.dataset,
+        **_names(cell, material),
         "synthetic": material.synthetic,
         "fold": cell.fold,
         "seed": cell.seed,
@@ -170,7 +177,7 @@ def _evaluate(
     if material.transfer is not None:
         shown = name.replace("evaluate", "transfer")
         seen = score_rows(cell, model, material.transfer, TRANSFER, folder / "transfer.csv", shown)
-        result["transfer"] = {**zero_shot(cell, seen), "synthetic": material.transfer.synthetic}
+        result["transfer"] = {**source(material.transfer), **zero_shot(cell, seen)}
     samples = windows(cell, clips)
     batch = torch.stack([samples[i][0] for i in _spread(len(samples), cell.study.evaluation.cost_samples)])
     if cell.kind == "snn":
@@ -182,10 +189,15 @@ def _evaluate(
     return {**result, "parameters": measured["parameters"], "cost": measured}
 
 
-def _names(cell: Cell) -> dict[str, Any]:
+def _names(cell: Cell, material: Material) -> dict[str, Any]:
     """What the report calls the cell. It depends on the others of its grid, so that a finished cell is named anew in each study."""
     named = {"model": cell.model_label, "kind": cell.kind, "encoding": cell.encoding_label}
-    return {**named, "time_steps": cell.time_steps}
+    return {**named, "time_steps": cell.time_steps, "dataset": material.dataset}
+
+
+def source(clips: ClipSet) -> dict[str, Any]:
+    """What scores on some clips say of these."""
+    return {"dataset": clips.domain, "synthetic": clips.synthetic}
 
 
 def spikes(cell: Cell, material: Material, out: Path) -> dict[str, NDArray[Any]]:
@@ -274,8 +286,5 @@ def zero_shot(cell: Cell, rows: list[dict[str, str]]) -> dict[str, Any]:
         for r in recordings.values()
     ]
     predicted = emotion.classify(points, settings.anchors, settings.method, settings.none_radius)
-    scores = emotion.transfer(
-        [r[0]["emotion"] for r in recordings.values()], predicted, [s for s, _ in recordings], settings.anchors
-    )
-    assert cell.study.transfer is not None
-    return {"dataset": cell.study.transfer.dataset, **scores}
+    shown, people = [r[0]["emotion"] for r in recordings.values()], [subject for subject, _ in recordings]
+    return emotion.transfer(shown, predicted, people, settings.anchors)

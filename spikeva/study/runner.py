@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from spikeva.datasets import ClipSet, standin
+from spikeva.datasets.preparing import RECIPE
+from spikeva.datasets.recipe import read_recipe
 from spikeva.errors import UserError
 from spikeva.progress import console
 from spikeva.study.attempts import attempts, check_jobs, is_of_all, unfinished, weights_named
@@ -15,7 +17,7 @@ from spikeva.study.cells import Cell, cells, prepared_clips
 from spikeva.study.checks import check_emotions, check_labels, check_models, check_people, check_sizes, check_strangers
 from spikeva.study.claims import claimed
 from spikeva.study.comparisons import compare
-from spikeva.study.config import DataSource, StandIn, Study
+from spikeva.study.config import DataSource, Prepared, StandIn, Study
 from spikeva.study.environment import environment
 from spikeva.study.files import digest, read_csv, write_json
 from spikeva.study.gallery import GALLERY_VERSION, gallery_made_from, write_gallery
@@ -143,7 +145,15 @@ def _about(study: Study, material: Material) -> dict[str, Any]:
         "clips": len(clips),
         "transfer_clips": sum(map(len, _transfer(material))),
         "config": study.model_dump(mode="json"),
+        "recipes": _recipes(study),
     }
+
+
+def _recipes(study: Study) -> dict[str, Any]:
+    """How `spikeva prepare` made the clips that the study read: a config names their folder alone."""
+    sources = {"regression": study.regression, "transfer": study.transfer}
+    files = {name: source.root / RECIPE for name, source in sources.items() if isinstance(source, Prepared)}
+    return {name: read_recipe(file) for name, file in files.items() if file.is_file()}
 
 
 @contextmanager

@@ -166,6 +166,14 @@ def test_clips_that_are_no_more_in_the_dataset_are_named(afew_va_data, tmp_path)
     assert json.loads((out / "account.json").read_text())["others"] == ["002.h5"]
 
 
+def test_a_damaged_recipe_is_named(afew_va_data, tmp_path):
+    afew_va_data.write_layout(tmp_path / "root", "official", clips=1)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "recipe.json").write_text('{"size": 3')
+    with pytest.raises(UserError, match=r"recipe\.json is damaged .* make the clips again, in another folder"):
+        prepare(AFEWVA(tmp_path / "root"), tmp_path / "out", size=32, workers=0)
+
+
 def test_a_corrected_emotion_reaches_the_clip(nefer_data, tmp_path):
     nefer_data.LAYOUTS["official"](tmp_path / "root")
     prepare(NEFER(tmp_path / "root"), tmp_path / "out", size=16, workers=0)

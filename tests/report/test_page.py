@@ -104,14 +104,14 @@ def test_recorded_data_are_not_called_synthetic(tmp_path: Path) -> None:
 
 
 def test_synthetic_is_what_the_results_say_whatever_the_name(tmp_path: Path) -> None:
-    """Clips of an own folder are called `prepared`, be they recorded or rendered."""
+    """Clips of an own folder go by any name, be they recorded or rendered."""
 
     def page(rendered: bool) -> tuple[str, str]:
-        run = write_run(tmp_path / str(rendered), dataset="prepared", gallery=2)
+        run = write_run(tmp_path / str(rendered), dataset="mine", gallery=2)
         results = json.loads((run / "results.json").read_text())
         for cell in results["cells"]:
             cell["synthetic"] = rendered
-            cell["transfer"] |= {"dataset": "prepared", "synthetic": rendered}
+            cell["transfer"] |= {"dataset": "mine", "synthetic": rendered}
         (run / "results.json").write_text(json.dumps(results))
         with np.load(run / "gallery.npz") as arrays:
             kept = {k: v for k, v in arrays.items() if not k.startswith("compression")}
@@ -120,7 +120,7 @@ def test_synthetic_is_what_the_results_say_whatever_the_name(tmp_path: Path) -> 
         figures = [run / "figures" / f"{name}.svg" for name in ("confusion-snn", "faces-afew-va-like")]
         return text, "".join(figure.read_text() for figure in figures)
 
-    words = ("Zero-shot emotion on synthetic prepared", "one sample (synthetic input)", "afew-va-like, synthetic)")
+    words = ("Zero-shot emotion on synthetic mine", "one sample (synthetic input)", "afew-va-like, synthetic)")
     text, drawn = page(rendered=True)
     assert [word for word in words if word not in text] == []
     assert drawn.count("(synthetic)") == 2
