@@ -21,7 +21,7 @@ from spikeva.study.config import DataSource, Prepared, StandIn, Study
 from spikeva.study.environment import environment
 from spikeva.study.files import digest, read_csv, write_json
 from spikeva.study.gallery import GALLERY_VERSION, gallery_made_from, write_gallery
-from spikeva.study.run_cell import Material, spikes
+from spikeva.study.run_cell import Material, spikes, windows
 
 
 def run(
@@ -113,6 +113,9 @@ def prepare(study: Study, out: Path, workers: int | None = None) -> Material:
     if transfer is not None:
         check_emotions(transfer, study.evaluation.anchors)
         check_strangers(regression, transfer)
+    for clips in (regression, transfer):
+        if clips is not None:
+            windows(next(cells(study)), clips)  # refuses clips too short for them here, not after a training
     return Material(folds, transfer, regression.synthetic, prepared)
 
 

@@ -10,16 +10,16 @@ from spikeva.study.checks import check_emotions, check_models
 from spikeva.study.config import parse
 from spikeva.study.runner import prepare
 
-TIMES = np.array([20_000, 40_000])
+TIMES = np.array([60_000, 80_000])
 VALENCE = np.float32([0.5, 0.1])
 BOTH = {"valence": VALENCE, "arousal": VALENCE}
 
 
-def folder(path, people=4, labels=BOTH, size=(8, 8), **attributes):
+def folder(path, people=4, labels=BOTH, size=(8, 8), times=TIMES, **attributes):
     path.mkdir()
     for person in range(people):
         who = {"subject": f"p{person}", "clip": "c", "domain": "mine", **attributes}
-        write_clip(path / f"{person}.h5", EventStream.empty(size), labels={"t_us": TIMES, **labels}, attributes=who)
+        write_clip(path / f"{person}.h5", EventStream.empty(size), labels={"t_us": times, **labels}, attributes=who)
     return path
 
 
@@ -52,6 +52,15 @@ def test_a_transfer_is_of_strangers(tmp_path):
         prepare(study(films, films), tmp_path)
     others = folder(tmp_path / "others", emotion="fear", domain="another")
     assert len(prepare(study(films, others), tmp_path).transfer) == 4
+
+
+@pytest.mark.parametrize("short", ["films", "posed"])
+def test_clips_too_short_for_the_windows_are_named_before_a_training(short, tmp_path):
+    times = {"films": TIMES, "posed": TIMES} | {short: TIMES // 2}
+    films = folder(tmp_path / "films", times=times["films"])
+    posed = folder(tmp_path / "posed", times=times["posed"], emotion="fear", domain="another")
+    with pytest.raises(UserError, match=rf"{short}/0\.h5: no label has 80 ms of the clip before it"):
+        prepare(study(films, posed), tmp_path)
 
 
 def test_a_transfer_needs_known_emotions(tmp_path):
