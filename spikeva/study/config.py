@@ -252,6 +252,7 @@ def parse(raw: Any, name: str = "config", folder: Path = Path()) -> Study:
 
 
 _SOURCES = {"regression", "transfer"}
+_REAL = ("afew-va", "nefer")  # what `spikeva prepare` makes clips of
 _WORDS = {  # for what pydantic says of them
     "string_pattern_mismatch": "letters, digits, '_', '.' and '-', beginning with a letter or a digit",
     "string_type": "text",
@@ -287,6 +288,8 @@ def _sentence(error: Any) -> str:
         if kind == "union_tag_invalid":
             path, found, text = f"{path}.dataset", error["ctx"]["tag"], ", ".join(allowed)
         hint = did_you_mean(str(found), allowed)
+        if found in _REAL:  # not the stand-in, whose name is the nearest
+            hint = "; clips of the real one are {dataset: prepared, root: FOLDER}, with the folder that `spikeva prepare` wrote"
     return f"{path}: found {found!r}, allowed: {text}{hint}"
 
 

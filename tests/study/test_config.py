@@ -64,6 +64,11 @@ def test_all_mistakes_at_once_each_with_its_remedy(tmp_path, capsys):
         ("trainer.precision", "8", "trainer.precision: found '8', allowed: '32-true'"),
         ("evaluation.anchors", "facelike", "did you mean 'face-like'?"),
         ("regression.dataset", "afew-va", "regression.dataset: found 'afew-va', allowed: afew-va-like"),
+        (
+            "transfer.dataset",
+            "nefer",
+            "prepared; clips of the real one are {dataset: prepared, root: FOLDER}, with the",
+        ),
         ("regression.dataset", "nefer-like", "which has no valence and arousal"),
         ("regression.secnds", 2, "regression.secnds: unknown key 'secnds'; did you mean 'seconds'?"),
         ("regression.pixel", "cleen", "did you mean 'clean'?"),
