@@ -62,7 +62,7 @@ class Cell:
         return create(self.encoding["encoding"], **options_of(self.encoding, "encoding")).grid[0]
 
     def determinants(self) -> dict[str, Any]:
-        """Everything that the result follows from, and where the user's modules are found."""
+        """Everything that the result follows from, and where the user's modules and clips are found."""
         study = self.study.model_dump(mode="json", exclude={"study", "question", "grid"})
         study["trainer"] = {k: study["trainer"][k] for k in ("precision", "gradient_clip_val", "devices", "num_nodes")}
         study["training"].pop("workers")
@@ -85,7 +85,10 @@ class Cell:
 
     @property
     def key(self) -> str:
-        return digest({k: v for k, v in self.determinants().items() if k != "modules"})  # their `code` counts
+        counted = {k: v for k, v in self.determinants().items() if k != "modules"}  # their `code` counts
+        for name in counted.get("clips", ()):  # as do clips, wherever they lie
+            counted[name].pop("root")
+        return digest(counted)
 
     def folder(self, out: Path) -> Path:
         return out / "cells" / self.key

@@ -226,6 +226,22 @@ def test_clips_that_changed_make_other_cells(tmp_path):
     assert [cell.key for cell in cells(parse(raw))] == found[-1]
 
 
+def test_clips_that_moved_make_the_same_cells(tmp_path):
+    def keys(root):
+        sources = {name: {"dataset": "prepared", "root": str(root / name)} for name in ("regression", "transfer")}
+        return [cell.key for cell in cells(parse(TINY | sources))]
+
+    here, there = tmp_path / "here", tmp_path / "there"
+    for name in ("regression", "transfer"):
+        (here / name).mkdir(parents=True)
+        (here / name / "clip.h5").write_bytes(name.encode())
+    found = keys(here)
+    here.rename(there)
+    assert keys(there) == found
+    (there / "transfer" / "clip.h5").write_bytes(b"other")
+    assert not set(keys(there)) & set(found)
+
+
 def test_entries_of_one_name_are_told_apart_by_what_differs():
     raw = deepcopy(TINY)
     raw["grid"]["encodings"] = [{"encoding": "tbr", "bits": bits, "dt": 5000} for bits in (4, 8)]
