@@ -1,6 +1,7 @@
 """Training ends with the same bits whether or not it was interrupted."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import nn
 
 from spikeva.errors import UserError
 from spikeva.training import Windows, fit, predict
+from spikeva.training.fitting import batches
 from spikeva.training.module import Regression
 
 TRAINING = {
@@ -52,6 +54,42 @@ def test_weights_decay_and_biases_and_norms_do_not():
     found = {name: decay[id(p)] for name, p in net.named_parameters()}
     assert {name for name, value in found.items() if value} == {"layers.1.weight", "layers.5.weight"}
     assert set(found.values()) == {0.0, TRAINING["weight_decay"]}
+
+
+def test_the_learning_rate_rises_and_falls_once():
+    """By cosines: from a 25th of the peak, which stands at a quarter of the steps, to a 250,000th at the last one."""
+    made = Regression.of(Net(), TRAINING, 20, seed=0)
+    both = made.configure_optimizers()
+    optimizer, schedule = both["optimizer"], both["lr_scheduler"]["scheduler"]
+    found = []
+    for _ in range(20):
+        found.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        made.lr_scheduler_step(schedule, None)
+    peak = TRAINING["learning_rate"]
+
+    def between(start, end, part):
+        return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
+
+    wanted = [between(peak / 25, peak, step / 4) for step in range(4)]
+    wanted += [between(peak, peak / 250_000, step / 15) for step in range(16)]
+    assert found == [pytest.approx([rate, rate]) for rate in wanted]
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(8, [8, 8]), (6, [6, 6]), (20, [16])])
+def test_a_batch_that_is_not_full_counts_where_it_is_the_only_one(data, size, sizes):
+    assert [len(targets) for _, targets in batches(data, TRAINING | {"batch_size": size}, seed=1)] == sizes
+
+
+def test_no_gradient_is_longer_than_the_limit(data, tmp_path):
+    lengths = []
+    for limit in (None, 0.01):
+        net = Net()
+        trainer = TRAINER | {"gradient_clip_val": limit}
+        fit(net, data, TRAINING, checkpoint=tmp_path / f"{limit}.ckpt", seed=1, trainer=trainer)
+        lengths.append(math.hypot(*(float(p.grad.norm()) for p in net.parameters())))  # of the last step
+    assert lengths[0] > 0.02
+    assert lengths[1] == pytest.approx(0.01, rel=1e-3)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -138,9 +176,9 @@ class Drawing(Net):
 
 def test_each_batch_of_a_step_draws_its_own_dropout(data, tmp_path):
     nets = [Drawing(), Drawing()]
-    for net, batches in zip(nets, (1, 2), strict=True):
-        path = tmp_path / f"{batches}.ckpt"
-        fit(net, data, TRAINING, checkpoint=path, seed=1, trainer=TRAINER | {"accumulate_grad_batches": batches})
+    for net, together in zip(nets, (1, 2), strict=True):
+        path = tmp_path / f"{together}.ckpt"
+        fit(net, data, TRAINING, checkpoint=path, seed=1, trainer=TRAINER | {"accumulate_grad_batches": together})
     assert len(set(nets[0].drawn)) == 6
     assert nets[1].drawn == nets[0].drawn
 
