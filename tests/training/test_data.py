@@ -32,6 +32,15 @@ def test_shapes_follow_the_kind_of_model(clip_files):
         assert inputs.dtype == target.dtype == torch.float32
 
 
+def test_a_target_is_the_valence_and_the_arousal_of_the_samples_label(clip_files):
+    data = Windows(clip_files, TBR, "ann", 3)
+    for index in (0, 5, len(data) - 1):
+        clip, label, _ = data.samples[index]
+        with EventClip(clip_files[clip]) as file:
+            wanted = [file.labels[axis][label] for axis in ("valence", "arousal")]
+        assert data[index][1].tolist() == wanted
+
+
 def test_a_set_of_clips_is_as_good_as_its_paths(clip_files):
     wanted, found = Windows(clip_files, TBR, "ann", 3), Windows(ClipSet.read(clip_files), TBR, "ann", 3)
     assert found.paths == wanted.paths
@@ -146,7 +155,10 @@ def test_an_epoch_is_a_function_of_seed_and_epoch(clip_files):
             orders[kind, epoch] = list(sampler)
     assert orders["ann", 0] == orders["snn", 0]
     assert orders["ann", 0] != [s._replace(epoch=0) for s in orders["ann", 1]]
-    assert sorted(s.clip for s in orders["ann", 1]) == [c for c in range(4) for _ in range(4)]
+    clips = [s.clip for s in orders["ann", 1]]
+    assert sorted(clips) == [c for c in range(4) for _ in range(4)] != clips
+    assert len({*orders["ann", 1]}) == 16, "no label twice in an epoch"
+    assert {s.epoch for s in orders["ann", 1]} == {1}
     assert len(sampler) == 16
 
 
@@ -176,6 +188,27 @@ def test_augmentation_is_drawn_anew_for_each_sample_and_epoch(clip_files, monkey
     assert len({moved(*one) for one in drawn}) == len(drawn)
     assert moved(*drawn[0]) == moved(*drawn[0])
     assert moved(3, -1, 1, 1) == (picture / np.float32(15)).tobytes()  # not in training
+
+
+def test_all_frames_of_a_sample_move_alike():
+    picture = np.random.default_rng(0).integers(1, 255, (1, 12, 16), dtype=np.uint8)
+    moved = Augmentation()(np.stack([picture] * 4), np.random.default_rng(1))
+    assert not np.array_equal(moved[0], picture)
+    assert all(np.array_equal(frame, moved[0]) for frame in moved)
+
+
+def test_changes_of_events_are_drawn_anew_for_each_sample_and_epoch(clip_files):
+    """And not with the numbers of the map."""
+    seeds = []
+
+    def keep(events, seed):
+        seeds.append(tuple(seed))
+        return events
+
+    drawn = [(3, 2, 1, 1), (4, 2, 1, 1), (3, 0, 1, 1), (3, 2, 0, 1), (3, 2, 1, 2)]
+    for seed, epoch, clip, label in drawn:
+        Windows(clip_files, TBR, "ann", 1, event_changes=keep, seed=seed)[Sample(clip, label, epoch)]
+    assert len({*seeds, *drawn}) == 2 * len(drawn)
 
 
 def test_without_change_augmentation_is_the_identity():
