@@ -60,6 +60,11 @@ def test_the_largest_go_first(seed):
     assert sorted(fold.test.subjects for fold in folds) == [["large"], ["one", "other"]]
 
 
+def test_a_fold_of_one_person_with_many_labels_gets_no_other():
+    folds = make({"large": 5, "one": 1, "other": 1, "third": 1}).folds(2)
+    assert sorted(fold.test.subjects for fold in folds) == [["large"], ["one", "other", "third"]]
+
+
 def test_seed_decides_the_split():
     clips = make({f"s{i}": 2 for i in range(20)})
     assert clips.split(5, seed=1) == clips.split(5, seed=1)

@@ -4,14 +4,15 @@ import os
 
 import numpy as np
 import pytest
+import torch
 
-from spikeva.datasets import ClipSet
+from spikeva.datasets import ClipSet, Split
 from spikeva.errors import UserError
 from spikeva.events import EventStream, write_clip
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
-from spikeva.study.files import write_json
-from spikeva.study.run_cell import Material, create, run_cell, windows
+from spikeva.study.files import read_csv, write_json
+from spikeva.study.run_cell import Material, create, run_cell, windows, zero_shot
 from spikeva.study.runner import prepare
 
 STUDY = {
@@ -112,3 +113,83 @@ def test_clips_that_come_while_a_study_runs_end_it(tmp_path):
         run_cell(cell, material, tmp_path / "out")
     assert not (cell.folder(tmp_path / "out") / "done.json").exists()
     assert prepare(study, tmp_path / "out").prepared != material.prepared
+
+
+def people(folder, *subjects):
+    """A clip "c" of each, with five labels."""
+    times = np.arange(1, 6) * 20_000
+    for subject in subjects:
+        rng = np.random.default_rng([*subject.encode()])
+        t = np.sort(rng.integers(0, 100_000, 2000))
+        events = EventStream(t, rng.integers(0, 8, 2000), rng.integers(0, 8, 2000), rng.integers(0, 2, 2000), (8, 8))
+        labels = {"t_us": times, **{axis: rng.uniform(-1, 1, 5).astype(np.float32) for axis in ("valence", "arousal")}}
+        attributes = {"subject": subject, "clip": "c", "domain": "d", "synthetic": 1}
+        write_clip(folder / f"{subject}.h5", events, labels=labels, attributes=attributes)
+    return ClipSet.read(folder / f"{subject}.h5" for subject in subjects)
+
+
+def test_a_cell_trains_as_the_study_says_and_scores_what_its_model_predicts(tmp_path, monkeypatch):
+    given = {}
+
+    def fit(model, data, training, **options):
+        given.update(options, training=training, data=data)
+        return []
+
+    monkeypatch.setattr("spikeva.training.fitting.fit", fit)
+    raw = STUDY | {
+        "training": {"augment": True, "learning_rate": 0.02},
+        "trainer": {"accelerator": "cpu", "gradient_clip_val": 0.5},
+        "grid": STUDY["grid"] | {"seeds": [0, 1]},
+    }
+    split = Split(people(tmp_path, "a", "b"), people(tmp_path, "p", "q"))
+    seeds = set()
+    for cell in cells(parse(raw)):
+        entry = run_cell(cell, Material([split], None, True), tmp_path)
+        seeds.add(given["seed"])
+    assert len(seeds) == 2
+    assert given["training"]["learning_rate"] == 0.02
+    assert given["trainer"]["gradient_clip_val"] == 0.5
+    assert given["data"].paths == split.train.paths
+    assert given["data"].augmentation is not None
+
+    rows = read_csv(cell.folder(tmp_path) / "predictions.csv")
+    samples, model = windows(cell, split.test), create(cell).eval()
+    assert len(rows) == len(samples) == 10
+    for row, (inputs, target) in zip(rows, samples, strict=True):
+        with torch.no_grad():
+            told = model(inputs[None])[0].tolist()
+        assert [float(row["valence_pred"]), float(row["arousal_pred"])] == pytest.approx(told, abs=1e-6)
+        assert [float(row["valence"]), float(row["arousal"])] == target.tolist()
+    for axis in ("valence", "arousal"):
+        y, p = (np.array([float(row[name]) for row in rows]) for name in (axis, f"{axis}_pred"))
+        errors = (y - p) ** 2
+        found = entry["regression"][axis]
+        assert found["rmse"] == pytest.approx(errors.mean() ** 0.5)
+        assert found["clip_mean"]["clips"] == 2, "two people's clips of one name"
+        assert found["clip_mean"]["rmse"] == pytest.approx(np.mean(errors.reshape(2, 5).mean(1) ** 0.5))
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "course", "emotion"),
+    [
+        ({"pooling": "mean"}, [(0.5, 0.28), (0.5, 0.28), (-0.7, -0.35)], "happiness"),
+        ({"pooling": "weighted"}, [(0.5, 0.28), (0.5, 0.28), (-0.7, -0.35)], "surprise"),
+        ({"pooling": "peak"}, [(0.5, 0.28), (0.5, 0.28), (-0.7, -0.35)], "sadness"),
+        ({"method": "angle"}, [(-0.1, 0.13)], "anger"),
+        ({"method": "point"}, [(-0.1, 0.13)], "contempt"),
+        ({"none_radius": 0.2}, [(-0.1, 0.13)], "None"),
+        ({"anchors": "face-like"}, [(-0.5, 0.49)], "anger"),
+        ({"anchors": "russell-mehrabian"}, [(-0.5, 0.49)], "fear"),
+    ],
+)
+def test_an_emotion_is_read_as_the_study_says(evaluation, course, emotion):
+    transfer = {"dataset": "nefer-like", "identities": 2, "clips": 1}
+    cell = next(cells(parse(STUDY | {"transfer": transfer, "evaluation": evaluation})))
+    rows = [
+        {"subject": subject, "clip": "c", "emotion": "anger", "valence_pred": v, "arousal_pred": a}
+        for subject in ("p", "q")  # two recordings
+        for v, a in course
+    ]
+    found = zero_shot(cell, rows)
+    told = np.sum(found["confusion"], axis=0)
+    assert {name: int(n) for name, n in zip(found["labels"], told, strict=True) if n} == {emotion: 2}
