@@ -12,8 +12,9 @@ def check_dataset(clips: ClipSet | Path | str, *, folds: int = 2) -> None:
     """Raise AssertionError unless a set of event clips, or a folder of them, keeps the contract of datasets.
 
     Every clip's file opens and says subject, clip and domain; its events lie in order on its sensor; its label times do
-    not decrease; valence and arousal come together, one a label time, finite and from -1 to 1, or not at all, and then an
-    emotion is told; `folds` splits share no person and together test every clip once; the same seed gives the same folds.
+    not decrease, and events, where there are any, begin before the last of them; valence and arousal come together, one a
+    label time, finite and from -1 to 1, or not at all, and then an emotion is told; `folds` splits share no person and
+    together test every clip once; the same seed gives the same folds.
     """
     if not isinstance(clips, ClipSet):
         clips = ClipSet.read(clips)
@@ -48,6 +49,10 @@ def _check_clip(clip: Clip) -> None:
     assert len(times), f"{where}: no label times (labels/t_us): the clip can neither be trained on nor predicted"
     assert times.dtype == np.int64, f"{where}: label times are int64 microseconds, not {times.dtype}"
     assert int(np.diff(times).min(initial=0)) >= 0, f"{where}: label times decrease"
+    assert not len(events) or events.t[0] < times[-1], (
+        f"{where}: the first event, at {events.t[0]} us, is not before the last label, at {times[-1]} us; the times of both count "
+        "from the clip's beginning"
+    )
     given = [axis for axis in ("valence", "arousal") if axis in labels]
     assert len(given) != 1, f"{where}: {given} without the other"
     assert given or clip.emotion, f"{where}: neither valence and arousal nor an emotion"

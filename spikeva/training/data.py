@@ -31,7 +31,7 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """The samples of some clips for one encoding and one kind of model.
 
     A sample is `frames` consecutive windows of which the newest ends at the label's time: nothing after it is seen.
-    Labels whose oldest window would begin before the clip does have no sample.
+    Labels whose oldest window would begin before the clip does, at 0 us, have no sample.
 
     Args:
         paths: event clips, or a set of them, with labels `t_us`, and `valence` and `arousal` where they are known; `frame`, the number of each label's

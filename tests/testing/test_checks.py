@@ -202,10 +202,10 @@ def test_a_model_of_one_frame_is_checked() -> None:
     check_model("snn_convnet", time=1, width=4, depth=2)
 
 
-def clips(folder: Path, *, valence: float = 0.5, people: int = 3) -> ClipSet:
+def clips(folder: Path, *, valence: float = 0.5, people: int = 3, first_us: int = 0) -> ClipSet:
     for i in range(people):
         events = EventStream(
-            np.arange(5) * 1000, np.zeros(5, np.uint16), np.zeros(5, np.uint16), np.ones(5, np.uint8), (4, 4)
+            first_us + np.arange(5) * 1000, np.zeros(5, np.uint16), np.zeros(5, np.uint16), np.ones(5, np.uint8), (4, 4)
         )
         labels = {
             "t_us": np.array([2000, 4000]),
@@ -225,6 +225,14 @@ def test_a_dataset_is_checked(tmp_path: Path) -> None:
 def test_labels_out_of_range_are_found(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"s0.h5: valence must lie from -1 to 1"):
         check_dataset(clips(tmp_path, valence=5.0))
+
+
+def test_labels_on_another_clock_than_the_events_are_found(tmp_path: Path) -> None:
+    """A camera counts on while a video begins at 0: every window would be empty."""
+    with pytest.raises(
+        AssertionError, match=r"s0.h5: the first event, at 5000000 us, is not before the last label, at 4000 us"
+    ):
+        check_dataset(clips(tmp_path, first_us=5_000_000))
 
 
 def test_models_of_another_number_of_outputs_are_found() -> None:
