@@ -123,3 +123,10 @@ def test_mean_over_clips_gives_every_clip_one_vote():
 def test_what_has_no_metric_is_refused(y, p, message):
     with pytest.raises(UserError, match=message):
         regression(y, p)
+
+
+def test_the_mean_over_clips_gives_each_the_same_weight():
+    """Errors of 0, 0 and 3 in three clips of 1, 1 and 4 frames."""
+    found = clip_mean([0.5] * 6, [0.5, 0.5, *[3.5] * 4], [*"ab", *"cccc"])
+    assert found["rmse"] == pytest.approx(1)
+    assert found["clips"] == found["constant_clips"] == 3

@@ -68,6 +68,14 @@ def test_the_worse_network_is_found_and_equals_are_not_told_apart(found):
         assert row["p"] <= row["p_holm"]
 
 
+def test_a_difference_is_the_mean_over_seeds():
+    entries = [entry(model, "tbr", seed) for model in ("snn_a", "ann_a") for seed in (0, 1)]
+    predictions = {e["hash"]: rows(noise, i) for i, (e, noise) in enumerate(zip(entries, (0.2, 2, 1, 1), strict=True))}
+    alone = [compare([e for e in entries if e["seed"] == seed], predictions, seed=0) for seed in (0, 1)]
+    for both, one, other in zip(compare(entries, predictions, seed=0), *alone, strict=True):
+        assert both["difference"] == pytest.approx((one["difference"] + other["difference"]) / 2)
+
+
 def test_two_networks_of_one_kind_are_a_family_of_their_own():
     entries = [entry(m, "tbr") for m in ("ann_a", "snn_a", "ann_b", "snn_b")]
     noise = {"ann_a": 0.2, "snn_a": 0.2, "ann_b": 2.0, "snn_b": 0.2}

@@ -41,6 +41,7 @@ def test_events_are_changed_in_training_alone(clips):
     cell = next(cells(parse(STUDY)))
     training, scored = windows(cell, clips, training=True), windows(cell, clips)
     drawn = training.samples[0]._replace(epoch=0)
+    assert training.augmentation is None
     whole = scored.encoded(drawn).sum()
     assert 0.3 * whole < training.encoded(drawn).sum() < 0.7 * whole
     np.testing.assert_array_equal(training.encoded(training.samples[0]), scored.encoded(scored.samples[0]))
@@ -167,6 +168,14 @@ def test_a_cell_trains_as_the_study_says_and_scores_what_its_model_predicts(tmp_
         assert found["rmse"] == pytest.approx(errors.mean() ** 0.5)
         assert found["clip_mean"]["clips"] == 2, "two people's clips of one name"
         assert found["clip_mean"]["rmse"] == pytest.approx(np.mean(errors.reshape(2, 5).mean(1) ** 0.5))
+
+
+def test_every_encoding_of_a_grid_is_asked_for_the_same_labels(tmp_path):
+    encodings = [{"encoding": "counts", "dt": dt} for dt in (10_000, 60_000)]
+    short, long = cells(parse(STUDY | {"grid": STUDY["grid"] | {"encodings": encodings}}))
+    clips = people(tmp_path, "a", "b")
+    assert windows(short, clips).samples == windows(long, clips).samples
+    assert len(windows(short, clips)) == 2 * 3
 
 
 @pytest.mark.parametrize(
