@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from torch import nn
 
@@ -73,7 +74,8 @@ class Regression(lightning.LightningModule):
         if self.global_step >= self.total_steps:
             return -1  # leaves the epoch
         number = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
-        torch.manual_seed((self.seed << 32) + number * self.trainer.world_size + self.global_rank)
+        mixed = np.random.SeedSequence([self.seed, number * self.trainer.world_size + self.global_rank])
+        torch.manual_seed(int(mixed.generate_state(1)[0]))  # 32 bits: on a CPU, torch looks at no others
         return None
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> torch.Tensor:

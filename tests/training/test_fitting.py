@@ -183,6 +183,13 @@ def test_each_batch_of_a_step_draws_its_own_dropout(data, tmp_path):
     assert nets[1].drawn == nets[0].drawn
 
 
+def test_no_two_seeds_draw_the_same_dropout(data, tmp_path):
+    nets = [Drawing(), Drawing()]
+    for seed, net in enumerate(nets):
+        fit(net, data, TRAINING, checkpoint=tmp_path / f"{seed}.ckpt", seed=seed, trainer=TRAINER)
+    assert len({*nets[0].drawn, *nets[1].drawn}) == 12
+
+
 def test_two_devices_share_the_steps(clip_files, tmp_path):
     code = """if True:
         import json, os, sys
