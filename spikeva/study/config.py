@@ -240,7 +240,7 @@ def parse(raw: Any, name: str = "config", folder: Path = Path()) -> Study:
     try:
         study = Study.model_validate(raw)
     except ValidationError as error:
-        problems += [_sentence(e) for e in error.errors()]
+        problems += _sentences(error)
     said = [problem.split(":")[0] for problem in problems]
     problems += [problem for problem in truth_problems(raw) if problem.split(":")[0] not in said]
     problems += named_problems(raw)
@@ -252,6 +252,7 @@ def parse(raw: Any, name: str = "config", folder: Path = Path()) -> Study:
 
 
 _SOURCES = {"regression", "transfer"}
+_ALLOWED = ", allowed: "
 _REAL = ("afew-va", "nefer")  # what `spikeva prepare` makes clips of
 _WORDS = {  # for what pydantic says of them
     "string_pattern_mismatch": "letters, digits, '_', '.' and '-', beginning with a letter or a digit",
@@ -260,7 +261,29 @@ _WORDS = {  # for what pydantic says of them
     "float_parsing": "a number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "list_type": "a list, as [A, B]",
+    "dict_type": "keys with values, as {KEY: VALUE}",
+    "model_type": "keys with values, as {KEY: VALUE}",
+    "model_attributes_type": "keys with values, as {KEY: VALUE}",
 }
+_TYPES = {
+    "int",
+    "str",
+    "list[int]",
+    "dict[str,any]",
+}  # what pydantic puts behind the key of a value that may be of several
+
+
+def _sentences(errors: ValidationError) -> list[str]:
+    """A line a mistake; what a value may be instead, in one."""
+    allowed: dict[str, list[str]] = {}
+    for error in errors.errors():
+        head, _, what = _sentence(error).partition(_ALLOWED)
+        allowed.setdefault(head, []).append(what)
+    return [
+        f"{head}{_ALLOWED}{' or '.join(filter(None, what))}".removesuffix(_ALLOWED) for head, what in allowed.items()
+    ]
 
 
 def _sentence(error: Any) -> str:
@@ -268,6 +291,8 @@ def _sentence(error: Any) -> str:
     kind, found, location = error["type"], error["input"], [*error["loc"]]
     if location[0] in _SOURCES:
         del location[1:2]  # which kind of source it is, no key
+    if kind != "extra_forbidden":
+        location = [part for part in location if part not in _TYPES]
     path = _path(location)
     if kind == "extra_forbidden":
         block = _block_at(error["loc"])
@@ -290,7 +315,7 @@ def _sentence(error: Any) -> str:
         hint = did_you_mean(str(found), allowed)
         if found in _REAL:  # not the stand-in, whose name is the nearest
             hint = "; clips of the real one are {dataset: prepared, root: FOLDER}, with the folder that `spikeva prepare` wrote"
-    return f"{path}: found {found!r}, allowed: {text}{hint}"
+    return f"{path}: found {found!r}{_ALLOWED}{text}{hint}"
 
 
 def _block_at(location: tuple[Any, ...]) -> type[_Block] | None:
