@@ -9,6 +9,7 @@ from spikeva.neurons.base import Neuron
 
 # spikes per neuron and step below or above which a layer passes nothing on (chosen here)
 SILENT, SATURATED = 0.001, 0.9
+NAMED = 6  # layers in a sentence
 
 
 class Health(NamedTuple):
@@ -56,7 +57,8 @@ def unhealthy(layers: list[Health], normed: bool = False) -> str:
         found = [layer for layer in layers if layer.state == state]
         if not found:
             continue
-        names = ", ".join(repr(layer.layer) for layer in found)
+        names = ", ".join(repr(layer.layer) for layer in found[:NAMED])
+        names += f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
         which = f"spiking layer {names} is" if len(found) == 1 else f"spiking layers {names} are"
         rates = sorted({f"{layer.rate:.4f}" for layer in found})
         remedy = f"{beta} beta or train longer" if normed else f"{theta} theta or {beta} beta, or use norm='bn'"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from spikeva.datasets import ClipSet, standin
-from spikeva.datasets.preparing import RECIPE
+from spikeva.datasets.findings import few
+from spikeva.datasets.preparing import ACCOUNT, RECIPE
 from spikeva.datasets.recipe import read_recipe
 from spikeva.errors import UserError
 from spikeva.progress import console
@@ -153,10 +154,15 @@ def _about(study: Study, material: Material) -> dict[str, Any]:
 
 
 def _recipes(study: Study) -> dict[str, Any]:
-    """How `spikeva prepare` made the clips that the study read: a config names their folder alone."""
-    sources = {"regression": study.regression, "transfer": study.transfer}
-    files = {name: source.root / RECIPE for name, source in sources.items() if isinstance(source, Prepared)}
-    return {name: read_recipe(file) for name, file in files.items() if file.is_file()}
+    """How `spikeva prepare` made the clips that the study read, of which a config names the folder alone; and which it failed to make."""
+    found = {}
+    for name, source in (("regression", study.regression), ("transfer", study.transfer)):
+        if isinstance(source, Prepared) and (source.root / RECIPE).is_file():
+            found[name] = read_recipe(source.root / RECIPE)
+            account = source.root / ACCOUNT
+            if failed := read_recipe(account)["failed"] if account.is_file() else {}:
+                found[name]["clips that failed and are left out"] = f"{len(failed)} ({few([*failed])})"
+    return found
 
 
 @contextmanager

@@ -43,6 +43,11 @@ def test_layers_of_one_state_are_told_in_one_sentence() -> None:
     assert unhealthy(layers[1:2]) == ""
 
 
+def test_of_many_layers_the_first_are_named() -> None:
+    said = unhealthy([Health(f"layer{i}", 0.0) for i in range(9)])
+    assert "spiking layers 'layer0', 'layer1', 'layer2', 'layer3', 'layer4', 'layer5' and 3 more are silent" in said
+
+
 def test_saturated_layer() -> None:
     layers = health(nn.Sequential(make_neuron("lif", theta=0.01)), torch.ones(3, 2, 4))
     assert layers[0].state == "saturated"

@@ -33,6 +33,9 @@ def write_folder(folder, domain, recipe, people, **attributes):
         about = {"subject": f"p{person}", "clip": "c", "domain": domain, "synthetic": 0, **attributes}
         write_clip(folder / f"{person}.h5", events, labels=labels, attributes=about)
     (folder / "recipe.json").write_text(json.dumps(recipe))
+    (folder / "account.json").write_text(
+        json.dumps({"failed": {"c7": "OSError: damaged"} if domain == "nefer" else {}})
+    )
 
 
 def test_recorded_faces_go_by_their_own_name_and_are_never_called_synthetic(tmp_path, monkeypatch, capsys):
@@ -54,4 +57,7 @@ def test_recorded_faces_go_by_their_own_name_and_are_never_called_synthetic(tmp_
     assert "synthetic" not in body
     assert "Zero-shot emotion on nefer" in body
     assert "<dt>regression clips, as prepared</dt><dd>dataset afew-va, fps 25.0, pixel pos_thres 0.2</dd>" in body
-    assert "<dt>transfer clips, as prepared</dt><dd>dataset nefer, labels reported</dd>" in body
+    assert (
+        "<dt>transfer clips, as prepared</dt><dd>dataset nefer, labels reported, clips that failed and are left out 1 (c7)</dd>"
+        in body
+    )
