@@ -267,12 +267,8 @@ _WORDS = {  # for what pydantic says of them
     "model_type": "keys with values, as {KEY: VALUE}",
     "model_attributes_type": "keys with values, as {KEY: VALUE}",
 }
-_TYPES = {
-    "int",
-    "str",
-    "list[int]",
-    "dict[str,any]",
-}  # what pydantic puts behind the key of a value that may be of several
+# what pydantic puts behind the key of a value that may be of several types
+_TYPES = {"int", "str", "list[int]", "dict[str,any]"}
 
 
 def _sentences(errors: ValidationError) -> list[str]:
