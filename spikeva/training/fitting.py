@@ -154,7 +154,7 @@ def fit(
         training: `epochs`, `max_steps` (or None), `samples_per_clip`, `batch_size`, `learning_rate`, `weight_decay`,
             `loss` (a name of `spikeva.training.loss`), `workers`.
         checkpoint: where the state of the run is kept; if it exists, training goes on from it.
-        seed: order of samples, augmentation and dropout follow from it.
+        seed: order of samples, augmentation, dropout and random weights of the loss follow from it.
         trainer: options for `lightning.Trainer` (accelerator, devices, precision, ...).
         name: of the progress bar.
 

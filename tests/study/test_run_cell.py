@@ -170,6 +170,17 @@ def test_a_cell_trains_as_the_study_says_and_scores_what_its_model_predicts(tmp_
         assert found["clip_mean"]["rmse"] == pytest.approx(np.mean(errors.reshape(2, 5).mean(1) ** 0.5))
 
 
+def test_cost_is_measured_on_samples_from_all_of_the_test_set(tmp_path, monkeypatch):
+    monkeypatch.setattr("spikeva.training.fitting.fit", lambda *_, **__: [])
+    seen = []
+    monkeypatch.setattr("spikeva.evaluation.cost.measure", lambda _, batch, __: seen.append(batch) or {"parameters": 0})
+    cell = next(cells(parse(STUDY | {"evaluation": {"cost_samples": 4}})))
+    split = Split(people(tmp_path, "a", "b"), people(tmp_path, "p", "q"))
+    run_cell(cell, Material([split], None, True), tmp_path)
+    samples = windows(cell, split.test)
+    assert torch.equal(seen[0], torch.stack([samples[i][0] for i in (0, 3, 6, 9)]))
+
+
 def test_every_encoding_of_a_grid_is_asked_for_the_same_labels(tmp_path):
     encodings = [{"encoding": "counts", "dt": dt} for dt in (10_000, 60_000)]
     short, long = cells(parse(STUDY | {"grid": STUDY["grid"] | {"encodings": encodings}}))
