@@ -14,9 +14,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from spikeva.datasets import ClipSet
     from spikeva.errors import UserError
     from spikeva.study.cells import cells
-    from spikeva.study.config import load
+    from spikeva.study.checks import check_clips
+    from spikeva.study.config import Prepared, load
     from spikeva.study.mistakes import unbuildable
 
     mistakes = []
@@ -26,7 +28,16 @@ def run(args: Namespace) -> int:
         except UserError as error:
             mistakes.append(str(error))
             continue
-        if problems := list(unbuildable(study)):
+        problems = list(unbuildable(study))
+        if isinstance(study.regression, Prepared):  # a stand-in's clips are not made for this
+            others = study.transfer.root if isinstance(study.transfer, Prepared) else None
+            try:
+                check_clips(
+                    study, ClipSet.read(study.regression.root), None if others is None else ClipSet.read(others)
+                )
+            except UserError as error:
+                problems.append(str(error))
+        if problems:
             mistakes += [f"{path}: {problem}" for problem in problems]
             continue
         todo = list(cells(study))

@@ -8,15 +8,31 @@ from spikeva.datasets import ClipSet, Split
 from spikeva.errors import UserError
 from spikeva.evaluation.emotion import NONE, anchor_points
 from spikeva.events import EventClip
+from spikeva.study.cells import cells
 from spikeva.study.comparisons import AXES
 from spikeva.study.config import Study
 from spikeva.study.mistakes import unbuildable
+from spikeva.study.run_cell import windows
 
 
 def check_models(study: Study) -> None:
     """Raises UserError, a line for each model of the grid that cannot be built."""
     if problems := list(unbuildable(study)):
         raise UserError("\n".join(problems))
+
+
+def check_clips(study: Study, regression: ClipSet, transfer: ClipSet | None) -> None:
+    """Raises UserError where the clips do not tell what the study needs."""
+    folds = regression.folds(study.folds, study.seed)
+    check_labels(regression)
+    check_sizes(regression, transfer)
+    check_people(folds, study.grid.folds)
+    if transfer is not None:
+        check_emotions(transfer, study.evaluation.anchors)
+        check_strangers(regression, transfer)
+    for clips in (regression, transfer):
+        if clips is not None:
+            windows(next(cells(study)), clips)  # refuses clips too short for them
 
 
 def check_labels(clips: ClipSet) -> None:

@@ -15,14 +15,14 @@ from spikeva.progress import console
 from spikeva.study.attempts import attempts, check_jobs, is_of_all, unfinished, weights_named
 from spikeva.study.baselines import baselines
 from spikeva.study.cells import Cell, cells, prepared_clips
-from spikeva.study.checks import check_emotions, check_labels, check_models, check_people, check_sizes, check_strangers
+from spikeva.study.checks import check_clips, check_models
 from spikeva.study.claims import claimed
 from spikeva.study.comparisons import compare
 from spikeva.study.config import DataSource, Prepared, StandIn, Study
 from spikeva.study.environment import environment
 from spikeva.study.files import digest, read_csv, write_json
 from spikeva.study.gallery import GALLERY_VERSION, gallery_made_from, write_gallery
-from spikeva.study.run_cell import Material, spikes, windows
+from spikeva.study.run_cell import Material, spikes
 
 
 def run(
@@ -107,17 +107,8 @@ def prepare(study: Study, out: Path, workers: int | None = None) -> Material:
     prepared = prepared_clips(study)  # before they are read
     regression = _clips(study.regression, out / "data", workers)
     transfer = _clips(study.transfer, out / "data", workers) if study.transfer else None
-    folds = regression.folds(study.folds, study.seed)
-    check_labels(regression)
-    check_sizes(regression, transfer)
-    check_people(folds, study.grid.folds)
-    if transfer is not None:
-        check_emotions(transfer, study.evaluation.anchors)
-        check_strangers(regression, transfer)
-    for clips in (regression, transfer):
-        if clips is not None:
-            windows(next(cells(study)), clips)  # refuses clips too short for them here, not after a training
-    return Material(folds, transfer, regression.synthetic, prepared)
+    check_clips(study, regression, transfer)
+    return Material(regression.folds(study.folds, study.seed), transfer, regression.synthetic, prepared)
 
 
 def _clips(source: DataSource, out: Path, workers: int | None) -> ClipSet:

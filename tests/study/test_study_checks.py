@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import yaml
 
+from spikeva.cli import main
 from spikeva.datasets import ClipSet
 from spikeva.errors import UserError
 from spikeva.events import EventStream, write_clip
@@ -61,6 +63,23 @@ def test_clips_too_short_for_the_windows_are_named_before_a_training(short, tmp_
     posed = folder(tmp_path / "posed", times=times["posed"], emotion="fear", domain="another")
     with pytest.raises(UserError, match=rf"{short}/0\.h5: no label has 80 ms of the clip before it"):
         prepare(study(films, posed), tmp_path)
+
+
+def test_validate_looks_into_prepared_clips(tmp_path, capsys):
+    films, others = (
+        folder(tmp_path / "films", emotion="fear"),
+        folder(tmp_path / "others", people=6, emotion="fear", domain="another"),
+    )
+    config = tmp_path / "own.yaml"
+    for transfer, folds, said in (
+        (others, 2, "fine; 1 cells"),
+        (others, 4, "fold 3 of 4 tests p"),
+        (films, 2, "4 of its people are in regression too"),
+    ):
+        config.write_text(yaml.safe_dump(study(films, transfer, folds).model_dump(mode="json")))
+        assert main(["validate", str(config)]) == (0 if "fine" in said else 2)
+        printed = capsys.readouterr()
+        assert said in printed.out + printed.err
 
 
 def test_a_transfer_needs_known_emotions(tmp_path):
