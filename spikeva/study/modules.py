@@ -30,7 +30,13 @@ def _import(name: str) -> str:
     try:
         import_module(name)
     except Exception as error:
-        raise UserError(f"cannot import {name!r}: {type(error).__name__}: {error}") from error
+        package = isinstance(error, ImportError) and "relative import" in str(error)
+        hint = (
+            "; a file of a package is named as a module, as mypackage.parts, and found on Python's path"
+            if package
+            else ""
+        )
+        raise UserError(f"cannot import {name!r}: {type(error).__name__}: {error}{hint}") from error
     return name
 
 

@@ -16,7 +16,7 @@ from spikeva.study.cells import cells
 from spikeva.study.config import load, parse
 from spikeva.study.modules import code_of, import_modules
 
-KEYS = ["239230e48cc94d34", "e41f9ff1fbcd80c4", "63050216c2d9353d", "cddaf55b682d8884"]  # of version 0.1.0
+KEYS = ["a1fedd034b9b11ba", "28ccec2ee6c9b278", "0a7cf94ad0fdef58", "ca0e3f24453ef937"]  # of version 0.1.0
 ROOT = Path(__file__).parents[2]
 TINY = yaml.safe_load((ROOT / "configs" / "tiny.yaml").read_text())
 NEURON = '''
@@ -245,12 +245,14 @@ def test_loading_processes_know_an_own_encoding(own):
         ("no_such_module", "cannot import 'no_such_module': ModuleNotFoundError"),
         ("broken.py", "cannot import 'broken': ZeroDivisionError"),
         ("json.py", "another module is called 'json'"),
+        ("part.py", "no known parent package; a file of a package is named as a module"),
     ],
 )
 def test_a_module_that_cannot_be_had_is_said(name, said, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     for file in ("broken.py", "json.py"):
         (tmp_path / file).write_text("1 / 0\n")
+    (tmp_path / "part.py").write_text("from . import broken\n")
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(TINY | {"modules": [name]}))
     with pytest.raises(UserError) as error:
         load(tmp_path / "own.yaml")
