@@ -14,10 +14,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from spikeva.datasets import ClipSet
     from spikeva.errors import UserError
     from spikeva.study.cells import cells
-    from spikeva.study.checks import check_clips
     from spikeva.study.config import Prepared, load
     from spikeva.study.mistakes import unbuildable
 
@@ -30,6 +28,9 @@ def run(args: Namespace) -> int:
             continue
         problems = list(unbuildable(study))
         if isinstance(study.regression, Prepared):  # a stand-in's clips are not made for this
+            from spikeva.datasets import ClipSet
+            from spikeva.study.checks import check_clips  # with torch, which a mistake above does not wait for
+
             others = study.transfer.root if isinstance(study.transfer, Prepared) else None
             try:
                 check_clips(
