@@ -183,9 +183,8 @@ def _encoding(run: Run, rows: Sequence[Row], best: Row) -> list[str]:
         for axis, apart in by_axis.items():
             if apart:
                 better = best.encoding if apart.value > 0 else other
-                parts.append(
-                    f"{axis} {f'{better} is better' if apart.shown else 'no difference could be shown'} ({apart})"
-                )
+                verdict = f"{better} is better in {axis}" if apart.shown else f"no difference in {axis} could be shown"
+                parts.append(f"{verdict} ({apart})")
         if parts:
             out.append(f"{best.encoding} or {other} for {best.model}{_in_brackets(best)}: {'; '.join(parts)}.")
     return out

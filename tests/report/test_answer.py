@@ -95,7 +95,7 @@ def test_the_best_on_two_encodings_are_tested_as_those_on_one(tmp_path: Path) ->
 def test_one_family_only(tmp_path: Path) -> None:
     lines = _sentences(write_run(tmp_path, models=("snn_convnet",), gallery=0))
     assert "one family only; on synthetic faces of 6 held-out people, the best model, snn_convnet on tbr," in lines[0]
-    assert lines[1].startswith("tbr or spikes for snn_convnet (synthetic data): valence ")
+    assert lines[1].startswith("tbr or spikes for snn_convnet (synthetic data): no difference in valence ")
     assert lines[2].startswith("Trained with one seed")
     assert lines[3].startswith("Zero-shot emotion on synthetic nefer-like: SNN ")
     assert "ANN" not in lines[3]
