@@ -8,7 +8,7 @@ EXAMPLES = """  spikeva cite
 """
 
 REFERENCES = {
-    "paper": """@inproceedings{berlincioni2024neuromorphic,
+    "paper": """@misc{berlincioni2024neuromorphic,
   title  = {Neuromorphic Valence and Arousal Estimation},
   author = {Berlincioni, Lorenzo and Cultrera, Luca and Becattini, Federico and Del Bimbo, Alberto},
   year   = {2024},
