@@ -1,4 +1,4 @@
-"""NEFER (Berlincioni et al., CVPR Workshops 2023): event recordings of posed emotions, for transfer without training on them.
+"""NEFER (Berlincioni et al., CVPR Workshops 2023): event recordings of people who watch videos, for transfer without training.
 
 As distributed: `event_raw/` (recordings), `event_frames/` (TBR pictures), and
 `annotations/{expected_emotions,reported_emotions}/{train,validation}_event[_subjective].csv`, whose rows are
@@ -45,7 +45,7 @@ class Annotation:
     video: str  # without the "_cd" that the CSVs append
     user: str
     split: str  # "train" or "validation"
-    expected: str | None = None  # the emotion asked for, in lower case
+    expected: str | None = None  # the emotion that the video shown was meant to raise, in lower case
     reported: str | None = None  # the emotion felt, by the person's own account
 
 
