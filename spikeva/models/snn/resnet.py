@@ -1,8 +1,9 @@
 """Spiking ResNet-18s: the baseline's twin, SEW-ResNet, and our reading of Spiking-FER.
 
 He et al. 2016 for the topology. The twin fires after the addition, where the ReLU was, or adds currents past its neurons
-(MS-ResNet, "membrane shortcut": Hu et al. 2021, "Advancing spiking neural networks towards deep residual learning"); SEW-ResNet
-("spike-element-wise", Fang et al. 2021, "Deep residual learning in spiking neural networks") fires before it and adds spikes.
+(after MS-ResNet, "membrane shortcut": Hu et al. 2024, "Advancing spiking neural networks toward deep residual learning", arXiv
+2112.08954); SEW-ResNet ("spike-element-wise", Fang et al. 2021, "Deep residual learning in spiking neural networks") fires
+before it and adds spikes.
 """
 
 from collections.abc import Callable
@@ -86,7 +87,10 @@ def twin_block(in_channels: int, channels: int, stride: int, spikes: Spikes) -> 
 
 
 def membrane_block(in_channels: int, channels: int, stride: int, spikes: Spikes) -> MembraneBlock:
-    """The basic block with its neurons moved in front of the convolutions, as ResNet v2 moves its ReLUs (He et al. 2016b)."""
+    """The basic block with its neurons moved in front of the convolutions, as ResNet v2 moves its ReLUs (He et al. 2016b).
+
+    As there, a shortcut with a convolution starts behind the first neuron; MS-ResNet's takes the currents, which are no spikes.
+    """
     skip = None
     if stride != 1 or in_channels != channels:
         skip = Chain(spikes.convolution(in_channels, channels, 1, stride), spikes.norm_layer(channels))
