@@ -46,8 +46,9 @@ LOSSES = {
     "ccc": Loss(mse=0.0, ccc=1.0),
     "mse+ccc": Loss(ccc=1.0),
     "mse+pcc+ccc": Loss(pcc=1.0, ccc=1.0),
-    # EmoNet: Toisoul et al., "Estimation of continuous valence and arousal levels from faces in naturalistic
-    # conditions", Nature Machine Intelligence 3, 2021: the regression terms of its loss.
+    # After EmoNet: Toisoul et al., "Estimation of continuous valence and arousal levels from faces in naturalistic
+    # conditions", Nature Machine Intelligence 3, 2021: the regression terms of its loss and their random weights; each
+    # term is averaged over the two axes here.
     "emonet": Loss(pcc=1.0, ccc=1.0, shake=True),
 }
 
