@@ -1,4 +1,4 @@
-"""Surrogate gradients: a Heaviside step forward, a smooth derivative backward.
+"""Surrogate gradients: a Heaviside step forward, the derivative of a smoother function backward.
 
 With `u` the membrane less its threshold, every surrogate returns H(u) = 1 where u > 0 (strictly), else 0, and passes
 back the incoming gradient times `derivative(u)`. `k` is the slope.
