@@ -39,7 +39,7 @@ def smooth(low: float, high: float, x: Array) -> Array:
 
 
 def monotone_cubic(x: Array, xs: Array, ys: Array) -> Array:
-    """Values at `x` of the monotone cubic through rising knots (Fritsch and Carlson 1980, harmonic mean slopes)."""
+    """Values at `x` of the monotone cubic through rising knots (Fritsch and Butland 1984: harmonic mean slopes)."""
     h, d = np.diff(xs), np.diff(ys) / np.diff(xs)
     m = np.empty(len(xs))
     m[0], m[-1] = d[0], d[-1]
