@@ -91,6 +91,14 @@ class Regression(lightning.LightningModule):
         self.history.append(float(loss.detach()))
         return loss
 
+    @torch.no_grad()
+    def on_train_end(self) -> None:
+        """Leaves every device with the first one's running statistics and losses, which each has gathered of its own batches."""
+        ours = [buffer.cpu() for buffer in self.model.buffers()]
+        first, self.history = self.trainer.strategy.broadcast((ours, self.history))
+        for buffer, value in zip(self.model.buffers(), first, strict=True):
+            buffer.copy_(value)
+
     def configure_optimizers(self) -> dict[str, Any]:
         decayed = [p for p in self.model.parameters() if p.ndim > 1]
         kept = [p for p in self.model.parameters() if p.ndim <= 1]  # biases, norms, time constants, thresholds

@@ -221,6 +221,32 @@ def test_two_devices_share_the_steps(clip_files, tmp_path):
     assert state["global_step"] == state["lr_schedulers"][0]["total_steps"] == 5
 
 
+def test_two_devices_end_with_the_same_model_and_losses(clip_files, tmp_path):
+    """Batch norm follows each device's own batches: whichever process wrote last would decide what is found."""
+    script = tmp_path / "train.py"
+    script.write_text("""if True:
+        import os, sys
+        from pathlib import Path
+        import torch
+        sys.path.insert(0, sys.argv[1])
+        from test_fitting import TRAINER, TRAINING, Net, Windows, fit
+        out, net = Path(sys.argv[3]), Net()
+        data = Windows(sorted(Path(sys.argv[2]).glob("*.h5")), {"encoding": "tbr", "bits": 4, "dt": 5000}, "ann", 3)
+        trainer = TRAINER | {"devices": 2, "strategy": "ddp"}
+        losses = fit(net, data, TRAINING | {"batch_size": 4}, checkpoint=out / "c.ckpt", seed=1, trainer=trainer)
+        torch.save((net.state_dict(), losses), out / f"end_{os.environ['LOCAL_RANK']}.pt")
+    """)
+    command = [sys.executable, script, Path(__file__).parent, clip_files[0].parent, tmp_path]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert said.returncode == 0, said.stderr
+    first, second = (torch.load(tmp_path / f"end_{rank}.pt") for rank in range(2))
+    kept = torch.load(tmp_path / "c.ckpt", weights_only=False)
+    assert first[1] == second[1] == kept["history"]
+    for name, value in first[0].items():
+        assert torch.equal(value, second[0][name]), name
+        assert torch.equal(value, kept["state_dict"][f"model.{name}"]), name
+
+
 def test_spawned_processes_train_the_same_model(data, tmp_path):
     trainer = TRAINER | {"devices": 2, "strategy": "ddp_spawn"}
     training = TRAINING | {"batch_size": 4, "max_steps": 2}
