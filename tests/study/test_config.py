@@ -103,6 +103,7 @@ def test_all_mistakes_at_once_each_with_its_remedy(tmp_path, capsys):
         ("regression.seed", -1, "regression.seed: found -1, allowed: greater than or equal to 0"),
         ("trainer.accelerator", "cudaa", "trainer.accelerator: found 'cudaa', allowed: 'auto', 'cpu', 'gpu'"),
         ("trainer.strategy", "ddpp", "did you mean 'ddp'?"),
+        ("trainer.strategy", "fsdp", "found 'fsdp', allowed: 'auto', 'ddp'"),
         ("trainer.devices", 0, "trainer.devices: found 0, allowed: a number above 0"),
         ("trainer.devices", "foo", "trainer.devices: found 'foo', allowed: a number above 0"),
         ("trainer.devices", [0, 0], "trainer.devices: found [0, 0], allowed: a number above 0"),
