@@ -102,7 +102,9 @@ class Training(_Block):
     max_steps: PositiveInt | None = Field(None, description="stop after so many steps, even within the epochs")
     samples_per_clip: PositiveInt = Field(6, description="labels drawn from each clip in an epoch")
     batch_size: PositiveInt = Field(32, description="samples in a step, on each device")
-    learning_rate: PositiveFloat = Field(1e-3, description="peak of the one-cycle schedule of AdamW")
+    learning_rate: PositiveFloat = Field(
+        1e-3, description="peak of AdamW's one-cycle schedule, in which beta1 goes from 0.95 to 0.85 and back"
+    )
     weight_decay: Annotated[float, Field(ge=0)] = Field(1e-2, description="of weight matrices only")
     loss: str = Field("emonet", description="`emonet`: MSE, 1 - PCC and 1 - CCC, weighted anew at every step")
     augment: bool = Field(True, description="rotate, scale, shift and flip the training samples")

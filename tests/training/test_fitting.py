@@ -57,13 +57,14 @@ def test_weights_decay_and_biases_and_norms_do_not():
 
 
 def test_the_learning_rate_rises_and_falls_once():
-    """By cosines: from a 25th of the peak, which stands at a quarter of the steps, to a 250,000th at the last one."""
+    """By cosines: from a 25th of the peak, which stands at a quarter of the steps, to a 250,000th at the last one; beta1 runs against it."""
     made = Regression.of(Net(), TRAINING, 20, seed=0)
     both = made.configure_optimizers()
     optimizer, schedule = both["optimizer"], both["lr_scheduler"]["scheduler"]
-    found = []
+    found, momenta = [], []
     for _ in range(20):
         found.append([group["lr"] for group in optimizer.param_groups])
+        momenta.append([group["betas"][0] for group in optimizer.param_groups])
         optimizer.step()
         made.lr_scheduler_step(schedule, None)
     peak = TRAINING["learning_rate"]
@@ -74,6 +75,10 @@ def test_the_learning_rate_rises_and_falls_once():
     wanted = [between(peak / 25, peak, step / 4) for step in range(4)]
     wanted += [between(peak, peak / 250_000, step / 15) for step in range(16)]
     assert found == [pytest.approx([rate, rate]) for rate in wanted]
+    wanted = [between(0.95, 0.85, step / 4) for step in range(4)] + [
+        between(0.85, 0.95, step / 15) for step in range(16)
+    ]
+    assert momenta == [pytest.approx([beta, beta]) for beta in wanted]
 
 
 @pytest.mark.parametrize(("size", "sizes"), [(8, [8, 8]), (6, [6, 6]), (20, [16])])
