@@ -10,7 +10,7 @@ import spikeva
 from spikeva.datasets.standins import code_digest
 from spikeva.encode import Kind, create, span_us
 from spikeva.study.config import Prepared, StandIn, Study
-from spikeva.study.files import clips_digest, digest
+from spikeva.study.files import clips_digest, digest, file_digest
 from spikeva.study.modules import code_of
 
 RESULTS_VERSION = 6  # goes up when the same config comes to mean other numbers
@@ -72,6 +72,8 @@ class Cell:
             study["standins"] = code_digest()
         if code := code_of(self.model, self.encoding):
             study["code"] = code
+        if weights := pretrained_weights(self.model):
+            study["pretrained"] = weights
         return {
             "spikeva": spikeva.__version__,
             "results_version": RESULTS_VERSION,
@@ -98,6 +100,12 @@ def prepared_clips(study: Study) -> dict[str, str]:
     """A digest of the clips in each folder of a study: a stand-in's follow from its settings and code, these from files alone."""
     sources = {"regression": study.regression, "transfer": study.transfer}
     return {name: clips_digest(source.root) for name, source in sources.items() if isinstance(source, Prepared)}
+
+
+def pretrained_weights(model: dict[str, Any]) -> str | None:
+    """A digest of the file of weights that a model starts from; None where it names none that is there."""
+    path = Path(str(model.get("pretrained", ""))).expanduser()
+    return file_digest(path) if path.is_file() else None
 
 
 def options_of(entry: dict[str, Any], kind: str) -> dict[str, Any]:

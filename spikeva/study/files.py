@@ -83,8 +83,13 @@ def digest(data: Mapping[str, Any]) -> str:
 
 def clips_digest(folder: Path) -> str:
     """16 hexadecimal digits that stand for the contents of a folder's clip files; for none of them where it does not exist."""
-    files = [(path, path.stat()) for path in clip_files(folder)]
-    return digest({path.name: _sha256(path, about.st_size, about.st_mtime_ns) for path, about in files})
+    return digest({path.name: file_digest(path) for path in clip_files(folder)})
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's contents, in hexadecimal digits."""
+    about = path.stat()
+    return _sha256(path, about.st_size, about.st_mtime_ns)
 
 
 @cache

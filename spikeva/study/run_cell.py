@@ -128,9 +128,16 @@ def _seed(cell: Cell) -> int:
     return int(np.random.SeedSequence([cell.study.seed, cell.fold, cell.seed]).generate_state(1)[0] % 2**31)
 
 
-def create(cell: Cell) -> torch.nn.Module:
-    """The cell's model, not trained; the cell's seed determines its weights."""
+def create(cell: Cell, *, to_load: bool = False) -> torch.nn.Module:
+    """The cell's model, not trained; the cell's seed determines its weights, or the file that `pretrained` names.
+
+    `to_load`: trained weights come next, so that this file, which may be gone by then, is not read.
+    """
     name, options = cell.model["model"], options_of(cell.model, "model")
+    if (
+        to_load and models.MODELS.module_of(name) is not None
+    ):  # to a model of the user's own, `pretrained` may mean more
+        options.pop("pretrained", None)
     if "frames" in models.parameters(name):
         options.setdefault("frames", cell.study.window.frames)
     channels = channels_of(cell.encoding["encoding"], cell.kind, **options_of(cell.encoding, "encoding"))
@@ -204,7 +211,7 @@ def spikes(cell: Cell, material: Material, out: Path) -> dict[str, NDArray[Any]]
     """Spikes of the finished cell's layers for one sample of a held-out person (see `panels.raster`)."""
     from safetensors.torch import load_file
 
-    model = create(cell)
+    model = create(cell, to_load=True)
     model.load_state_dict(load_file(cell.folder(out) / "model.safetensors"))
     samples = windows(cell, material.folds[cell.fold].test)
     found = panels.raster(model, samples[len(samples) // 2][0][None])

@@ -50,7 +50,7 @@ def load_cell(folder: str | Path) -> tuple[Cell, nn.Module]:
         changed = ", ".join(name for name in {**trained, **code} if trained.get(name) != code.get(name))
         raise UserError(f"{folder} was trained with other code of {changed}; bring that back, or train the cell again")
     cell = Cell(study, found["model"], found["encoding"], found["fold"], found["run_seed"], history)
-    model = create(cell)
+    model = create(cell, to_load=True)
     try:
         model.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError) as error:

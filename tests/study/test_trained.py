@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from safetensors.torch import save_file
 
 from spikeva.cli import main
 from spikeva.errors import UserError
 from spikeva.events import EventStream, write_clip
+from spikeva.models import create_model
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.files import write_json, write_yaml
@@ -37,6 +39,25 @@ def test_it_sees_the_labels_that_its_study_asked_for(tmp_path):
     assert cell.encoding["encoding"] == "tbr"
     assert found.history_us == cell.history_us == 2 * 16 * 5000
     assert found.key == cell.key
+
+
+def test_a_cell_that_began_with_pretrained_weights_does_without_them_and_is_named_after_them(tmp_path):
+    weights = tmp_path / "weights.safetensors"
+    backbone = create_model("ann_resnet18", in_channels=1).backbone
+    raw = deepcopy(TINY)
+    raw["grid"]["models"] = [{"model": "ann_resnet18", "pretrained": str(weights)}]
+    keys = []
+    for value in (0.1, 0.2):
+        with torch.no_grad():
+            backbone.conv1.weight.fill_(value)
+        save_file({**backbone.state_dict(), "conv1.weight": backbone.conv1.weight.repeat(1, 3, 1, 1)}, weights)
+        cell = stored(tmp_path, raw)
+        keys.append(cell.key)
+    assert keys[0] != keys[1]
+    weights.unlink()
+    found, model = load_cell(tmp_path)
+    assert found.model == cell.model
+    assert float(model.backbone.conv1.weight.detach().min()) == pytest.approx(0.6)
 
 
 def test_results_of_another_meaning_are_not_read(tmp_path):
