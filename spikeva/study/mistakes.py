@@ -11,6 +11,7 @@ from spikeva.errors import UserError
 from spikeva.registry import did_you_mean
 from spikeva.study.cells import Cell, cells, options_of
 from spikeva.study.config import Grid, Prepared, StandIn, Study
+from spikeva.training.loss import LOSSES
 
 OPTIONS = ("grid.models", "grid.encodings", "regression.pixel", "transfer.pixel")  # held against what each takes
 
@@ -136,6 +137,9 @@ def joint_problems(study: Study) -> Iterator[str]:
         for i, value in enumerate(values):
             if value in values[:i]:
                 yield f"grid.{key}[{i}]: the same as grid.{key}[{values.index(value)}]; remove one"
+    loss = LOSSES[study.training.loss]
+    if study.training.batch_size == 1 and (loss.pcc or loss.ccc):
+        yield f"training.batch_size: found 1, allowed: 2 or more, since PCC and CCC of loss {study.training.loss!r} are over a batch (or loss: mse)"
     if isinstance(study.regression, StandIn):
         if study.regression.dataset == "nefer-like":
             yield "regression.dataset: found 'nefer-like', which has no valence and arousal labels; use it under transfer"

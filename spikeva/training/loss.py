@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 class Loss:
     """`mse * MSE + pcc * (1 - PCC) + ccc * (1 - CCC)`: called with predictions and targets `[B, 2]`, it gives a scalar.
 
-    PCC and CCC are taken over the batch for each axis and averaged over the two. With `shake`, each call draws the
-    three weights anew, uniform on [0, 1] and divided by their sum, from torch's generator (which training seeds at
-    every step), so that no term can be traded for another for long.
+    PCC and CCC are taken over the batch (of several devices, each its own) for each axis and averaged over the two; of a single
+    sample both are 0, without a gradient. With `shake`, each call draws the three weights anew, uniform on [0, 1] and divided by
+    their sum, from torch's generator (which training seeds at every step), so that no term can be traded for another for long.
     """
 
     mse: float = 1.0

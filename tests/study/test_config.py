@@ -46,6 +46,11 @@ def test_all_mistakes_at_once_each_with_its_remedy(tmp_path, capsys):
         ("windo", 3, "windo: unknown key 'windo'; did you mean 'window'?"),
         ("prepared", 1, "config: prepared: unknown key 'prepared'"),
         ("transfer.prepared", 1, "transfer.prepared: unknown key 'prepared'"),
+        (
+            "training.batch_size",
+            1,
+            "training.batch_size: found 1, allowed: 2 or more, since PCC and CCC of loss 'emonet'",
+        ),
         ("folds", 9, "folds: found 9, allowed: 2 to 2, so that each tests two people"),
         ("grid.folds", [2], "grid.folds: found 2, allowed: 0 to 1"),
         ("grid.seeds", [0, 0], "grid.seeds[1]: the same as grid.seeds[0]"),
