@@ -1,5 +1,6 @@
 """Samples: windows of a clip that end at a label's frame time, encoded when they are asked for."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,10 +154,14 @@ def _most_open() -> int:
 
 
 class EpochSampler(Sampler[Sample]):
-    """`per_clip` labels of every clip, shuffled: a function of (seed, epoch) and of nothing else."""
+    """`per_clip` labels of every clip, shuffled: a function of (seed, epoch) and of nothing else.
+
+    Of several devices, each takes its `share`, (which, of how many): every so manieth of them, the first ones again at the end
+    where they do not divide. A step of all devices then sees the next samples in this order.
+    """
 
     def __init__(self, data: Windows, per_clip: int, seed: int) -> None:
-        self.seed, self.per_clip, self.epoch = seed, per_clip, 0
+        self.seed, self.per_clip, self.epoch, self.share = seed, per_clip, 0, (0, 1)
         labels: dict[int, list[int]] = {}
         for sample in data.samples:
             labels.setdefault(sample.clip, []).append(sample.label)
@@ -167,7 +172,7 @@ class EpochSampler(Sampler[Sample]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return sum(min(self.per_clip, len(labels)) for labels in self.labels.values())
+        return math.ceil(sum(min(self.per_clip, len(labels)) for labels in self.labels.values()) / self.share[1])
 
     def __iter__(self) -> Iterator[Sample]:
         rng = np.random.default_rng([self.seed, self.epoch])
@@ -176,4 +181,6 @@ class EpochSampler(Sampler[Sample]):
             for clip, labels in self.labels.items()
             for label in rng.choice(labels, min(self.per_clip, len(labels)), replace=False)
         ]
-        return iter([chosen[i] for i in rng.permutation(len(chosen))])
+        order = rng.permutation(len(chosen))
+        which, devices = self.share
+        return iter([chosen[order[i % len(order)]] for i in range(which, len(self) * devices, devices)])

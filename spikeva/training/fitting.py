@@ -71,6 +71,16 @@ class _Checkpoint(lightning.Callback):
             os.replace(temporary, self.path)
 
 
+class _Share(lightning.Callback):
+    """Tells the sampler which device this is, before workers ask it for samples: Lightning's own would not know the epoch yet."""
+
+    def __init__(self, sampler: EpochSampler) -> None:
+        self.sampler = sampler
+
+    def setup(self, trainer: lightning.Trainer, *_: object, **__: object) -> None:
+        self.sampler.share = trainer.global_rank, trainer.world_size
+
+
 def batches(data: Windows, training: Mapping[str, Any], seed: int, epoch: int = 0) -> DataLoader[Any]:
     """The training samples in batches, from `epoch` on, epoch after epoch."""
     sampler = EpochSampler(data, training["samples_per_clip"], seed)
@@ -179,7 +189,12 @@ def fit(
         engine = _engine(
             trainer or {},
             max_epochs=training["epochs"],
-            callbacks=[_Bar(name, state["global_step"]), _Checkpoint(checkpoint)],
+            callbacks=[
+                _Bar(name, state["global_step"]),
+                _Checkpoint(checkpoint),
+                _Share(loader.sampler),  # type: ignore[arg-type]  # an EpochSampler
+            ],
+            use_distributed_sampler=False,
         )
         try:
             engine.fit(module, loader, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)

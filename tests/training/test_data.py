@@ -275,3 +275,17 @@ def test_a_mirrored_face_keeps_its_label(clip_files, encoding, kind):
     inputs, target = data[data.samples[0]._replace(epoch=0)]
     assert torch.equal(inputs, plain[0][0].flip(-1))
     assert torch.equal(target, plain[0][1])
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+def test_devices_share_an_epoch_in_its_order(clip_files, devices):
+    sampler = EpochSampler(Windows(clip_files, TBR, "ann", 3), 4, seed=1)
+    sampler.set_epoch(2)
+    order = list(sampler)
+    shares = []
+    for which in range(devices):
+        sampler.share = which, devices
+        shares.append(list(sampler))
+        assert len(shares[-1]) == len(sampler) == -(-16 // devices)
+    together = [sample for step in zip(*shares, strict=True) for sample in step]
+    assert together == order + order[: len(together) - 16]

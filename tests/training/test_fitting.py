@@ -34,6 +34,18 @@ class Net(nn.Module):
         return self.layers(x)
 
 
+class Plain(nn.Module):
+    """Of which a batch is the sum of its samples: no batch norm, no dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 16, 8), nn.ReLU(), nn.Linear(8, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
 class Killed(Exception):
     pass
 
@@ -250,6 +262,44 @@ def test_two_devices_end_with_the_same_model_and_losses(clip_files, tmp_path):
     for name, value in first[0].items():
         assert torch.equal(value, second[0][name]), name
         assert torch.equal(value, kept["state_dict"][f"model.{name}"]), name
+
+
+def test_two_devices_are_one_with_batches_twice_as_large_also_where_they_were_killed(data, clip_files, tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text("""if True:
+        import os, shutil, sys
+        from pathlib import Path
+        import torch
+        sys.path.insert(0, sys.argv[1])
+        from test_fitting import TRAINER, TRAINING, Plain, Windows, fit
+        out, name, net = Path(sys.argv[3]), sys.argv[4], Plain()
+        data = Windows(sorted(Path(sys.argv[2]).glob("*.h5")), {"encoding": "tbr", "bits": 4, "dt": 5000}, "ann", 3)
+        calls = []
+
+        def keep(*_):
+            calls.append(1)
+            if name == "whole" and os.environ["LOCAL_RANK"] == "0" and len(calls) == 4:  # within the second epoch
+                shutil.copy(out / "whole.ckpt", out / "resumed.ckpt")
+
+        net.register_forward_pre_hook(keep)
+        trainer = TRAINER | {"devices": 2, "strategy": "ddp"}
+        training = TRAINING | {"batch_size": 4, "loss": "mse", "workers": 1}
+        fit(net, data, training, checkpoint=out / f"{name}.ckpt", seed=1, trainer=trainer)
+        if os.environ["LOCAL_RANK"] == "0":
+            torch.save((len(calls), net.state_dict()), out / f"{name}.pt")
+    """)
+    found = {}
+    for name in ("whole", "resumed"):
+        command = [sys.executable, script, Path(__file__).parent, clip_files[0].parent, tmp_path, name]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert said.returncode == 0, said.stderr
+        calls, found[name] = torch.load(tmp_path / f"{name}.pt")
+        assert calls == {"whole": 6, "resumed": 4}[name]
+    one = Plain()
+    fit(one, data, TRAINING | {"loss": "mse"}, checkpoint=tmp_path / "one.ckpt", seed=1, trainer=TRAINER)
+    for name, value in one.state_dict().items():
+        assert torch.equal(found["whole"][name], found["resumed"][name]), name
+        assert torch.allclose(found["whole"][name], value, atol=1e-6), name
 
 
 def test_spawned_processes_train_the_same_model(data, tmp_path):
