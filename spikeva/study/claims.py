@@ -4,9 +4,11 @@ import errno
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import current_process
 from pathlib import Path
 from typing import IO, Any
 
+from spikeva.errors import UserError
 from spikeva.progress import console
 
 LOCK = ".lock"
@@ -17,10 +19,15 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK}  # of some network disks
 def claimed(folder: Path, name: str) -> Iterator[None]:
     """Hold `folder`, after whoever holds it now: the terminal then says that `name` waits.
 
-    The system ends a claim with its process, however that ends.
+    The system ends a claim with its process, however that ends. Raises UserError in a worker process that imports the script which
+    started it and which holds `folder` until the worker is ready.
     """
     with (folder / LOCK).open("a") as file:
         if not _claim(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            if getattr(current_process(), "_inheriting", False):  # as the standard library finds out
+                raise UserError(
+                    f"{name}: worker processes import your script; call this under `if __name__ == '__main__':`"
+                )
             console.print(f"{name}: another process is at it; waiting", markup=False, highlight=False, soft_wrap=True)
             _claim(file, fcntl.LOCK_EX)
         try:

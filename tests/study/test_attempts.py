@@ -304,6 +304,17 @@ def test_clips_that_another_command_makes_are_waited_for(tmp_path, capsys):
     assert not is_claimed(data)
 
 
+def test_a_script_without_main_guard_does_not_wait_for_itself(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\nfrom spikeva.study.config import parse\nfrom spikeva.study.runner import prepare\n"
+        f"prepare(parse({STUDY!r}), Path(__file__).parent, 1)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=100, check=False)
+    assert "under `if __name__ == '__main__':`" in done.stderr
+    assert done.returncode == 1
+
+
 def test_a_claim_ends_with_its_work(out):
     with claimed(out, "a"):
         loader = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
