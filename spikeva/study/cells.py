@@ -13,7 +13,7 @@ from spikeva.study.config import Prepared, StandIn, Study
 from spikeva.study.files import clips_digest, digest, file_digest
 from spikeva.study.modules import code_of
 
-RESULTS_VERSION = 6  # goes up when the same config comes to mean other numbers
+RESULTS_VERSION = 7  # goes up when the same config comes to mean other numbers
 
 
 @dataclass(frozen=True)

@@ -134,9 +134,7 @@ def create(cell: Cell, *, to_load: bool = False) -> torch.nn.Module:
     `to_load`: trained weights come next, so that this file, which may be gone by then, is not read.
     """
     name, options = cell.model["model"], options_of(cell.model, "model")
-    if (
-        to_load and models.MODELS.module_of(name) is not None
-    ):  # to a model of the user's own, `pretrained` may mean more
+    if to_load and models.MODELS.module_of(name) is not None:  # in a model of the user's own, it may mean more
         options.pop("pretrained", None)
     if "frames" in models.parameters(name):
         options.setdefault("frames", cell.study.window.frames)

@@ -156,8 +156,8 @@ def _most_open() -> int:
 class EpochSampler(Sampler[Sample]):
     """`per_clip` labels of every clip, shuffled: a function of (seed, epoch) and of nothing else.
 
-    Of several devices, each takes its `share`, (which, of how many): every so manieth of them, the first ones again at the end
-    where they do not divide. A step of all devices then sees the next samples in this order.
+    Of several devices, each takes its `share` (which, of how many) in turn, so that a step of all sees the next samples in this
+    order; where they do not divide, the first ones come again at the end.
     """
 
     def __init__(self, data: Windows, per_clip: int, seed: int) -> None:

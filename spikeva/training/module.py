@@ -62,7 +62,11 @@ class Regression(lightning.LightningModule):
         return made
 
     def setup(self, stage: str) -> None:
-        """Limits the steps to those of the optimiser: several devices share the batches, gradients may be accumulated."""
+        """Limits the steps to those of the optimiser: several devices share the batches, gradients may be accumulated.
+
+        cuDNN is kept to algorithms that give the same bits every time.
+        """
+        torch.backends.cudnn.deterministic = True
         possible = int(self.trainer.estimated_stepping_batches)
         if possible < 1:
             raise UserError(

@@ -16,7 +16,7 @@ from spikeva.study.cells import cells
 from spikeva.study.config import load, parse
 from spikeva.study.modules import code_of, import_modules
 
-KEYS = ["a1fedd034b9b11ba", "28ccec2ee6c9b278", "0a7cf94ad0fdef58", "ca0e3f24453ef937"]  # of version 0.1.0
+KEYS = ["df2dcc25296f397d", "4f204c3113285368", "5cb7edbded6b35b5", "25c535aad3a73027"]  # of version 0.1.0
 ROOT = Path(__file__).parents[2]
 TINY = yaml.safe_load((ROOT / "configs" / "tiny.yaml").read_text())
 NEURON = '''

@@ -98,6 +98,12 @@ def test_a_batch_that_is_not_full_counts_where_it_is_the_only_one(data, size, si
     assert [len(targets) for _, targets in batches(data, TRAINING | {"batch_size": size}, seed=1)] == sizes
 
 
+def test_cudnn_is_kept_to_what_gives_the_same_bits(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    fit(Net(), data, TRAINING | {"max_steps": 1}, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)
+    assert torch.backends.cudnn.deterministic
+
+
 def test_no_gradient_is_longer_than_the_limit(data, tmp_path):
     lengths = []
     for limit in (None, 0.01):
