@@ -173,7 +173,7 @@ def fit(
         UserError: a setting is missing, the checkpoint is damaged or of a training with others, or this machine lacks the devices.
     """
     keep_freed()
-    settings = settings_of(training, seed)
+    settings = settings_of(training, seed, trainer)
     state: dict[str, Any] = _state(checkpoint) if checkpoint.exists() else {"epoch": -1, "global_step": 0}
     there = state.get("settings", settings)
     if there != settings:
@@ -182,6 +182,7 @@ def fit(
     loader = batches(data, training, seed, epoch=state["epoch"] + 1)
     steps = count_steps(loader, training)
     module = Regression.of(model, training, steps, seed=seed)
+    module.settings = settings
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoding takes microseconds
         warnings.filterwarnings("ignore", message=".*GPU available but not used.*")  # who asks for a CPU means it

@@ -15,12 +15,13 @@ from spikeva.training.loss import Loss, create_loss
 NEEDED = ("epochs", "samples_per_clip", "batch_size", "learning_rate", "weight_decay", "loss")
 
 
-def settings_of(training: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """What a training's result depends on. Raises UserError where a setting is missing."""
+def settings_of(training: Mapping[str, Any], seed: int, trainer: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a training's result depends on, beside the data. Raises UserError where a setting is missing."""
     missing = [name for name in NEEDED if name not in training]
     if missing:
         raise UserError(f"training settings lack {', '.join(missing)}; needed are {', '.join(NEEDED)}")
-    return {name: value for name, value in training.items() if name != "workers"} | {"seed": seed}
+    own = {name: value for name, value in training.items() if name != "workers"} | {"seed": seed}
+    return own | {f"trainer.{name}": value for name, value in (trainer or {}).items()}
 
 
 class Diverged(UserError, FloatingPointError):
@@ -50,7 +51,7 @@ class Regression(lightning.LightningModule):
     @classmethod
     def of(cls, model: nn.Module, training: Mapping[str, Any], steps: int, *, seed: int) -> "Regression":
         """`model` under the settings of a study's `training` block, for so many steps."""
-        made = cls(
+        return cls(
             model,
             create_loss(training["loss"]),
             learning_rate=training["learning_rate"],
@@ -58,8 +59,6 @@ class Regression(lightning.LightningModule):
             total_steps=steps,
             seed=seed,
         )
-        made.settings = settings_of(training, seed)
-        return made
 
     def setup(self, stage: str) -> None:
         """Limits the steps to those of the optimiser: several devices share the batches, gradients may be accumulated.

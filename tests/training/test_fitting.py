@@ -145,6 +145,8 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(data, tmp_path):
     for training, seed, named in ((once | {"learning_rate": 0.1}, 1, "learning_rate"), (once, 2, "seed")):
         with pytest.raises(UserError, match=rf"other settings \({named}\)"):
             fit(Net(), data, training, checkpoint=path, seed=seed, trainer=TRAINER)
+    with pytest.raises(UserError, match=r"other settings \(trainer.gradient_clip_val\)"):
+        fit(Net(), data, once, checkpoint=path, seed=1, trainer=TRAINER | {"gradient_clip_val": 0.5})
     fit(Net(), data, once | {"workers": 0}, checkpoint=path, seed=1, trainer=TRAINER)
 
 
