@@ -131,14 +131,15 @@ def statistics(x: Tensor, inner: int, weight: Tensor | None, bias: Tensor | None
     side = channels if planes else -(-channels // long)
     programs = max(1, min(PROGRAMS // side, -(-rows // tall)))
     sums = torch.empty(programs, 2, channels, dtype=torch.float64, device=x.device)
-    _moments[(programs, side)](
-        x, sums, rows, inner, channels, -(-rows // programs), PLANES=planes, TALL=tall, LONG=long
-    )  # fmt: skip
     table = torch.empty(5, channels, device=x.device)
-    _table[(-(-channels // 16),)](
-        sums, weight, bias, table, programs, channels, rows * inner, eps, WEIGHT=weight is not None,
-        BIAS=bias is not None, TALL=128, LONG=16, enable_fp_fusion=False,
-    )  # fmt: skip
+    with torch.cuda.device_of(x):
+        _moments[(programs, side)](
+            x, sums, rows, inner, channels, -(-rows // programs), PLANES=planes, TALL=tall, LONG=long
+        )  # fmt: skip
+        _table[(-(-channels // 16),)](
+            sums, weight, bias, table, programs, channels, rows * inner, eps, WEIGHT=weight is not None,
+            BIAS=bias is not None, TALL=128, LONG=16, enable_fp_fusion=False,
+        )  # fmt: skip
     return table
 
 
@@ -146,9 +147,10 @@ def through_norm(g: Tensor, y: Tensor, affine: Tensor, sums: Tensor, part: float
     """Make of the gradient `g` of what a BatchNorm makes of `y` that of `y`; `sums` [2, C] are its sums over each channel,
     and over those of it times the normalised y."""
     n = g.numel() // steps
-    _through_norm[(-(-n // BLOCK),)](
-        g, y, affine, sums, part, steps, n, inner, affine.shape[1], WIDE=n >= 1 << 31, BLOCK=BLOCK
-    )
+    with torch.cuda.device_of(g):
+        _through_norm[(-(-n // BLOCK),)](
+            g, y, affine, sums, part, steps, n, inner, affine.shape[1], WIDE=n >= 1 << 31, BLOCK=BLOCK
+        )
 
 
 def power_of_two(n: int) -> int:

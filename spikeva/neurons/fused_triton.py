@@ -360,12 +360,13 @@ def forward(
     """As `fused_numba.forward`; `stored` receives the states between segments, where it has room."""
     steps = len(x)
     n, segment = x.numel() // steps, _segment(steps)
-    _forward[(-(-n // BLOCK),)](
-        x, x if shortcut is None else shortcut, v0, w0, p, affine, out, v_last, w_last, stored, steps, n, inner,
-        p.shape[1], affine.shape[1], KIND=KINDS[dynamics.kind], RESET=RESETS[dynamics.reset], NORM=len(affine) > 0,
-        JOINED=shortcut is not None, RESTS=v0.numel() == 0, KEEP=stored.numel() > 0, SEG=segment,
-        WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, BLOCK=BLOCK, enable_fp_fusion=False,
-    )  # fmt: skip
+    with torch.cuda.device_of(x):
+        _forward[(-(-n // BLOCK),)](
+            x, x if shortcut is None else shortcut, v0, w0, p, affine, out, v_last, w_last, stored, steps, n, inner,
+            p.shape[1], affine.shape[1], KIND=KINDS[dynamics.kind], RESET=RESETS[dynamics.reset], NORM=len(affine) > 0,
+            JOINED=shortcut is not None, RESTS=v0.numel() == 0, KEEP=stored.numel() > 0, SEG=segment,
+            WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, BLOCK=BLOCK, enable_fp_fusion=False,
+        )  # fmt: skip
 
 
 def backward(
@@ -378,16 +379,17 @@ def backward(
     n, segment = x.numel() // steps, _segment(steps)
     programs = -(-n // BLOCK)
     of_p, of_affine = Sums(p, programs, inner, learn), Sums(affine[:2], programs, inner, normalise)
-    _backward[(programs,)](
-        gs, gv_last, gw_last, x, x if shortcut is None else shortcut, v0, w0, p, affine, stored, gx,
-        gx if g_shortcut is None else g_shortcut, gv0, gw0, of_p.parts, of_affine.parts, dynamics.slope, steps, n, inner,
-        p.shape[1], affine.shape[1], of_p.length, of_affine.length, KIND=KINDS[dynamics.kind],
-        RESET=RESETS[dynamics.reset], DETACH=dynamics.detach, SURROGATE=dynamics.surrogate, LEARN=learn, NORM=normalise,
-        JOINED=shortcut is not None, RESTS=v0.numel() == 0, LAST_V=gv_last.numel() > 0, LAST_W=gw_last.numel() > 0,
-        SEG=segment, SEGMENTS=-(-steps // segment), P_GROUP=of_p.group, P_APART=of_p.apart, N_GROUP=of_affine.group,
-        N_APART=of_affine.apart, WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, ASM=x.is_cuda and PTX, BLOCK=BLOCK,
-        enable_fp_fusion=False,
-    )  # fmt: skip
+    with torch.cuda.device_of(x):
+        _backward[(programs,)](
+            gs, gv_last, gw_last, x, x if shortcut is None else shortcut, v0, w0, p, affine, stored, gx,
+            gx if g_shortcut is None else g_shortcut, gv0, gw0, of_p.parts, of_affine.parts, dynamics.slope, steps, n, inner,
+            p.shape[1], affine.shape[1], of_p.length, of_affine.length, KIND=KINDS[dynamics.kind],
+            RESET=RESETS[dynamics.reset], DETACH=dynamics.detach, SURROGATE=dynamics.surrogate, LEARN=learn, NORM=normalise,
+            JOINED=shortcut is not None, RESTS=v0.numel() == 0, LAST_V=gv_last.numel() > 0, LAST_W=gw_last.numel() > 0,
+            SEG=segment, SEGMENTS=-(-steps // segment), P_GROUP=of_p.group, P_APART=of_p.apart, N_GROUP=of_affine.group,
+            N_APART=of_affine.apart, WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, ASM=x.is_cuda and PTX, BLOCK=BLOCK,
+            enable_fp_fusion=False,
+        )  # fmt: skip
     of_norm = affine.new_empty(2, 0)
     if normalise:
         sums = of_affine.total(n)

@@ -2,11 +2,14 @@
 
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikeva.neurons import fused_ops, make_neuron
 from spikeva.neurons.base import Run, scan
@@ -94,6 +97,38 @@ def test_half_precision_storage() -> None:
     assert found.dtype == torch.float16
     assert torch.equal(found, wanted)
     assert torch.equal(last, wanted_last)
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_kernels_start_on_the_device_of_their_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton starts them on the current one, where another GPU's memory cannot be read."""
+    here: list[Tensor] = []
+    started: dict[str, list[Tensor]] = {}
+
+    @contextmanager
+    def device_of(x: Tensor) -> Iterator[None]:
+        here.append(x)
+        yield
+        here.pop()
+
+    class Watched:
+        def __init__(self, name: str, kernel: Any) -> None:
+            self.name, self.kernel = name, kernel
+
+        def __getitem__(self, grid: tuple[int, ...]) -> Any:
+            started[self.name] = [*here]
+            return self.kernel[grid]
+
+    monkeypatch.setattr(torch.cuda, "device_of", device_of)
+    kernels = {"fused_triton": ("_forward", "_backward"), "fused_norm_triton": ("_moments", "_table", "_through_norm")}
+    for file, names in kernels.items():
+        module = sys.modules[f"spikeva.neurons.{file}"]
+        for name in names:
+            monkeypatch.setattr(module, name, Watched(name, getattr(module, name)))
+    spikes, _ = BNLIF(nn.BatchNorm2d(3), make_neuron("lif"))(torch.randn(2, 2, 3, 4, 5, requires_grad=True))
+    spikes.sum().backward()
+    assert set(started) == {name for names in kernels.values() for name in names}
+    assert all(started.values()), started
 
 
 @pytest.mark.parametrize("pointer", ["*fp32", "*bf16"])
