@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from spikeva.models import register_model
 from spikeva.models.ann.checks import check_input, doubled, positive
+from spikeva.models.pool import GridPool2d
 
 
 class Block(nn.Module):
@@ -34,7 +35,7 @@ class ANNConvNet(nn.Module):
         positive(in_channels=in_channels, width=width, depth=depth, grid=grid)
         channels = [in_channels, *doubled(width, depth)]
         self.blocks = nn.Sequential(*(Block(a, b) for a, b in pairwise(channels)))
-        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(grid), nn.Flatten(), nn.Dropout(dropout))
+        self.pool = nn.Sequential(GridPool2d(grid), nn.Flatten(), nn.Dropout(dropout))
         self.head = nn.Linear(channels[-1] * grid**2, 2)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

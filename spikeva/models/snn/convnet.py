@@ -8,6 +8,7 @@ from torch import nn
 from spikeva.errors import UserError
 from spikeva.models import register_model
 from spikeva.models.ann.checks import doubled
+from spikeva.models.pool import GridPool2d
 from spikeva.models.snn.layers import Chain, Convolution, Folded, Spikes, SpikingModel
 from spikeva.models.snn.options import Norm, Pool, Readout
 from spikeva.models.snn.readout import LinearReadout
@@ -87,6 +88,6 @@ def _convnet(
     channels = [in_channels, *doubled(width, len(spikes))]
     body = Chain(
         *(Convolution(a, b, s, pool) for (a, b), s in zip(pairwise(channels), spikes, strict=True)),
-        Folded(nn.Sequential(nn.AdaptiveAvgPool2d(grid), nn.Flatten(), nn.Dropout(dropout))),
+        Folded(nn.Sequential(GridPool2d(grid), nn.Flatten(), nn.Dropout(dropout))),
     )
     return SpikingModel(body, LinearReadout(channels[-1] * grid**2, readout, readout_beta))
