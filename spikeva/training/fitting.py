@@ -141,7 +141,7 @@ def count_steps(loader: DataLoader[Any], training: Mapping[str, Any], devices: i
 def _state(checkpoint: Path) -> dict[str, Any]:
     """What a checkpoint holds. Raises UserError where it cannot be read."""
     try:
-        state: dict[str, Any] = torch.load(checkpoint, weights_only=False)
+        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=False)
     except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
         what = (str(error).splitlines() or ["empty"])[0]
         raise UserError(f"{checkpoint} cannot be read ({what}); delete it, and the training begins anew") from error
@@ -202,4 +202,4 @@ def fit(
         except SystemExit as stop:  # Lightning makes one of Ctrl-C
             raise KeyboardInterrupt from stop
     data.close()
-    return module.history or list(torch.load(checkpoint, weights_only=False)["history"])  # of another process
+    return module.history or list(_state(checkpoint)["history"])  # of another process

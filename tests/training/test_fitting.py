@@ -150,6 +150,14 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(data, tmp_path):
     fit(Net(), data, once | {"workers": 0}, checkpoint=path, seed=1, trainer=TRAINER)
 
 
+def test_a_checkpoint_of_a_gpu_is_gone_on_from_without_it(data, tmp_path, monkeypatch):
+    path, once = tmp_path / "a.ckpt", TRAINING | {"epochs": 1}
+    with monkeypatch.context() as on_a_gpu:
+        on_a_gpu.setattr(torch.serialization, "location_tag", lambda _: "cuda:7")
+        losses = fit(Net(), data, once, checkpoint=path, seed=1, trainer=TRAINER)
+    assert fit(Net(), data, once, checkpoint=path, seed=1, trainer=TRAINER) == losses
+
+
 @pytest.mark.parametrize("left", [0, 100, -10])
 def test_a_damaged_checkpoint_is_named(data, tmp_path, left):
     path, once = tmp_path / "a.ckpt", TRAINING | {"epochs": 1}
