@@ -16,9 +16,9 @@ from spikeva.datasets.mapping import cores
 from spikeva.study.attempts import threads_of, unfinished
 from spikeva.study.cells import Cell
 from spikeva.study.files import read_json
-from spikeva.study.run_cell import Material, create, device, windows
+from spikeva.study.run_cell import Material, create, windows
 from spikeva.training.data import EpochSampler
-from spikeva.training.fitting import batches, count_devices, count_steps, step_context
+from spikeva.training.fitting import batches, count_devices, count_steps, own_device, step_context
 from spikeva.training.memory import keep_freed
 from spikeva.training.module import Regression
 
@@ -116,7 +116,7 @@ def _seconds(cell: Cell, material: Material, sizes: _Sizes) -> float:
     clips = material.folds[cell.fold].train
     needed = math.ceil((STEPS + 1) * study.training.batch_size / study.training.samples_per_clip) + 1
     data = windows(cell, ClipSet(clips.clips[:needed]), training=True)
-    where = device(cell)
+    where = own_device(study.trainer.model_dump())
     module = Regression.of(create(cell).to(where), study.training.model_dump(), sizes.steps, seed=0)
     optimizer = module.configure_optimizers()["optimizer"]
     in_precision = step_context(study.trainer.model_dump())
@@ -137,14 +137,14 @@ def _seconds(cell: Cell, material: Material, sizes: _Sizes) -> float:
         float(loss.detach())  # waits for the device
         marks.append(time.perf_counter())
     encoding, rest = np.diff(marks).reshape(-1, 2)[1:].mean(0)
-    a_step = _together(float(encoding), float(rest), study.training.workers, where)
+    a_step = _together(float(encoding), float(rest), study.training.workers, where.type)
     with torch.no_grad():
         began = time.perf_counter()
         batch = torch.stack([data[sample][0] for sample in order[:size]])
         encoded = time.perf_counter()
         module.model.eval()(batch.to(where)).sum().item()
         ended = time.perf_counter()
-    a_batch = _together(encoded - began, ended - encoded, study.training.workers, where)
+    a_batch = _together(encoded - began, ended - encoded, study.training.workers, where.type)
     return sizes.steps * a_step + sizes.samples * a_batch / min(size, len(order))
 
 

@@ -106,6 +106,14 @@ def count_devices(trainer: Mapping[str, Any]) -> int:
     return int(engine.num_devices * engine.num_nodes)
 
 
+def own_device(trainer: Mapping[str, Any]) -> torch.device:
+    """The device on which this process trains under options for `lightning.Trainer`.
+
+    Raises UserError as `count_devices` does.
+    """
+    return _engine(trainer).strategy.root_device
+
+
 def step_context(trainer: Mapping[str, Any]) -> Callable[[], AbstractContextManager[None]]:
     """Makes the context of a training step's forward pass under options for `lightning.Trainer`: its `precision`.
 

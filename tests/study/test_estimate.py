@@ -100,6 +100,32 @@ def test_steps_are_timed_in_their_precision(study, monkeypatch, precision, dtype
     assert seen == [dtype] * (module.STEPS + 1)
 
 
+class Moved(Exception):
+    """Ends an estimate where its model goes to a device."""
+
+
+class Movable:
+    def to(self, where: torch.device) -> None:
+        raise Moved(str(where))
+
+
+@pytest.mark.parametrize(
+    ("devices", "rank", "used"),
+    [(1, 0, "cuda:0"), ([1], 0, "cuda:1"), ("3,", 0, "cuda:3"), (2, 0, "cuda:0"), (2, 1, "cuda:1")],
+)
+def test_steps_are_timed_on_the_gpu_that_trains(study, monkeypatch, devices, rank, used):
+    """On the first one, all processes of a training that several GPUs share would meet."""
+    _, material, _ = study
+    cell = next(cells(parse({**STUDY, "trainer": {"accelerator": "gpu", "devices": devices}})))
+    monkeypatch.setattr(module, "create", lambda _: Movable())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("lightning.fabric.accelerators.cuda.num_cuda_devices", lambda: 4)
+    monkeypatch.setattr("lightning.pytorch.accelerators.cuda.num_cuda_devices", lambda: 4)
+    monkeypatch.setenv("LOCAL_RANK", str(rank))
+    with pytest.raises(Moved, match=used):
+        module._seconds(cell, material, module._Sizes(1, 1))
+
+
 @pytest.mark.parametrize(("devices", "limit", "steps"), [(1, None, 6), (2, None, 3), (3, None, 3), (2, 2, 2)])
 def test_devices_share_the_steps(study, monkeypatch, devices, limit, steps):
     _, material, out = study
