@@ -74,6 +74,7 @@ def estimate(todo: list[Cell], material: Material, out: Path, jobs: int = 1) -> 
         for cell in open_cells:
             if cell.label not in known and cell.label not in timed:
                 timed[cell.label] = _seconds(cell, material, sizes)
+    torch.cuda.empty_cache()  # else this process keeps the room of a training step from those of the jobs
     each = {**timed, **{label: sum(own) / len(own) for label, own in known.items()}}
     labels = [cell.label for cell in open_cells]
     busy = [0.0] * jobs

@@ -44,6 +44,15 @@ def test_every_pair_is_timed_once_and_counts_for_its_folds(study, monkeypatch):
     assert "4 cells to run: about 3 min 40 s, an estimate" in str(expected)
 
 
+def test_the_memory_of_timed_steps_is_given_back(study, monkeypatch):
+    found, material, out = study
+    done = []
+    monkeypatch.setattr(module, "_seconds", lambda *_: done.append("timed") or 1.0)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("given back"))
+    estimate(list(cells(found)), material, out, jobs=2)
+    assert done == ["timed", "timed", "given back"]
+
+
 def test_jobs_take_the_next_cell_with_their_share_of_threads(study, monkeypatch, request):
     found, material, out = study
     request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
