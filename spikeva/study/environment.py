@@ -25,8 +25,15 @@ def package_version(name: str) -> str | None:
         return None
 
 
-def environment() -> dict[str, Any]:
-    """Versions of what is installed, the interpreter, the platform and the device."""
+def device(accelerator: str = "auto") -> str:
+    """Where models train and predict under a study's `trainer.accelerator`: "cuda" or "cpu"."""
+    import torch
+
+    return "cuda" if accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available() else "cpu"
+
+
+def environment(accelerator: str = "auto") -> dict[str, Any]:
+    """Versions of what is installed, the interpreter, the platform and the device that `accelerator` takes."""
     import torch
 
     called = Path(sys.argv[0])
@@ -38,6 +45,6 @@ def environment() -> dict[str, Any]:
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": torch.cuda.get_device_name() if device(accelerator) == "cuda" else "cpu",
         "packages": {name: v for name in PACKAGES if (v := package_version(name))},
     }

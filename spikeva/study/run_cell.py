@@ -25,6 +25,7 @@ from spikeva.study.cells import Cell, options_of, prepared_clips
 from spikeva.study.claims import LOCK, claimed
 from spikeva.study.comparisons import AXES
 from spikeva.study.config import Study
+from spikeva.study.environment import device
 from spikeva.study.files import read_json, write_csv, write_json, write_yaml
 from spikeva.training.augment import Augmentation
 from spikeva.training.data import Windows
@@ -216,14 +217,6 @@ def spikes(cell: Cell, material: Material, out: Path) -> dict[str, NDArray[Any]]
     return {f"{cell.label}: {layer}": fired for layer, fired in found.items()}
 
 
-def device(cell: Cell) -> str:
-    """Where the cell's model trains and predicts."""
-    wanted = cell.study.trainer.accelerator
-    if wanted in {"gpu", "cuda"} or (wanted == "auto" and torch.cuda.is_available()):
-        return "cuda"
-    return "cpu"
-
-
 def _spread(n: int, wanted: int) -> list[int]:
     """`wanted` indices spread evenly over n."""
     return np.unique(np.linspace(0, n - 1, wanted).round().astype(int)).tolist()
@@ -242,7 +235,9 @@ def score_rows(
     Raises Diverged where they are no numbers: the last step of a training can break its weights, and no loss comes after it.
     """
     samples = windows(cell, clips)
-    predictions = predict(model, samples, device=device(cell), workers=cell.study.training.workers, name=name)
+    predictions = predict(
+        model, samples, device=device(cell.study.trainer.accelerator), workers=cell.study.training.workers, name=name
+    )
     if broken := int((~np.isfinite(predictions).all(1)).sum()):
         from spikeva.training.module import Diverged  # with Lightning, which takes seconds to import
 

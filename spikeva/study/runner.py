@@ -79,7 +79,8 @@ def run(
             results["failed"] = [cell.key for cell in failed]
         material.check(study)
     _make_gallery(study, material, todo, out)
-    write_json(out / "results.json", {**results, "environment": {**environment(), "jobs": jobs, "seconds": seconds}})
+    about = {**environment(study.trainer.accelerator), "jobs": jobs, "seconds": seconds}
+    write_json(out / "results.json", {**results, "environment": about})
     with _timed(seconds, "report"):
         write_report(out)
     return results
