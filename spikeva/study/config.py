@@ -141,7 +141,7 @@ class TrainerOptions(_Block):
         description='GPUs that train one model: how many, which ("0,2" or [0, 2]), or "auto" or -1 for the number of this machine',
     )
     num_nodes: PositiveInt = Field(1, description="machines that train one model")
-    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn", "ddp_notebook"] = Field(
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true", "ddp_spawn"] = Field(
         "auto", description="how several GPUs share the work"
     )
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(

@@ -109,6 +109,7 @@ def test_all_mistakes_at_once_each_with_its_remedy(tmp_path, capsys):
         ("trainer.accelerator", "cudaa", "trainer.accelerator: found 'cudaa', allowed: 'auto', 'cpu', 'gpu'"),
         ("trainer.strategy", "ddpp", "did you mean 'ddp'?"),
         ("trainer.strategy", "fsdp", "found 'fsdp', allowed: 'auto', 'ddp'"),
+        ("trainer.strategy", "ddp_notebook", "found 'ddp_notebook', allowed: 'auto', 'ddp'"),
         ("trainer.devices", 0, "trainer.devices: found 0, allowed: a number above 0"),
         ("trainer.devices", "foo", "trainer.devices: found 'foo', allowed: a number above 0"),
         ("trainer.devices", [0, 0], "trainer.devices: found [0, 0], allowed: a number above 0"),
