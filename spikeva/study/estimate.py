@@ -142,10 +142,12 @@ def _seconds(cell: Cell, material: Material, sizes: _Sizes) -> float:
     with torch.no_grad():
         began = time.perf_counter()
         batch = torch.stack([data[sample][0] for sample in order[:size]])
-        encoded = time.perf_counter()
-        module.model.eval()(batch.to(where)).sum().item()
-        ended = time.perf_counter()
-    a_batch = _together(encoded - began, ended - encoded, study.training.workers, where.type)
+        encoding = time.perf_counter() - began
+        for _ in range(2):  # the first one may have kernels of its own to compile
+            began = time.perf_counter()
+            module.model.eval()(batch.to(where)).sum().item()
+            rest = time.perf_counter() - began
+    a_batch = _together(encoding, rest, study.training.workers, where.type)
     return sizes.steps * a_step + sizes.samples * a_batch / min(size, len(order))
 
 

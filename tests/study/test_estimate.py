@@ -84,6 +84,25 @@ def test_a_cell_is_its_steps_and_predictions(study, monkeypatch):
     assert module._seconds(cell, material, sizes) == 2 * sizes.steps + sizes.samples
 
 
+def test_kernels_that_the_first_prediction_compiles_do_not_count(study, monkeypatch):
+    found, material, _ = study
+    clock, predicted = [0.0], []
+
+    def forward(model, args):
+        if not model.training:
+            predicted.append(args[0])
+            clock[0] += 100.0 if len(predicted) == 1 else 1.0
+
+    def watched(cell):
+        model = create(cell)
+        model.register_forward_pre_hook(forward)
+        return model
+
+    monkeypatch.setattr(module, "create", watched)
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+    assert module._seconds(next(cells(found)), material, module._Sizes(steps=1, samples=20)) == 10.0  # batches of two
+
+
 @pytest.mark.parametrize(
     ("workers", "where", "seconds"),
     [(0, "cuda", 8 + 2), (2, "cuda", 8 / 2), (9, "cuda", 8 / 4), (4, "cpu", 8 + 2)],
