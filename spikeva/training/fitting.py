@@ -81,8 +81,10 @@ class _Share(lightning.Callback):
         self.sampler.share = trainer.global_rank, trainer.world_size
 
 
-def batches(data: Windows, training: Mapping[str, Any], seed: int, epoch: int = 0) -> DataLoader[Any]:
-    """The training samples in batches, from `epoch` on, epoch after epoch."""
+def batches(
+    data: Windows, training: Mapping[str, Any], seed: int, epoch: int = 0, pin_memory: bool = False
+) -> DataLoader[Any]:
+    """The training samples in batches, from `epoch` on, epoch after epoch; `pin_memory` for a GPU."""
     sampler = EpochSampler(data, training["samples_per_clip"], seed)
     sampler.set_epoch(epoch)  # workers draw the first epoch's samples before Lightning says which epoch it is
     workers = training.get("workers", 0)
@@ -93,7 +95,7 @@ def batches(data: Windows, training: Mapping[str, Any], seed: int, epoch: int = 
         drop_last=len(sampler) >= training["batch_size"],  # a last batch of one would break batch statistics
         num_workers=workers,
         persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pin_memory,
     )
 
 
@@ -187,7 +189,8 @@ def fit(
     if there != settings:
         other = ", ".join(k for k in {**there, **settings} if there.get(k) != settings.get(k))
         raise UserError(f"{checkpoint} is of a training with other settings ({other}); delete it or name another file")
-    loader = batches(data, training, seed, epoch=state["epoch"] + 1)
+    on_gpu = own_device(trainer or {}).type == "cuda"
+    loader = batches(data, training, seed, epoch=state["epoch"] + 1, pin_memory=on_gpu)
     steps = count_steps(loader, training)
     module = Regression.of(model, training, steps, seed=seed)
     module.settings = settings

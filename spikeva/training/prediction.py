@@ -27,7 +27,8 @@ def predict(
     """
     keep_freed()
     model.eval().to(device)
-    loader = DataLoader(data, batch_size, num_workers=workers, pin_memory=torch.cuda.is_available())
+    on_gpu = torch.device(device).type == "cuda"
+    loader = DataLoader(data, batch_size, num_workers=workers, pin_memory=on_gpu)
     found = []
     with stage(name, len(data)) as bar:
         for inputs, _ in loader:

@@ -358,6 +358,24 @@ def test_predictions_stand_in_the_order_of_the_samples(data):
     assert found[7] == pytest.approx(one, abs=1e-6)
 
 
+def test_who_stays_on_the_cpu_pins_no_memory_for_a_gpu(data, tmp_path, monkeypatch):
+    """It would take room on the GPU, which may be full."""
+    pinned = []
+
+    def loader(*_, pin_memory, **__):
+        pinned.append(pin_memory)
+        raise Killed
+
+    for module in ("fitting", "prediction"):
+        monkeypatch.setattr(f"spikeva.training.{module}.DataLoader", loader)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(Killed):
+        predict(Net(), data)
+    with pytest.raises(Killed):
+        fit(Net(), data, TRAINING, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)
+    assert pinned == [False, False]
+
+
 def test_processes_that_encode_change_no_prediction(data):
     net = Net()
     assert (predict(net, data, workers=2) == predict(net, data)).all()
