@@ -127,14 +127,16 @@ def step_context(trainer: Mapping[str, Any]) -> Callable[[], AbstractContextMana
 def _engine(options: Mapping[str, Any], **own: Any) -> lightning.Trainer:
     _quiet()
     try:
-        return lightning.Trainer(
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            **own,
-            **options,
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")  # who asks for a CPU means it
+            return lightning.Trainer(
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                **own,
+                **options,
+            )
     except (MisconfigurationException, TypeError, ValueError) as error:
         asked = ", ".join(f"{key}: {value}" for key, value in options.items())
         raise UserError(f"trainer: {{{asked}}} is refused on this machine ({error})") from error
@@ -196,7 +198,6 @@ def fit(
     module.settings = settings
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoding takes microseconds
-        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")  # who asks for a CPU means it
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning on recent torch
         engine = _engine(
             trainer or {},

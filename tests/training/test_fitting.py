@@ -12,7 +12,7 @@ from torch import nn
 
 from spikeva.errors import UserError
 from spikeva.training import Windows, fit, predict
-from spikeva.training.fitting import batches
+from spikeva.training.fitting import batches, count_devices
 from spikeva.training.module import Regression
 
 TRAINING = {
@@ -356,6 +356,12 @@ def test_predictions_stand_in_the_order_of_the_samples(data):
     with torch.no_grad():
         one = net(data[7][0][None])[0].numpy()
     assert found[7] == pytest.approx(one, abs=1e-6)
+
+
+def test_who_stays_on_the_cpu_is_not_warned_of_the_gpu(monkeypatch, recwarn):
+    monkeypatch.setattr("lightning.pytorch.accelerators.cuda.CUDAAccelerator.is_available", lambda: True)
+    assert count_devices({"accelerator": "cpu"}) == 1
+    assert not recwarn.list
 
 
 def test_who_stays_on_the_cpu_pins_no_memory_for_a_gpu(data, tmp_path, monkeypatch):
