@@ -6,7 +6,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from spikeva.models import create_model
-from spikeva.models.pool import GridPool2d
+from spikeva.models.grid_pool import GridPool2d
 
 
 def test_is_pytorchs_on_a_cpu() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from spikeva.models import register_model
 from spikeva.models.ann.checks import check_input, doubled, positive
-from spikeva.models.pool import GridPool2d
+from spikeva.models.grid_pool import GridPool2d
 
 
 class Block(nn.Module):

@@ -8,7 +8,7 @@ from torch import nn
 from spikeva.errors import UserError
 from spikeva.models import register_model
 from spikeva.models.ann.checks import doubled
-from spikeva.models.pool import GridPool2d
+from spikeva.models.grid_pool import GridPool2d
 from spikeva.models.snn.layers import Chain, Convolution, Folded, Spikes, SpikingModel
 from spikeva.models.snn.options import Norm, Pool, Readout
 from spikeva.models.snn.readout import LinearReadout
