@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from spikeva.events import EventStream, write_events
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -30,7 +32,11 @@ def _name(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", _with("python"), ids=_name)
+@pytest.mark.filterwarnings("ignore::spikeva.events.files.EventFileWarning")
 def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.raw"
+    write_events(damaged, EventStream.empty((1280, 720)))
+    damaged.write_bytes(damaged.read_bytes() + b"1")
     blocks = _blocks(page, "python")
     code = "import matplotlib\nmatplotlib.use('Agg')\n" + "\n".join(blocks)
     if "@register_" in code:  # what it registers would stay in this process

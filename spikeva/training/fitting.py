@@ -170,7 +170,7 @@ def fit(
     trainer: Mapping[str, Any] | None = None,
     name: str = "train",
 ) -> list[float]:
-    """The loss of every batch (of several devices, on the first); `model` is trained in place.
+    """The loss of every batch (of several devices, on the first); `model` is trained in place, all of it in training mode.
 
     Args:
         training: `epochs`, `max_steps` (or None), `samples_per_clip`, `batch_size`, `learning_rate`, `weight_decay`,
@@ -194,7 +194,7 @@ def fit(
     on_gpu = own_device(trainer or {}).type == "cuda"
     loader = batches(data, training, seed, epoch=state["epoch"] + 1, pin_memory=on_gpu)
     steps = count_steps(loader, training)
-    module = Regression.of(model, training, steps, seed=seed)
+    module = Regression.of(model.train(), training, steps, seed=seed)  # Lightning trains in the mode it finds
     module.settings = settings
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoding takes microseconds

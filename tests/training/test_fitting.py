@@ -139,6 +139,14 @@ def test_a_killed_run_goes_on_to_the_same_bits(data, tmp_path, workers):
     assert not list(tmp_path.glob("*.writing"))
 
 
+def test_a_model_that_has_predicted_trains_as_before(data, tmp_path):
+    nets = Net(), Net()
+    predict(nets[1], data)  # leaves it in evaluation mode
+    for i, net in enumerate(nets):
+        fit(net, data, TRAINING, checkpoint=tmp_path / f"{i}.ckpt", seed=7, trainer=TRAINER)
+    assert all(torch.equal(a, b) for a, b in zip(*(net.state_dict().values() for net in nets), strict=True))
+
+
 def test_a_checkpoint_of_other_settings_is_not_gone_on_from(data, tmp_path):
     path, once = tmp_path / "a.ckpt", TRAINING | {"epochs": 1}
     fit(Net(), data, once, checkpoint=path, seed=1, trainer=TRAINER)
