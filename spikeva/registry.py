@@ -10,6 +10,8 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Generic, TypeVar
 
+from spikeva._source import source_digest
+
 T = TypeVar("T")
 
 
@@ -26,15 +28,22 @@ class Registry(Generic[T]):
         self.kind = kind
         self._builtin = dict(builtin or {})
         self._entries: dict[str, T] = {}
+        self._codes: dict[str, str | None] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorator that registers under `name`. Raises ValueError where the name is taken."""
+        """Decorator that registers under `name`. Raises ValueError where the name is taken by another thing.
+
+        What is defined anew (a cell of a notebook that runs again, a module that is reloaded) takes its own place.
+        """
 
         def add(entry: T) -> T:
             module = getattr(entry, "__module__", None)
-            if name in self._entries or self._builtin.get(name, module) != module:
+            taken = name in self._entries and _place(self._entries[name]) != _place(entry)
+            if taken or self._builtin.get(name, module) != module:
                 raise ValueError(f"{self.kind} {name!r} is registered already; choose another name")
             self._entries[name] = entry
+            if name not in self._builtin:
+                self._codes[name] = source_digest(entry)
             return entry
 
         return add
@@ -62,5 +71,14 @@ class Registry(Generic[T]):
             raise ValueError(self.unknown(name))
         return self._builtin.get(name)
 
+    def code_of(self, name: str) -> str | None:
+        """The `source_digest` of a registered thing when it was registered."""
+        return self._codes[name]
+
     def __contains__(self, name: str) -> bool:
         return name in self._entries or name in self._builtin
+
+
+def _place(entry: object) -> tuple[object, object]:
+    """Where an entry is defined."""
+    return getattr(entry, "__module__", None), getattr(entry, "__qualname__", entry)

@@ -17,7 +17,7 @@ from spikeva.study.cells import Cell
 from spikeva.study.claims import is_claimed
 from spikeva.study.config import Study
 from spikeva.study.files import damaged
-from spikeva.study.modules import import_modules
+from spikeva.study.modules import code_of, import_modules
 from spikeva.study.run_cell import Material, run_cell
 
 TOLD = 3  # innermost calls that are shown of a failed cell's traceback
@@ -44,7 +44,9 @@ def attempts(
         try:
 
             def submit(index: int, patient: bool = False) -> Future[dict[str, Any] | None]:
-                return pool.submit(_attempt_in_worker, todo[index], material, out, _place(index, todo), patient)
+                cell = todo[index]
+                code = code_of(cell.model, cell.encoding)
+                return pool.submit(_attempt_in_worker, cell, code, material, out, _place(index, todo), patient)
 
             running = {submit(index): index for index in left}
             while running:
@@ -121,9 +123,13 @@ class _Claimed(Exception):
     """Another command is at the cell, whose turn comes when no free one is left."""
 
 
-def _attempt_in_worker(cell: Cell, material: Material, out: Path, place: str, patient: bool) -> dict[str, Any] | None:
+def _attempt_in_worker(
+    cell: Cell, code: dict[str, str], material: Material, out: Path, place: str, patient: bool
+) -> dict[str, Any] | None:
     shown_by_parent(tell)
     import_modules(cell.study.modules)
+    if code_of(cell.model, cell.encoding) != code:  # this process has imported what the study began without
+        raise UserError(f"the code of {', '.join(code)} has changed since this run began; start it again")
     if not patient and is_claimed(cell.folder(out)):
         raise _Claimed
     return attempt(cell, material, out, place)

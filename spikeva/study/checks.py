@@ -1,5 +1,6 @@
 """What the models of a study must be and its clips must tell, looked at before anything is trained."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,14 @@ from spikeva.study.cells import cells
 from spikeva.study.comparisons import AXES
 from spikeva.study.config import Study
 from spikeva.study.mistakes import unbuildable
+from spikeva.study.modules import check_code
 from spikeva.study.run_cell import windows
 
 
 def check_models(study: Study) -> None:
-    """Raises UserError, a line for each model of the grid that cannot be built."""
+    """Raises UserError as `check_code` does, and a line for each model of the grid that cannot be built."""
+    for model, encoding in product(study.grid.models, study.grid.encodings):
+        check_code(model, encoding)
     if problems := list(unbuildable(study)):
         raise UserError("\n".join(problems))
 

@@ -71,7 +71,24 @@ def test_a_registered_surrogate_is_an_argument(monkeypatch: pytest.MonkeyPatch) 
     make_neuron("lif", surrogate="test_flat")(x)[0].sum().backward()
     assert x.grad.unique().tolist() == [0.25]
     with pytest.raises(ValueError, match="'test_flat' is registered already"):
-        register_surrogate("test_flat")(Flat)
+        register_surrogate("test_flat")(Surrogate)
+
+
+def test_what_is_defined_anew_takes_its_own_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell of a notebook is run again, a module reloaded."""
+    monkeypatch.setattr(SURROGATES, "_entries", dict(SURROGATES._entries))
+
+    def define(height: float) -> None:
+        @register_surrogate("test_flat")
+        class Flat(Surrogate):
+            def derivative(self, u: torch.Tensor) -> torch.Tensor:
+                return torch.full_like(u, height)
+
+    for height in (0.25, 0.5):
+        define(height)
+        x = torch.rand(1, 1, 2, requires_grad=True)
+        make_neuron("lif", surrogate="test_flat")(x)[0].sum().backward()
+        assert x.grad.unique().tolist() == [height]
 
 
 def test_equal_by_value_and_picklable() -> None:

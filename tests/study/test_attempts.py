@@ -161,6 +161,18 @@ def test_a_cell_that_fails_or_dies_leaves_the_others(out, tmp_path, monkeypatch,
     assert not is_claimed(todo[2].folder(out)), "a dead process holds nothing"
 
 
+def test_code_that_changes_before_a_process_imports_it_ends_all(out, tmp_path):
+    module = tmp_path / "own_model_that_changes.py"
+    module.write_text(
+        OWN.split("\n@register_model")[0] + '\n@register_model("ann_changes")\nclass Own(Means):\n    pass\n'
+    )
+    study = parse(STUDY | {"modules": [str(module)], "grid": STUDY["grid"] | {"models": [{"model": "ann_changes"}]}})
+    material = prepare(study, out)
+    module.write_text(module.read_text() + "X = 1\n")
+    with pytest.raises(UserError, match="the code of model ann_changes has changed since this run began"):
+        dict(attempts(list(cells(study)), material, out, jobs=2))
+
+
 def test_what_concerns_all_cells_ends_all(out):
     study = parse(STUDY)
     material = prepare(study, out)

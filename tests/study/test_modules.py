@@ -3,18 +3,22 @@
 import subprocess
 import sys
 from copy import deepcopy
-from importlib import import_module
+from importlib import import_module, reload
 from pathlib import Path
 
 import pytest
 import yaml
 
+from spikeva._source import source_digest
 from spikeva.cli import main
 from spikeva.errors import UserError
+from spikeva.models import MODELS
 from spikeva.neurons import NEURONS
 from spikeva.study.cells import cells
+from spikeva.study.checks import check_models
 from spikeva.study.config import load, parse
-from spikeva.study.modules import code_of, import_modules
+from spikeva.study.modules import import_modules
+from spikeva.study.runner import run
 
 KEYS = ["df2dcc25296f397d", "4f204c3113285368", "5cb7edbded6b35b5", "25c535aad3a73027"]  # of version 0.1.0
 ROOT = Path(__file__).parents[2]
@@ -160,7 +164,7 @@ def place(tmp_path, package):
 
 
 def digest():
-    return code_of({"model": "snn_convnet", "neuron": "mine"}, {"encoding": "tbr"})["neuron mine"]
+    return source_digest(NEURONS.get("mine"))
 
 
 @pytest.mark.usefixtures("forgotten")
@@ -197,6 +201,29 @@ def test_code_that_a_function_imports_counts_before_it_runs(package, tmp_path):
     assert before != after
     import_module("theirs.gain" if package else "gain")
     assert digest() == after
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_study_is_not_run_with_code_that_was_changed_after_its_import(own):
+    study = load(own / "configs" / "own.yaml")
+    check_models(study)
+    before = keys(own)
+    (own / "own_neuron.py").write_text(NEURON.replace("1 * x", "5 * x"))
+    assert keys(own) == before, "the old code runs, whatever the file says by now"
+    with pytest.raises(UserError, match=r"neuron 'mine': its file, .* has changed since this process imported it"):
+        check_models(load(own / "configs" / "own.yaml"))
+    reload(sys.modules["own_neuron"])
+    check_models(study)
+    assert keys(own) != before
+
+
+def test_a_study_refuses_what_is_written_in_no_file_before_it_makes_clips(tmp_path, monkeypatch):
+    monkeypatch.setattr(MODELS, "_entries", {**MODELS._entries})
+    exec(OWN["model"], {"__name__": "no_module"})
+    study = parse(TINY | {"grid": TINY["grid"] | {"models": [{"model": "ann_own_of_key"}]}})
+    with pytest.raises(UserError, match="'ann_own_of_key' is written in no file"):
+        run(study, tmp_path)
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.usefixtures("forgotten")
