@@ -28,11 +28,15 @@ _MODULES = {"datasets", "encode", "evaluation", "events", "faces", "live", "mode
 _MODULES |= {"study", "testing", "training"}
 
 if TYPE_CHECKING:
-    from spikeva.encode import encode, list_encodings, register_encoding
+    from spikeva._callable import Encode, Simulate
+    from spikeva.encode import list_encodings, register_encoding
     from spikeva.events import EventFileError, EventStream, read_events, write_events
     from spikeva.models import create_model, list_models, register_model
     from spikeva.neurons import list_neurons, register_neuron, register_surrogate
-    from spikeva.simulate import DVSPixel, simulate
+    from spikeva.simulate import DVSPixel
+
+    encode: Encode
+    simulate: Simulate
 
 __all__ = [
     "DVSPixel",

@@ -1,6 +1,7 @@
 """The shape of the package: what imports what, and what a light command may cost."""
 
 import ast
+import inspect
 import os
 import re
 import subprocess
@@ -88,6 +89,29 @@ def test_every_command_explains_itself_with_an_example(name, capsys):
 def test_what_is_exported_is_there():
     for name in spikeva.__all__:
         assert getattr(spikeva, name) is not None
+
+
+@pytest.mark.parametrize("name", ["datasets", "neurons", "testing", "training"])
+def test_what_a_folder_imports_on_first_use_is_listed(name):
+    """As by the Tab key in a notebook."""
+    folder = getattr(spikeva, name)
+    assert not {*folder.__all__} - {*dir(folder)}
+
+
+@pytest.mark.parametrize("name", ["Encode", "Simulate"])
+def test_type_checkers_know_a_folder_that_can_be_called(name):
+    folder = getattr(spikeva, name.lower())
+    code = ast.parse((ROOT / "_callable.py").read_text())
+    (told,) = (node for node in ast.walk(code) if isinstance(node, ast.ClassDef) and node.name == name)
+    names = {node.id for node in ast.walk(told) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    assert names == {"__call__", *folder.__all__}
+    assert inspect.signature(folder) == inspect.signature(getattr(folder, name.lower()))
+
+
+def test_type_checkers_may_read_the_types():
+    assert (ROOT / "py.typed").is_file()
+    targets = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+    assert targets["wheel"] == {"packages": ["spikeva"]}, "all files of the folder, this one too"
 
 
 def test_doctor_knows_every_package_that_spikeva_uses(monkeypatch, capsys):

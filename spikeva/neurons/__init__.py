@@ -77,6 +77,10 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'spikeva.neurons' has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 if TYPE_CHECKING:
     from spikeva.neurons.backends import Support, support, table
     from spikeva.neurons.base import Neuron, Rule, Run

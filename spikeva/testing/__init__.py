@@ -24,6 +24,10 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'spikeva.testing' has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 if TYPE_CHECKING:
     from spikeva.testing.dataset import check_dataset
     from spikeva.testing.encoding import check_encoding
