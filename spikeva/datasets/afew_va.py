@@ -39,12 +39,12 @@ class Film:
     name: str  # "001"
     actor: str  # in one spelling, whatever the json's: see `_person`
     folder: Path
-    images: tuple[str, ...]  # file names [T]
-    numbers: NDArray[np.int64]  # frame number of each image [T]
-    labelled: NDArray[np.int64]  # frame numbers that have a label [L]
-    valence: NDArray[np.float32]  # -1..1 [L]
-    arousal: NDArray[np.float32]
-    landmarks: NDArray[np.float32]  # [L, 68, 2] in pixels of the image, NaN where there are none
+    images: tuple[str, ...] = field(repr=False)  # file names [T]
+    numbers: NDArray[np.int64] = field(repr=False)  # frame number of each image [T]
+    labelled: NDArray[np.int64] = field(repr=False)  # frame numbers that have a label [L]
+    valence: NDArray[np.float32] = field(repr=False)  # -1..1 [L]
+    arousal: NDArray[np.float32] = field(repr=False)
+    landmarks: NDArray[np.float32] = field(repr=False)  # [L, 68, 2] in pixels of the image, NaN where there are none
     image_size: tuple[int, int]
     face: Square  # where the face is in the whole clip
     fps: float

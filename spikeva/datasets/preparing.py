@@ -76,6 +76,8 @@ class Prepared:
             lines += [f"  {_name(account.clips[i])}: {_reason(error)}" for i, error in sorted(account.errors.items())]
         return "\n".join(lines)
 
+    __repr__ = __str__  # the account names every image of every clip
+
 
 def prepare(
     dataset: AFEWVA | NEFER,

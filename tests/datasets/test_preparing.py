@@ -159,7 +159,9 @@ def test_clips_that_are_no_more_in_the_dataset_are_named(afew_va_data, tmp_path)
     """They may be of a part of it that was prepared before, or of what is left out by now: a study reads them all."""
     root, out = tmp_path / "root", tmp_path / "out"
     afew_va_data.write_layout(root, "official", clips=3)
-    assert "others" not in str(prepare(AFEWVA(root), out, size=32, workers=0))
+    first = prepare(AFEWVA(root), out, size=32, workers=0)
+    assert "others" not in str(first)
+    assert repr(first) == str(first), "what a notebook shows"
     afew_va_data.FAULTS["no actor"](root / "002")
     done = prepare(AFEWVA(root), out, size=32, workers=0)
     assert "1 others lie there (002.h5), made before and not of this dataset as it is now: a study reads" in str(done)
