@@ -26,7 +26,7 @@ from spikeva.study.run_cell import Material, spikes
 
 
 def run(
-    study: Study, out: Path, *, max_cells: int | None = None, workers: int | None = None, jobs: int = 1
+    study: Study, out: Path | str, *, max_cells: int | None = None, workers: int | None = None, jobs: int = 1
 ) -> dict[str, Any]:
     """Run every cell of a study into `out`; returns what results.json holds.
 
@@ -41,6 +41,7 @@ def run(
     from spikeva.report import write_report
     from spikeva.study.estimate import estimate  # with Lightning, which takes seconds to import
 
+    out = Path(out)
     todo = list(cells(study))
     if max_cells is not None:
         todo = _first_unfinished(todo, out, max_cells)
@@ -69,7 +70,7 @@ def run(
     todo = [cell for index, cell in enumerate(todo) if found[index] is not None]
     with _timed(seconds, "comparisons"):
         rows = {entry["hash"]: read_csv(out / "cells" / entry["hash"] / "predictions.csv") for entry in entries}
-        results = {
+        results: dict[str, Any] = {
             "study": _about(study, material),
             "cells": entries,
             "baselines": baselines(study, material, todo),
@@ -79,8 +80,8 @@ def run(
             results["failed"] = [cell.key for cell in failed]
         material.check(study)
     _make_gallery(study, material, todo, out)
-    about = {**environment(study.trainer.accelerator), "jobs": jobs, "seconds": seconds}
-    write_json(out / "results.json", {**results, "environment": about})
+    results["environment"] = {**environment(study.trainer.accelerator), "jobs": jobs, "seconds": {**seconds}}
+    write_json(out / "results.json", results)
     with _timed(seconds, "report"):
         write_report(out)
     return results

@@ -165,7 +165,7 @@ def fit(
     data: Windows,
     training: Mapping[str, Any],
     *,
-    checkpoint: Path,
+    checkpoint: Path | str,
     seed: int,
     trainer: Mapping[str, Any] | None = None,
     name: str = "train",
@@ -185,6 +185,7 @@ def fit(
         UserError: a setting is missing, the checkpoint is damaged or of a training with others, or this machine lacks the devices.
     """
     keep_freed()
+    checkpoint = Path(checkpoint)
     settings = settings_of(training, seed, trainer)
     state: dict[str, Any] = _state(checkpoint) if checkpoint.exists() else {"epoch": -1, "global_step": 0}
     there = state.get("settings", settings)

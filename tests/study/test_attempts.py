@@ -123,9 +123,10 @@ def test_cells_at_once_are_those_one_after_the_other(out, clips, tmp_path, capsy
     (other / "data").symlink_to(clips)
     study = parse(STUDY)
     assert os.environ["OMP_NUM_THREADS"] == "1", "the workers compute with as many threads as this process"
-    run(study, out)
+    found = run(study, str(out))
     run(study, other, jobs=2)
     one, two = (json.loads((folder / "results.json").read_text()) for folder in (out, other))
+    assert json.loads(json.dumps(found)) == one
     assert files(out) == files(other)
     assert len(files(out)) == 4 * 4
     for cell in one["cells"] + two["cells"]:

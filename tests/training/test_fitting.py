@@ -100,7 +100,7 @@ def test_a_batch_that_is_not_full_counts_where_it_is_the_only_one(data, size, si
 
 def test_cudnn_is_kept_to_what_gives_the_same_bits(data, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
-    fit(Net(), data, TRAINING | {"max_steps": 1}, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)
+    fit(Net(), data, TRAINING | {"max_steps": 1}, checkpoint=str(tmp_path / "c.ckpt"), seed=1, trainer=TRAINER)
     assert torch.backends.cudnn.deterministic
 
 
