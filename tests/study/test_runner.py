@@ -246,6 +246,8 @@ def test_code_of_the_docs_that_needs_a_study_runs(page, undisturbed, tmp_path, m
     code = re.sub("<hash>", lambda _: next(hashes), code)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "quick").symlink_to(out)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "quick.yaml").symlink_to(ROOT / "configs" / "tiny.yaml")
     (tmp_path / "clip.h5").symlink_to(next((out / "data" / "events").glob("afew-va-like-*/*.h5")))
     monkeypatch.chdir(tmp_path)
     matplotlib.use("Agg")
