@@ -91,7 +91,7 @@ def test_what_is_exported_is_there():
         assert getattr(spikeva, name) is not None
 
 
-@pytest.mark.parametrize("name", ["datasets", "neurons", "testing", "training"])
+@pytest.mark.parametrize("name", ["datasets", "events", "neurons", "testing", "training"])
 def test_what_a_folder_imports_on_first_use_is_listed(name):
     """As by the Tab key in a notebook."""
     folder = getattr(spikeva, name)

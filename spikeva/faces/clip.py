@@ -79,6 +79,11 @@ class FaceClip:
     action_units: Float
     rgb: NDArray[np.uint8] | None = None
 
+    def __repr__(self) -> str:
+        (frames, height, width), labels = self.frames.shape, len(self.label_times)
+        what = f"{frames} frames of {width} x {height} at {self.fps:g} fps, {labels} labels, {self.emotion}"
+        return f"FaceClip({self.domain} {self.name} of {self.subject}, {what}; synthetic)"
+
 
 def _size(size: Any) -> tuple[int, int]:
     sides = (size, size) if isinstance(size, Integral) else size

@@ -27,6 +27,13 @@ def test_clip_has_the_declared_shapes(domain: str) -> None:
     assert np.allclose(tenths, np.rint(tenths))
 
 
+def test_a_clip_shows_itself_in_a_line() -> None:
+    shown = repr(faces.make_clip("nefer-like", 0, 1, **SMALL, emotion="fear"))
+    assert (
+        shown == "FaceClip(nefer-like user_00_001 of user_00, 8 frames of 48 x 48 at 50 fps, 4 labels, fear; synthetic)"
+    )
+
+
 def test_same_arguments_same_bits_whatever_came_before() -> None:
     first = faces.make_clip("afew-va-like", 3, 1, **SMALL)
     faces.make_clip("nefer-like", 0, 0, **SMALL)
