@@ -76,6 +76,13 @@ def test_a_difference_is_the_mean_over_seeds():
         assert both["difference"] == pytest.approx((one["difference"] + other["difference"]) / 2)
 
 
+def test_permutations_are_drawn_by_the_seed():
+    entries = [entry(model, "tbr", 0, fold) for model in ("snn_a", "ann_a") for fold in (0, 1)]
+    predictions = {e["hash"]: rows(1.0, i, e["fold"]) for i, e in enumerate(entries)}
+    one, again, other = ([row["p"] for row in compare(entries, predictions, seed)] for seed in (0, 0, 1))
+    assert one == again != other
+
+
 def test_two_networks_of_one_kind_are_a_family_of_their_own():
     entries = [entry(m, "tbr") for m in ("ann_a", "snn_a", "ann_b", "snn_b")]
     noise = {"ann_a": 0.2, "snn_a": 0.2, "ann_b": 2.0, "snn_b": 0.2}

@@ -191,6 +191,7 @@ def test_a_cells_folder_follows_from_what_determines_its_result():
         ("evaluation", "pooling", "peak"),
         ("trainer", "precision", "bf16-mixed"),
         ("trainer", "gradient_clip_val", None),
+        ("trainer", "num_nodes", 2),
     ]:
         changed = deepcopy(raw)
         changed.setdefault(block, {})[key] = value
@@ -279,6 +280,13 @@ def test_code_that_renders_and_simulates_makes_other_cells(tmp_path, monkeypatch
     after = [next(cells(parse(raw))).key for raw in (stand_in, prepared)]
     assert before[0] != after[0]
     assert before[1] == after[1]
+
+
+@pytest.mark.parametrize("version", ["spikeva.__version__", "spikeva.study.cells.RESULTS_VERSION"])
+def test_another_version_makes_other_cells(version, monkeypatch):
+    before = {cell.key for cell in cells(parse(TINY))}
+    monkeypatch.setattr(version, "another")
+    assert not before & {cell.key for cell in cells(parse(TINY))}
 
 
 def test_a_circle_of_none_makes_other_cells_and_leaves_those_without_alone():

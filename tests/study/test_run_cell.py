@@ -13,7 +13,7 @@ from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.files import read_csv, write_json
 from spikeva.study.run_cell import Material, create, run_cell, windows, zero_shot
-from spikeva.study.runner import prepare
+from spikeva.study.runner import prepare, run
 
 STUDY = {
     "study": "s",
@@ -123,10 +123,31 @@ def people(folder, *subjects):
         rng = np.random.default_rng([*subject.encode()])
         t = np.sort(rng.integers(0, 100_000, 2000))
         events = EventStream(t, rng.integers(0, 8, 2000), rng.integers(0, 8, 2000), rng.integers(0, 2, 2000), (8, 8))
-        labels = {"t_us": times, **{axis: rng.uniform(-1, 1, 5).astype(np.float32) for axis in ("valence", "arousal")}}
+        labels = {axis: rng.uniform(-1, 1, 5).astype(np.float32) for axis in ("valence", "arousal")}
+        labels |= {"t_us": times, "frame": np.arange(3, 8)}
         attributes = {"subject": subject, "clip": "c", "domain": "d", "synthetic": 1}
         write_clip(folder / f"{subject}.h5", events, labels=labels, attributes=attributes)
     return ClipSet.read(folder / f"{subject}.h5" for subject in subjects)
+
+
+@pytest.mark.parametrize(
+    ("during", "gives", "left"),
+    [
+        ("training.fitting.fit", [], set()),
+        ("evaluation.cost.measure", {"parameters": 0}, {"model.safetensors"}),
+        ("study.runner.compare", [], {"model.safetensors", "metrics.json", "done.json"}),
+    ],
+)
+def test_no_result_of_other_clips_is_kept_whenever_they_come(during, gives, left, tmp_path, monkeypatch):
+    (tmp_path / "clips").mkdir()
+    people(tmp_path / "clips", *"abcd")
+    monkeypatch.setattr(f"spikeva.{during}", lambda *_, **__: people(tmp_path / "clips", "e") and gives)
+    regression = {"dataset": "prepared", "root": str(tmp_path / "clips")}
+    with pytest.raises(UserError, match="are others than when this run read them"):
+        run(parse(STUDY | {"regression": regression, "training": {"epochs": 1}}), tmp_path / "out")
+    (folder,) = (tmp_path / "out" / "cells").iterdir()
+    assert {"model.safetensors", "metrics.json", "done.json"} & {file.name for file in folder.iterdir()} == left
+    assert not (tmp_path / "out" / "results.json").exists()
 
 
 def test_a_cell_trains_as_the_study_says_and_scores_what_its_model_predicts(tmp_path, monkeypatch):
@@ -152,10 +173,12 @@ def test_a_cell_trains_as_the_study_says_and_scores_what_its_model_predicts(tmp_
     assert given["trainer"]["gradient_clip_val"] == 0.5
     assert given["data"].paths == split.train.paths
     assert given["data"].augmentation is not None
+    assert given["data"].seed == given["seed"]
 
     rows = read_csv(cell.folder(tmp_path) / "predictions.csv")
     samples, model = windows(cell, split.test), create(cell).eval()
     assert len(rows) == len(samples) == 10
+    assert [(int(row["frame"]), int(row["t_us"])) for row in rows] == [(3 + i, 20_000 * (1 + i)) for i in range(5)] * 2
     for row, (inputs, target) in zip(rows, samples, strict=True):
         with torch.no_grad():
             told = model(inputs[None])[0].tolist()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spikeva.datasets import ClipSet
+from spikeva.datasets import ClipSet, Split
 from spikeva.evaluation.emotion import ANCHORS, ceiling, transfer
 from spikeva.events import EventStream, write_clip
 from spikeva.study.baselines import Counts, _transfer_baselines, agreement, baselines
@@ -83,16 +83,17 @@ def test_the_ceiling_is_of_the_emotions_that_the_recordings_tell(tmp_path):
 
 
 def test_other_anchors_than_the_faces_own_lower_the_ceiling(tmp_path):
-    study = {**STUDY, "evaluation": {"anchors": "russell-mehrabian"}}
+    read = {"anchors": "russell-mehrabian", "method": "point", "none_radius": 0.5}
+    study = {**STUDY, "seed": 3, "evaluation": read}
     material = Material([], clips(tmp_path, [("", "fear"), ("", "anger")]), True)
     foreign, own = (
         {e["model"]: e["transfer"]["accuracy"] for e in _transfer_baselines(parse(s), material)} for s in (study, STUDY)
     )
     assert foreign["ceiling (error 0.2)"] < own["ceiling (error 0.2)"]
     shown = {"fear": 1, "anger": 1}
-    assert foreign["ceiling (error 0.2)"] == ceiling(
-        "russell-mehrabian", error_sd=0.2, shown_at="face-like", shown=shown
-    ), "faces pose where they are posed, whatever they are read by"
+    assert foreign["ceiling (error 0.2)"] == ceiling(error_sd=0.2, seed=3, shown_at="face-like", shown=shown, **read), (
+        "faces pose where they are posed, whatever they are read by"
+    )
 
 
 def test_event_rates_tell_when_there_were_more(tmp_path):
@@ -105,6 +106,28 @@ def test_event_rates_tell_when_there_were_more(tmp_path):
         )
     cell = next(cells(parse(STUDY | {"window": {"frames": 1}})))
     assert Counts(cell, ClipSet.read(tmp_path)).counts.sum(-1).reshape(2, -1).tolist() == [[50, 0, 0, 0], [0, 0, 0, 50]]
+
+
+def test_baselines_learn_from_the_training_people_alone(tmp_path):
+    """Of whom all are happy, at one place: so is everybody to a baseline, whatever the others show."""
+    happy, sad = (0.8, 0.45), (-0.7, -0.35)
+    sets = {}
+    for domain, labels in (("train", [happy] * 4), ("test", [sad, (-0.2, 0.6)]), ("other", [sad, sad])):
+        (tmp_path / domain).mkdir()
+        for i, (valence, arousal) in enumerate(labels):
+            events = EventStream(np.arange(10 * (i + 1)) * 100, *np.zeros((3, 10 * (i + 1)), int), (8, 8))
+            who = {"subject": f"{domain}{i}", "clip": "c", "domain": domain, "emotion": "sadness"}
+            labelled = {"t_us": [20_000], "valence": np.float32([valence]), "arousal": np.float32([arousal])}
+            write_clip(tmp_path / domain / f"{i}.h5", events, labels=labelled, attributes=who)
+        sets[domain] = ClipSet.read(tmp_path / domain)
+    study = parse(STUDY | {"window": {"frames": 1}})
+    material = Material([Split(sets["train"], sets["test"])], sets["other"], False)
+    found = {entry["model"]: entry for entry in baselines(study, material, list(cells(study)))}
+    for name in ("mean", "shuffled", "event rate only"):
+        assert found[name]["regression"]["valence"]["rmse"] == pytest.approx(np.hypot(1.5, 1.0) / 2**0.5, abs=1e-6)
+    scores = found["event rate only"]["transfer"]
+    told = np.sum(scores["confusion"], axis=0)
+    assert told[scores["labels"].index("happiness")] == 2
 
 
 def test_baselines_of_several_folds_are_also_scored_together(tmp_path):
@@ -121,6 +144,7 @@ def test_baselines_of_several_folds_are_also_scored_together(tmp_path):
     people = ClipSet.read(tmp_path)
     material = Material([people.split({"p0", "p1"}), people.split({"p2", "p3"})], None, False)
     found = [entry for entry in baselines(study, material, list(cells(study))) if entry["model"] == "mean"]
+    assert [entry["fold"] for entry in found] == [0, 1]
     assert [entry["regression"]["valence"]["ccc"] for entry in found] == [0, 0]
     y, p = np.array([-0.8, -0.4, 0.4, 0.8]), np.array([0.6, 0.6, -0.6, -0.6])
     ccc = 2 * np.mean(y * p) / (y.var() + p.var())

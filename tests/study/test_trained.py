@@ -35,7 +35,8 @@ def test_it_sees_the_labels_that_its_study_asked_for(tmp_path):
     raw = deepcopy(TINY)
     raw["grid"]["encodings"][1]["steps"] = 16
     cell = stored(tmp_path, raw)
-    found, _ = load_cell(tmp_path)
+    found, model = load_cell(tmp_path)
+    assert not model.training
     assert cell.encoding["encoding"] == "tbr"
     assert found.history_us == cell.history_us == 2 * 16 * 5000
     assert found.key == cell.key
