@@ -82,6 +82,11 @@ def test_degenerate_series():
         assert (found["pcc"], found["ccc"], found["constant"]) == (0, 0, True)
 
 
+def test_a_column_is_a_series():
+    y, p = np.array([0.1, -0.4, 0.6]), np.array([0.2, -0.1, 0.3])
+    assert regression(y[:, None], p[:, None]) == regression(y, p)
+
+
 def test_zero_labels_are_reported_because_no_prediction_has_their_sign():
     found = regression([0, 0, 0.5, -0.5], [0.1, -0.1, 0.2, 0.2])
     assert (found["sagr"], found["zero_share"]) == (0.25, 0.5)

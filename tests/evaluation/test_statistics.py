@@ -228,8 +228,9 @@ def test_a_small_spread_beside_a_large_mean_is_no_constant(frames):
 
 def test_constant_predictions_have_no_ccc_and_no_width(frames):
     y, _, _, subjects = frames
-    for metric in ("ccc", "pcc"):
-        assert jackknife_interval(metric, y, np.full(len(y), 0.3), subjects) == pytest.approx((0, 0), abs=1e-12)
+    for metric, constant in product(("ccc", "pcc"), (0.3, 0.1, 0.7)):
+        found = jackknife_interval(metric, y, np.full(len(y), constant), subjects)
+        assert found == pytest.approx((0, 0), abs=1e-12)
 
 
 @pytest.mark.parametrize("groups", [None, "frame", np.arange(40)])
@@ -252,6 +253,17 @@ def test_frames_as_the_unit_are_refused_with_the_reason(groups):
 def test_impossible_intervals_are_refused(metric, groups, message):
     with pytest.raises(UserError, match=message):
         jackknife_interval(metric, [0.1, 0.2], [0.1, 0.3], groups)
+
+
+@pytest.mark.parametrize("level", [0, 1, 95, np.nan])
+def test_a_level_is_a_share(level):
+    with pytest.raises(UserError, match=f"level must lie between 0 and 1, not {level}"):
+        jackknife_interval("ccc", [0.1, 0.2], [0.1, 0.3], ["a", "b"], level)
+
+
+def test_a_small_error_is_not_rounded_up(frames):
+    y, _, _, subjects = frames
+    assert difference("rmse", y, y + 0.001, y - 0.003, subjects) == pytest.approx(-0.002)
 
 
 def test_holm_by_hand():
@@ -281,3 +293,4 @@ def test_seeds_count_where_they_have_the_same_folds():
     assert crossed([(0, 1), (0, 0), (1, 0), (1, 1)]) == ([0, 1], [0, 1])
     assert crossed([(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]) == ([0, 1], [0, 1])
     assert crossed([(0, 0), (1, 1)]) == ([0], [0])
+    assert crossed([(1, 1), (1, 0), (0, 1), (0, 0)]) == ([0, 1], [0, 1])
