@@ -1,11 +1,15 @@
 """The ANN family: topology, which frames are looked at, pretrained weights."""
 
+import math
+
 import pytest
 import torch
 
 from spikeva.errors import UserError
 from spikeva.models import create_model, list_models
+from spikeva.models.ann.fusion import Fusion
 from spikeva.models.ann.resnet import ResNet18
+from spikeva.models.ann.sequence import _positions
 
 SMALL = {"in_channels": 2, "width": 8}
 
@@ -79,6 +83,40 @@ def test_fusion_of_shared_features(fusion, order_matters):
     features = model.backbone(x[1])
     if not order_matters:
         assert torch.allclose(model(x)[1], model.fusion.head(features[0]), atol=1e-6)
+
+
+def test_attention_weighs_each_frame_by_its_score():
+    """The score is log 3 times tanh of the first feature: 100 weighs 3, 0 weighs 1."""
+    fusion = Fusion(4, frames=2, kind="attention")
+    hidden, _, score = fusion.score
+    with torch.no_grad():
+        hidden.weight.copy_(torch.tensor([[1.0, 0, 0, 0]]))
+        score.weight.fill_(math.log(3))
+        hidden.bias.zero_()
+        score.bias.zero_()
+        features = torch.tensor([[[100.0, 1, 0, 0], [0.0, 0, 1, 0]]])
+        assert torch.allclose(fusion(features), fusion.head(torch.tensor([[75.0, 0.75, 0.25, 0]])))
+
+
+def test_ann_convnet_is_the_mean_over_frames_seen_alone():
+    model = create_model("ann_convnet", **SMALL).eval()
+    x = torch.rand(2, 3, 2, 32, 32)
+    assert torch.allclose(model(x), torch.stack([model(x[:, t : t + 1]) for t in range(3)]).mean(0), atol=1e-6)
+
+
+def test_positions_count_back_from_the_newest_frame():
+    few, many = (_positions(torch.zeros(1, frames, 6)) for frames in (2, 4))
+    assert torch.equal(many[-2:], few)
+    assert few[-1].tolist() == [0, 1] * 3
+    assert few[0, :2].tolist() == pytest.approx([math.sin(1), math.cos(1)])
+
+
+@pytest.mark.parametrize("name", ["ann_convnet", "ann_resnet18", "ann_r2plus1d_18"])
+def test_convolutions_start_with_the_spread_that_he_et_al_give(name):
+    for module in create_model(name, in_channels=2).modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Conv3d):
+            fan_out = module.out_channels * math.prod(module.kernel_size)
+            assert float(module.weight.detach().std()) == pytest.approx((2 / fan_out) ** 0.5, rel=0.15)
 
 
 @pytest.mark.parametrize("name", ["ann_resnet18_lstm", "ann_resnet18_transformer", "ann_r2plus1d_18"])

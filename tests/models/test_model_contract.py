@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spikeva.errors import UserError
-from spikeva.models import create_model, list_models, register_model
+from spikeva.models import create_model, list_models, parameters, register_model
 from spikeva.testing import check_model
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -43,6 +43,16 @@ def test_pools_and_libraries(pool: str, backend: str) -> None:
 @pytest.mark.parametrize("neuron", ["if", "plif", "alif", "cuba", "rlif", "glif", "psn"])
 def test_neurons(neuron: str) -> None:
     check_model("snn_convnet", width=4, depth=2, neuron=neuron, per_channel=True)
+
+
+@pytest.mark.parametrize("name", [n for n in list_models() if "dropout" in parameters(n)])
+def test_dropout_is_drawn_in_training_alone(name: str) -> None:
+    torch.manual_seed(0)
+    model = create_model(name, in_channels=2, width=4, dropout=0.5, **ARGUMENTS.get(name, {})).train()
+    x = (torch.rand(2, 4, 2, 32, 32) < 0.2).float()
+    assert not torch.equal(model(x), model(x))
+    model.eval()
+    assert torch.equal(model(x), model(x))
 
 
 def test_connection_iand() -> None:

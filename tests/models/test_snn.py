@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from spikeva.errors import UserError
 from spikeva.models import create_model, list_models, parameters, problems
 from spikeva.models.snn.layers import PerStepBatchNorm2d, ThresholdBatchNorm2d
 from spikeva.models.snn.readout import LinearReadout
+from spikeva.models.snn.resnet import CONNECT
 from spikeva.neurons import health
 from spikeva.neurons.base import Neuron
 from spikeva.neurons.options import BACKENDS
@@ -69,6 +71,17 @@ def test_a_block_that_adds_in_its_last_pass_is_the_block_that_adds_before_it() -
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4 * float(b.abs().max()))
 
 
+def test_the_rates_of_a_frame_are_of_its_own_steps() -> None:
+    model = create_model("snn_resnet18_fusion", in_channels=2, width=4, frames=2).train()
+    seen = []
+    model.body.register_forward_hook(lambda _, __, out: seen.append(out[0]))
+    model.fusion.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    model(events(6))
+    spikes, rates = seen
+    assert torch.equal(rates, torch.stack([spikes[:3].mean(0), spikes[3:].mean(0)], 1))
+    assert not torch.equal(rates[:, 0], rates[:, 1])
+
+
 def test_the_fusion_net_fuses_rates_of_frames() -> None:
     model = create_model("snn_resnet18_fusion", in_channels=2, width=4, frames=2, fusion="mean")
     x = events(2)
@@ -84,10 +97,12 @@ def test_the_fusion_net_fuses_rates_of_frames() -> None:
     [
         *((n, {}) for n in list_models("snn_*")),
         ("snn_convnet", {"norm": "none"}),
+        ("snn_convnet", {"theta": 30.0}),
+        ("snn_convnet", {"theta": 30.0, "norm": "none"}),
         ("snn_resnet18_fusion", {"shortcut": "membrane"}),
     ],
 )
-def test_no_layer_is_silent_or_saturated_at_the_start(name: str, options: dict[str, str]) -> None:
+def test_no_layer_is_silent_or_saturated_at_the_start(name: str, options: dict[str, Any]) -> None:
     model = create_model(name, in_channels=2, width=8, **options)
     assert all(0.01 < layer.rate < 0.6 for layer in health(model, events()))
 
@@ -129,6 +144,49 @@ def test_readouts_by_hand() -> None:
     torch.nn.init.ones_(readout.linear.weight)
     torch.nn.init.constant_(readout.score.weight, torch.log(torch.tensor(3.0)).item())  # a spike weighs 3, silence 1
     assert readout(x)[0].flatten().tolist() == pytest.approx([1, 3 / 4, 6 / 7, 6 / 8], rel=1e-6)
+
+
+def test_iand_lets_spikes_hold_back_what_came_in() -> None:
+    main, skip = torch.tensor([[0.0, 0, 1, 1], [0, 1, 0, 1]])
+    assert CONNECT["iand"](main, skip).tolist() == [0, 1, 0, 0]
+    assert CONNECT["add"](main, skip).tolist() == [0, 1, 1, 2]
+
+
+def test_spiking_fer_is_what_it_is_read_to_be() -> None:
+    fer = create_model("snn_spiking_fer", in_channels=2, width=4)
+    parts = {"neuron": "if", "surrogate": "atan", "reset": "zero", "detach_reset": True, "readout": "count"}
+    torch.manual_seed(0)
+    sew = create_model("snn_sew_resnet18", in_channels=2, width=4, connect="add", **parts)
+    x, gradients = events() * torch.rand(2, 8, 2, 32, 32), []
+    for model, shown in ((fer, x), (sew, (x > 0).float())):
+        out = model(shown)
+        out.sum().backward()
+        gradients.append([out.detach(), *(p.grad for p in model.parameters())])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+    grey = create_model("snn_spiking_fer", in_channels=2, width=4, binarize=False)
+    grey.load_state_dict(sew.state_dict())
+    assert torch.equal(grey(x), sew(x))
+    assert not torch.equal(sew(x), gradients[0][0])
+
+
+def test_the_deepest_layers_of_the_recurrent_net_are_recurrent() -> None:
+    model = create_model("snn_recurrent_convnet", in_channels=2, width=4, depth=3, recurrent=1, beta=0.5)
+    neurons = [m for m in model.body.modules() if isinstance(m, Neuron)]
+    assert [hasattr(neuron, "recurrent") for neuron in neurons] == [False, False, True]
+    assert {beta for neuron in neurons for beta in neuron.beta.flatten().tolist()} == {0.5}
+
+
+@pytest.mark.parametrize("name", [n for n in list_models("snn_*") if "readout_beta" in parameters(n)])
+def test_the_readout_gets_its_own_decay(name: str) -> None:
+    assert create_model(name, in_channels=2, width=4, readout_beta=0.6).readout.membrane.beta == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("name", [n for n in list_models("snn_*") if "per_channel" in parameters(n)])
+def test_decays_and_thresholds_of_a_channel(name: str) -> None:
+    model = create_model(name, in_channels=2, width=4, per_channel=True)
+    found = [m.theta.numel() for m in model.modules() if isinstance(m, Neuron) and m.spiking]
+    assert found
+    assert min(found) == 4
 
 
 def test_norms() -> None:
