@@ -62,6 +62,29 @@ def test_an_encoding_that_sees_the_future_is_found() -> None:
         check_encoding("test_future")
 
 
+def _windows(encoding: Counts, events: EventStream, edges: NDArray[Any], bounds: NDArray[Any]) -> NDArray[Any]:
+    return Counts.encode(encoding, events, edges, bounds)
+
+
+@pytest.mark.parametrize(
+    ("part", "flaw", "said"),
+    [
+        ("encode", lambda *given: _windows(*given)[:, :, :1], "announced .*, made"),
+        ("encode", lambda *given: 0 * _windows(*given), "events inside a window leave no trace"),
+        ("encode", lambda *given: _windows(*given) + np.uint32(given[2].max(initial=0) % 2), "outside its span, or on"),
+        ("encode", lambda *given: _windows(*given) + given[2][:, :1, None, None, None] % 2, "where time starts"),
+        ("encode", lambda *given: np.resize(_windows(*given), (max(1, len(given[2])), 1, 2, 10, 12)), "no window must"),
+        ("scale", lambda _, array: array.astype(np.float64), "a network gets float32, not float64"),
+        ("scale", lambda _, array: np.full(array.shape, np.inf, np.float32), "a network gets finite numbers"),
+        ("scale", lambda _, array: array.astype(np.float32) / len(array), "a leading batch axis must pass through"),
+    ],
+)
+def test_a_flawed_encoding_is_found(part: str, flaw: Any, said: str) -> None:
+    register_encoding("test_flawed")(type("Flawed", (Counts,), {part: flaw}))
+    with pytest.raises(AssertionError, match=f"test_flawed: .*{said}"):
+        check_encoding("test_flawed")
+
+
 def test_a_neuron_that_remembers_is_found() -> None:
     @register_neuron("test_remembers")
     class Remembers(LIF):
@@ -182,6 +205,86 @@ def test_a_model_that_only_seems_to_look_at_the_newest_frame_is_found(kind: type
         check_model("ann_oldest")
 
 
+class Nothing(Newest):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) * torch.nan
+
+
+class Double(Newest):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).double()
+
+
+class Unused(Newest):
+    def __init__(self, in_channels: int) -> None:
+        super().__init__(in_channels)
+        self.spare = torch.nn.Parameter(torch.zeros(1))
+
+
+class Stiff(Newest):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 1e-4 * super().forward(x)
+
+
+class Rolls(Newest):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + 0.01 * torch.rand(len(x), 2)
+
+
+class Clamps(Newest):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        check_input(x)
+        return super().forward(x.clamp_(0, 0.1))
+
+
+class Compares(Newest):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = super().forward(x)
+        return out - out.mean(0) * (not self.training)
+
+
+class Counting(Newest):
+    """Keeps outside of its state_dict what its predictions depend on."""
+
+    calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += self.training
+        return super().forward(x) + 0.001 * self.calls
+
+
+class Forgets(Newest):
+    def steps(self, x: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, None]:
+        whole = torch.stack([self(x[: t + 1].transpose(0, 1)) for t in range(len(x))])
+        return whole + 0.1 * torch.arange(len(x) - 1, -1, -1)[:, None, None], None
+
+
+class EndsElsewhere(Newest):
+    def steps(self, x: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, None]:
+        return self(x.transpose(0, 1)).expand(len(x), -1, -1) + 1, None
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Nothing, "predictions must be finite"),
+        (Double, "predictions must be torch.float32, got torch.float64"),
+        (Unused, "no gradient reaches spare"),
+        (Stiff, "20 steps of training leave the loss at"),
+        (Rolls, "the same call twice gives two results"),
+        (Clamps, "a call changed its input"),
+        (Compares, "a batch is not its samples one by one"),
+        (Counting, "a copy, or a model with its state_dict, gives another result"),
+        (Forgets, "two parts with the state carried are not the whole"),
+        (EndsElsewhere, "the last of `steps` is not the prediction"),
+    ],
+)
+def test_a_flawed_model_is_found(kind: type[Newest], said: str) -> None:
+    register_model("ann_flawed")(kind)
+    with pytest.raises(AssertionError, match=f"ann_flawed: .*{said}"):
+        check_model("ann_flawed")
+
+
 class TakesAnything(Newest):
     """Hands an input of any shape on to torch, whose error is not one about the input."""
 
@@ -202,7 +305,9 @@ def test_a_model_of_one_frame_is_checked() -> None:
     check_model("snn_convnet", time=1, width=4, depth=2)
 
 
-def clips(folder: Path, *, valence: float = 0.5, people: int = 3, first_us: int = 0) -> ClipSet:
+def clips(
+    folder: Path, *, valence: float = 0.5, people: int = 3, first_us: int = 0, without: tuple[str, ...] = (), **own: Any
+) -> ClipSet:
     for i in range(people):
         events = EventStream(
             first_us + np.arange(5) * 1000, np.zeros(5, np.uint16), np.zeros(5, np.uint16), np.ones(5, np.uint8), (4, 4)
@@ -211,7 +316,8 @@ def clips(folder: Path, *, valence: float = 0.5, people: int = 3, first_us: int 
             "t_us": np.array([2000, 4000]),
             "valence": np.full(2, valence, np.float32),
             "arousal": np.zeros(2, np.float32),
-        }
+        } | own
+        labels = {name: values for name, values in labels.items() if name not in without}
         attributes: dict[str, str | int | float] = {"subject": f"s{i}", "clip": "c0", "domain": "test", "synthetic": 1}
         write_clip(folder / f"s{i}.h5", events, labels=labels, attributes=attributes)
     return ClipSet.read(folder)
@@ -225,6 +331,23 @@ def test_a_dataset_is_checked(tmp_path: Path) -> None:
 def test_labels_out_of_range_are_found(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"s0.h5: valence must lie from -1 to 1"):
         check_dataset(clips(tmp_path, valence=5.0))
+
+
+@pytest.mark.parametrize(
+    ("flaw", "said"),
+    [
+        ({"valence": np.nan}, "valence must be finite"),
+        ({"without": ("arousal",)}, r"\['valence'\] without the other"),
+        ({"without": ("valence", "arousal")}, "neither valence and arousal nor an emotion"),
+        ({"without": ("t_us",)}, "no label times"),
+        ({"t_us": np.array([4000, 2000])}, "label times decrease"),
+        ({"t_us": np.array([2000.0, 4000.0])}, "label times are int64 microseconds, not float64"),
+        ({"t_us": np.array([2000, 3000, 4000])}, "2 values of valence for 3 label times"),
+    ],
+)
+def test_flawed_labels_are_found(flaw: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=rf"s0\.h5: {said}"):
+        check_dataset(clips(tmp_path, **flaw))
 
 
 def test_labels_on_another_clock_than_the_events_are_found(tmp_path: Path) -> None:
