@@ -60,6 +60,7 @@ def test_dealing_out_keeps_courses_whole_and_gives_none_back_to_its_clip(motion)
         places = [np.flatnonzero((whole == row).all(1))[0] for row in course]
         assert places == sorted(places)
     assert sorted(taken) == np.unique(clips).tolist()
+    assert (deal_out(labels, clips, seed=5) != dealt).any()
 
 
 def test_a_channel_without_events_is_no_error():
@@ -73,5 +74,6 @@ def test_wrong_input_is_refused():
         event_rate(np.ones((3, 2)), np.zeros((3, 2)), np.ones((3, 4)))
     with pytest.raises(UserError, match="labels must be"):
         mean(np.zeros(3), 2)
-    with pytest.raises(UserError, match="not negative"):
-        event_rate(-np.ones((3, 2)), np.zeros((3, 2)), np.ones((3, 2)))
+    for bad in (-1, np.nan):
+        with pytest.raises(UserError, match="finite, not negative"):
+            event_rate([[1, 1], [1, bad], [1, 1]], np.zeros((3, 2)), np.ones((3, 2)))

@@ -234,6 +234,21 @@ def test_the_same_at_every_run_and_the_model_is_left_as_it_was():
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
+def test_latency_is_the_median_of_one_sample_after_two_runs(monkeypatch):
+    clock, took, shown = [0.0], iter([0, 0, 9e-3, 9e-3, 1e-3, 2e-3, 6e-3]), []
+
+    class Timed(nn.Linear):
+        def forward(self, x):
+            clock[0] += next(took)
+            shown.append(len(x))
+            return super().forward(x.flatten(1))
+
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    found = measure(Timed(4, 2), torch.rand(3, 1, 1, 2, 2), "ann", repeats=3)
+    assert found["latency_ms"] == pytest.approx(2)
+    assert shown == [3, 1, 1, 1, 1, 1, 1], "operations of all samples; memory and latency of one"
+
+
 def test_peak_memory_by_hand():
     """1000 -> 500 -> 250 floats: the fullest moment is the first layer's output beside its input and the parameters."""
     chain = nn.Sequential(nn.Linear(1000, 500, bias=False), nn.Linear(500, 250, bias=False))
