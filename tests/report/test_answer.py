@@ -153,6 +153,27 @@ def test_many_encodings_are_counted_in_one_sentence(tmp_path: Path) -> None:
     assert len(lines) < 7
 
 
+def test_the_better_encoding_is_named(tmp_path: Path) -> None:
+    names = ("tbr", "spikes", "counts", "voxel", "bitplanes")
+    run = Run.open(write_run(tmp_path, encodings=names, gallery=0))
+    rows = run.rows()
+    best = answer.headline(rows)["snn"].encoding
+    worse, better, *equal = (name for name in names if name != best)
+    run.comparisons = [
+        {"a": f"snn_convnet · {best}", "b": f"snn_convnet · {name}", "metric": f"ccc {axis}", "p_holm": 0.01}
+        | {"difference": apart, "ci95": [apart - 0.1, apart + 0.1]}
+        for name, apart in ((worse, 0.2), (better, -0.2), *((name, 0.05) for name in equal))
+        for axis in ("valence", "arousal")
+    ]
+    counted = next(line for line in answer.sentences(run, rows) if "4 other encodings" in line)
+    assert f"on valence ahead of {worse} and behind {better}; on arousal ahead of {worse}" in counted
+    few = answer.sentences(run, [row for row in rows if row.encoding in (best, worse, better)])
+    for other, winner in ((worse, best), (better, better)):
+        (line,) = (line for line in few if line.startswith(f"{best} or {other} for snn_convnet"))
+        assert f"{winner} is better in valence (" in line
+        assert f"{winner} is better in arousal (" in line
+
+
 def test_the_transfer_stands_beside_its_ceiling(tmp_path: Path) -> None:
     line = next(line for line in _sentences(write_run(tmp_path, gallery=0)) if line.startswith("Zero-shot"))
     assert "chance 14 %" in line

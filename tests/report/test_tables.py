@@ -105,9 +105,18 @@ def test_csv_holds_every_digit(run_dir: Path) -> None:
     cells = json.loads((run_dir / "results.json").read_text())["cells"]
     assert len(rows) == len(cells) + 6
     for row, cell in zip(rows, cells, strict=False):
-        assert float(row["valence_ccc"]) == cell["regression"]["valence"]["ccc"]
-        assert float(row["arousal_ccc_low"]) == cell["regression"]["arousal"]["ccc_ci95"][0]
-        assert float(row["arousal_zero_share"]) == cell["regression"]["arousal"]["zero_share"]
+        for axis, scores in cell["regression"].items():
+            assert [float(row[f"{axis}_ccc{end}"]) for end in ("", "_low", "_high")] == [
+                scores["ccc"],
+                *scores["ccc_ci95"],
+            ]
+            for name in ("rmse", "pcc", "sagr", "zero_share"):
+                assert float(row[f"{axis}_{name}"]) == scores[name]
+        for name in ("macs", "acs", "spike_rate", "energy_pj", "latency_ms", "peak_memory_bytes"):
+            assert row[name] == ("" if cell["cost"][name] is None else str(float(cell["cost"][name])))
+        assert float(row["parameters"]) == cell["parameters"]
+        ends = [float(row[f"transfer_{name}"]) for name in ("accuracy", "low", "high")]
+        assert ends == [cell["transfer"]["accuracy"], *cell["transfer"]["accuracy_ci95"]]
         assert float(row["transfer_balanced_accuracy"]) == cell["transfer"]["balanced_accuracy"]
         for name in ("three_way_accuracy", "valence_sign_accuracy"):
             ends = [float(row[f"transfer_{name}{end}"]) for end in ("", "_low", "_high")]
@@ -122,6 +131,31 @@ def test_csv_has_the_range_over_seeds(tmp_path: Path) -> None:
     seeds = Run.open(run).rows()[0].ccc["valence"].seeds
     assert seeds
     assert (float(row["valence_ccc_seed_low"]), float(row["valence_ccc_seed_high"])) == seeds
+
+
+def test_every_column_shows_the_number_that_its_head_names(run_dir: Path) -> None:
+    found: dict[str, str] = {}
+    for line in table_text(run_dir, form="md").splitlines():
+        parts = [part.strip() for part in line.strip("|").split(" | ")]
+        if parts[0] == "model":
+            heads = parts
+        elif parts[:2] == ["snn_convnet", "tbr"]:
+            found |= dict(zip(heads, parts, strict=True))
+    cells = json.loads((run_dir / "results.json").read_text())["cells"]
+    cell = next(c for c in cells if (c["model"], c["encoding"]) == ("snn_convnet", "tbr"))
+    for axis, scores in cell["regression"].items():
+        for name in ("rmse", "pcc", "sagr"):
+            assert found[f"{name.upper()} {axis}"] == number(scores[name])
+    assert found["balanced accuracy"].startswith(f"{100 * cell['transfer']['balanced_accuracy']:.1f} %")
+    for head, name in (
+        ("zero-shot accuracy", "accuracy"),
+        ("three-way accuracy", "three_way_accuracy"),
+        ("accuracy of valence's sign", "valence_sign_accuracy"),
+    ):
+        assert found[head].startswith(f"{100 * cell['transfer'][name]:.0f} ["), head
+    cost = {"parameters": "390 k", "MACs": "900 k", "ACs": "1.8 M", "spike rate": "11.0 %", "latency": "3.1 ms"}
+    cost |= {"energy (45 nm)": "5.76 µJ", "peak memory": "30 MB"}
+    assert {head: found[head] for head in cost} == cost
 
 
 def test_markdown_and_latex(run_dir: Path) -> None:
