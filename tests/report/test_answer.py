@@ -49,6 +49,16 @@ def test_a_model_no_better_than_a_baseline_is_named(tmp_path: Path) -> None:
     assert any("snn_convnet" in line and "Not shown to predict valence" in line for line in lines)
 
 
+def test_a_model_above_no_skill_and_below_a_baseline_is_named(tmp_path: Path) -> None:
+    run = Run.open(write_run(tmp_path, gallery=0))
+    floors = {"mean": 0.0, "shuffled": 0.02, "event rate only": 0.15}
+    for cell in (*run.cells, *run.baselines):
+        for scores in cell.get("regression", {}).values():
+            scores |= {"ccc": floors.get(cell["model"], 0.1), "ccc_ci95": [0.05, 0.2]}
+    (line,) = (line for line in answer.sentences(run, run.rows()) if line.startswith("Not shown to predict valence"))
+    assert line.endswith("The baseline “event rate only” has a CCC of 0.15.")
+
+
 def test_a_dearer_spiking_network_is_called_dearer(tmp_path: Path) -> None:
     run = Run.open(write_run(tmp_path, gallery=0))
     for cell in run.cells:

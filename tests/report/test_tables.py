@@ -49,6 +49,22 @@ def test_confusions_are_summed_also_where_one_cell_alone_predicts_none(tmp_path:
     assert [counts[names.index("fear"), names.index(n)] for n in ("anger", "fear", "None")] == [2, 1, 1]
 
 
+def test_a_number_that_one_cell_lacks_has_no_mean(tmp_path: Path) -> None:
+    row = Run.open(write_run(tmp_path, encodings=("tbr",), seeds=2, gallery=0)).rows()[0]
+    assert row.mean("cost", "latency_ms") == 7.5
+    row.cells[1]["cost"]["latency_ms"] = None
+    assert row.mean("cost", "latency_ms") is None
+
+
+def test_clips_of_one_name_are_of_different_people(tmp_path: Path) -> None:
+    run = Run.open(write_run(tmp_path, people=6, clips=3, frames=20, gallery=0))
+    found = run.predictions(run.rows()[0])
+    assert found
+    labels, predicted = found.clip_means()
+    assert labels == pytest.approx(found.label.reshape(18, 20, 2).mean(1))
+    assert predicted == pytest.approx(found.predicted.reshape(18, 20, 2).mean(1))
+
+
 def test_baselines_are_pooled_as_models_are(tmp_path: Path) -> None:
     directory = write_run(tmp_path, folds=2, gallery=0)
     results = json.loads((directory / "results.json").read_text())
