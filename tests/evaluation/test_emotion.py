@@ -91,13 +91,21 @@ def test_one_subject_or_equal_subjects_have_no_interval(subjects):
     assert transfer(["fear", "fear"], ["fear", "fear"], subjects)["accuracy_ci95"] is None
 
 
-def test_coarse_classes_are_the_anchors_quadrants():
-    assert [coarse(e) for e in ("surprise", "contempt", "sadness")] == ["positive", "negative-high", "negative-low"]
+@pytest.mark.parametrize("anchors", ANCHORS)
+def test_coarse_classes_are_the_anchors_quadrants_in_every_set(anchors):
+    wanted = dict.fromkeys(SEVEN, "negative-high") | {"sadness": "negative-low"}
+    wanted |= dict.fromkeys(("happiness", "surprise"), "positive")
+    assert {emotion: coarse(emotion, anchors) for emotion in SEVEN} == wanted
 
 
 @pytest.mark.parametrize(
     ("anchors", "sd", "point", "angle"),
-    [("face-like", 0.1, 0.80, 0.82), ("face-like", 0.2, 0.63, 0.61), ("nrc-vad", 0.3, 0.51, 0.47)],
+    [
+        ("face-like", 0.1, 0.80, 0.82),
+        ("face-like", 0.2, 0.63, 0.61),
+        ("nrc-vad", 0.3, 0.51, 0.47),
+        ("russell-mehrabian", 0.1, 0.69, 0.71),
+    ],
 )
 def test_ceiling_of_anchor_closeness(anchors, sd, point, angle):
     """Reference values: an independent simulation of the same definition, printed to two digits."""
