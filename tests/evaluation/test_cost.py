@@ -177,7 +177,7 @@ def test_spikes_that_come_back_are_counted():
         assert cost["acs"] == 3 * 2 * 100  # taps on 4 x 4, padding left out: see the first test
         assert cost["dense"] == 4 * 2 * 2 * 100
         assert cost["macs"] == 0
-        assert cost["spike_rate"] == 1
+        assert cost["spike_rate"] == cost["layers"][0]["spike_rate"] == 1
         assert cost["uncounted"] == {}
         assert cost["memory_accesses"] == (2 * 128 + 128) + (3 * 600 + 3 * 32)
     flat = measure(Net(4), torch.full((3, 4, 2), 2.0), "snn", repeats=1)
@@ -232,6 +232,33 @@ def test_the_same_at_every_run_and_the_model_is_left_as_it_was():
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("product", "name"),
+    [
+        (lambda m: m @ m, "mm"),
+        (lambda m: m @ m[0], "mv"),
+        (lambda m: m[0] @ m[0], "dot"),
+        (lambda m: torch.addmm(m, m, m), "addmm"),
+        (lambda m: torch.addmv(m[0], m, m[0]), "addmv"),
+        (lambda m: torch.bmm(m[None], m[None]), "bmm"),
+        (lambda m: torch.baddbmm(m[None], m[None], m[None]), "baddbmm"),
+        (lambda m: nn.functional.conv2d(m[None, None], m[None, None]), "convolution"),
+        (nn.ConvTranspose1d(2, 1, 2), "convolution"),
+    ],
+)
+def test_products_outside_the_layers_known_are_named(product, name):
+    class Outside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.product = product
+
+        def forward(self, x):
+            return self.product(x[0, 0, 0])
+
+    cost = measure(Outside(), torch.rand(1, 1, 1, 2, 2), "ann", repeats=1)
+    assert (cost["uncounted"], cost["macs"]) == ({name: 1}, 0)
 
 
 def test_latency_is_the_median_of_one_sample_after_two_runs(monkeypatch):

@@ -192,6 +192,11 @@ def test_steps_can_be_limited(data, tmp_path, steps):
     assert len(losses) == steps
 
 
+def test_one_batch_is_a_training(data, tmp_path):
+    training = TRAINING | {"epochs": 1, "batch_size": 16}
+    assert len(fit(Net(), data, training, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)) == 1
+
+
 @pytest.mark.parametrize(("trainer", "steps"), [({}, 6), ({"accumulate_grad_batches": 2}, 3)])
 @pytest.mark.parametrize("limit", [None, 2])
 def test_the_learning_rate_ends_where_one_cycle_ends(data, tmp_path, trainer, steps, limit):
