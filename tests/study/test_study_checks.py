@@ -103,6 +103,14 @@ def test_clips_of_two_domains_and_one_name_would_be_scored_as_one(tmp_path):
         prepare(study(films), tmp_path)
 
 
+def test_folds_are_drawn_by_the_studys_seed(tmp_path):
+    drawn = study(folder(tmp_path / "films", people=6))
+    found = [prepare(drawn.model_copy(update={"seed": seed}), tmp_path).folds for seed in (0, 0, 1, 2, 3)]
+    held_out = [folds[0].test.subjects for folds in found]
+    assert held_out[0] == held_out[1]
+    assert len({*map(tuple, held_out)}) > 1
+
+
 def test_a_fold_tests_two_people(tmp_path):
     films = folder(tmp_path / "films", people=5)
     assert prepare(study(films), tmp_path).transfer is None
