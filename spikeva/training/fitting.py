@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.utils.data import DataLoader
@@ -134,12 +135,24 @@ def _engine(options: Mapping[str, Any], **own: Any) -> lightning.Trainer:
                 enable_checkpointing=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
+                plugins=_cluster(options),
                 **own,
                 **options,
             )
-    except (MisconfigurationException, TypeError, ValueError) as error:
+    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
         asked = ", ".join(f"{key}: {value}" for key, value in options.items())
         raise UserError(f"trainer: {{{asked}}} is refused on this machine ({error})") from error
+
+
+def _cluster(options: Mapping[str, Any]) -> list[Any]:
+    """Who says which processes train together: of one device none do, whatever a cluster's variables say.
+
+    Never Lightning's requeueing under SLURM, which saves a training in the middle of an epoch for any other to begin with.
+    """
+    if options.get("devices") == 1 and options.get("num_nodes", 1) == 1:
+        return [LightningEnvironment()]
+    slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+    return [SLURMEnvironment(auto_requeue=False)] if slurm else []
 
 
 def count_steps(loader: DataLoader[Any], training: Mapping[str, Any], devices: int = 1) -> int:
@@ -200,6 +213,7 @@ def fit(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoding takes microseconds
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning on recent torch
+        warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # one process needs none
         engine = _engine(
             trainer or {},
             max_epochs=training["epochs"],
@@ -209,6 +223,7 @@ def fit(
                 _Share(loader.sampler),  # type: ignore[arg-type]  # an EpochSampler
             ],
             use_distributed_sampler=False,
+            default_root_dir=checkpoint.parent,  # where Lightning looks for what a requeued job of SLURM left
         )
         try:
             engine.fit(module, loader, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +147,33 @@ def test_a_model_that_has_predicted_trains_as_before(data, tmp_path):
     for i, net in enumerate(nets):
         fit(net, data, TRAINING, checkpoint=tmp_path / f"{i}.ckpt", seed=7, trainer=TRAINER)
     assert all(torch.equal(a, b) for a, b in zip(*(net.state_dict().values() for net in nets), strict=True))
+
+
+@pytest.mark.parametrize(("devices", "tasks"), [(1, "4"), ("auto", "1")])
+def test_a_job_of_slurm_trains_the_same(data, tmp_path, monkeypatch, recwarn, devices, tasks):
+    """Lightning would take what a job that it put back into the queue has left in this folder for the begin of any training."""
+    trainer = TRAINER | {"devices": devices}
+    wanted = fit(Net(), data, TRAINING, checkpoint=tmp_path / "plain.ckpt", seed=1, trainer=trainer)
+    fit(Net(), data, TRAINING | {"epochs": 1}, checkpoint=tmp_path / "hpc_ckpt_1.ckpt", seed=2, trainer=trainer)
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    for name, value in {"JOB_ID": "7", "NTASKS": tasks, "PROCID": "0", "LOCALID": "0", "NODEID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cell").mkdir()
+    net, handlers = Net(), set()
+    net.register_forward_pre_hook(lambda *_: handlers.add(signal.getsignal(signal.SIGUSR1)))
+    assert fit(net, data, TRAINING, checkpoint=tmp_path / "cell" / "c.ckpt", seed=1, trainer=trainer) == wanted
+    assert handlers == {signal.SIG_DFL}
+    assert not recwarn.list
+
+
+def test_tasks_that_lightning_does_not_take_are_refused(monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    with pytest.raises(UserError, match=r"devices: 2.*refused on this machine.*--ntasks-per-node=2"):
+        count_devices(TRAINER | {"devices": 2, "strategy": "ddp"})
 
 
 def test_a_checkpoint_of_other_settings_is_not_gone_on_from(data, tmp_path):
