@@ -17,7 +17,6 @@ from spikeva.encode import Augment
 from spikeva.encode import channels as channels_of
 from spikeva.errors import UserError
 from spikeva.evaluation import cost, emotion, metrics, statistics
-from spikeva.events._atomic import whole_file
 from spikeva.neurons import health, unhealthy
 from spikeva.progress import console
 from spikeva.study import panels
@@ -26,7 +25,7 @@ from spikeva.study.claims import LOCK, claimed
 from spikeva.study.comparisons import AXES
 from spikeva.study.config import Study
 from spikeva.study.environment import device
-from spikeva.study.files import read_json, write_csv, write_json, write_yaml
+from spikeva.study.files import read_json, write_bytes, write_csv, write_json, write_yaml
 from spikeva.training.augment import Augmentation
 from spikeva.training.data import Windows
 from spikeva.training.prediction import predict
@@ -145,7 +144,7 @@ def create(cell: Cell, *, to_load: bool = False) -> torch.nn.Module:
 
 
 def _train(cell: Cell, model: torch.nn.Module, material: Material, folder: Path, name: str) -> None:
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file, save
 
     weights = folder / "model.safetensors"
     if not weights.exists():
@@ -163,8 +162,7 @@ def _train(cell: Cell, model: torch.nn.Module, material: Material, folder: Path,
         )
         material.check(study)
         write_csv(folder / "training.csv", ("step", "loss"), enumerate(history))
-        with whole_file(weights) as part:
-            save_file({k: v.contiguous() for k, v in model.state_dict().items()}, part)
+        write_bytes(weights, save({k: v.contiguous() for k, v in model.state_dict().items()}))
     model.load_state_dict(load_file(weights))
 
 

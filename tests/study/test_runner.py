@@ -83,6 +83,7 @@ def test_every_file_is_there(undisturbed):
         folder = out / "cells" / cell["hash"]
         names = {"config.yaml", "model.safetensors", "predictions.csv", "metrics.json", "done.json"}
         assert names <= {file.name for file in folder.iterdir()}
+        assert len({file.stat().st_mode for file in folder.iterdir()}) == 1  # who may read one may read all
         rows = read_csv(folder / "predictions.csv")
         assert list(rows[0]) == [
             "subject",
