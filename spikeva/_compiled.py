@@ -4,6 +4,7 @@ numba compiles a cached function anew when its own file has changed. It does not
 from another file has, and goes on with the old one: after an update of a clone, wrong results without a word.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,13 +16,29 @@ PACKAGE = Path(__file__).parent
 
 
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """A decorator like `numba.njit(**options)`; see `drop_stale`."""
+    """A decorator like `numba.njit(**options)`; see `drop_stale`. Where no folder can be written to, a warning says so, and nothing is cached."""
 
     def compiled(function: Callable[..., Any]) -> Any:
-        drop_stale(_step(Path(function.__code__.co_filename)))
-        return numba.njit(**options)(function)
+        try:
+            made = numba.njit(**options)(function)
+        except RuntimeError:  # numba's word for no place to keep a cache in
+            _warn_of_no_cache()
+            return numba.njit(**{**options, "cache": False})(function)
+        stats = getattr(made, "stats", None)  # none where NUMBA_DISABLE_JIT is set
+        if stats is not None and stats.cache_path is not None:
+            drop_stale(Path(stats.cache_path), _step(Path(function.__code__.co_filename)))
+        return made
 
     return compiled
+
+
+@cache
+def _warn_of_no_cache() -> None:
+    warnings.warn(
+        f"numba can keep compiled code neither beside {PACKAGE} nor in the home folder, so that each process compiles "
+        "anew, which takes a minute; set NUMBA_CACHE_DIR to a folder that can be written to",
+        stacklevel=3,
+    )
 
 
 def variant(compile: Callable[..., Any], loop: Callable[..., Any], *constants: int) -> Any:
@@ -42,16 +59,17 @@ def _step(file: Path) -> Path:
 
 
 @cache
-def drop_stale(folder: Path) -> None:
-    """Remove compiled code beside the sources of `folder` and below that is older than the newest of them.
-
-    Once a process. Where numba keeps its cache elsewhere (NUMBA_CACHE_DIR, or a folder that cannot be written), nothing is
-    removed.
-    """
-    newest = max((source.stat().st_mtime for source in folder.rglob("*.py")), default=0.0)
-    for compiled in folder.rglob("__pycache__/*.nb[ic]"):
+def drop_stale(place: Path, sources: Path) -> None:
+    """Remove compiled code in the folder `place` that is older than the newest of the `sources` in a folder and below. Once a process."""
+    newest = _newest(sources)
+    for compiled in place.glob("*.nb[ic]"):
         try:
             if compiled.stat().st_mtime < newest:
                 compiled.unlink()
         except OSError:  # another process was faster, or the folder cannot be written
             continue
+
+
+@cache
+def _newest(folder: Path) -> float:
+    return max((source.stat().st_mtime for source in folder.rglob("*.py")), default=0.0)

@@ -18,10 +18,12 @@ def value():
 CALL = "import user; print(user.value(), sum(user.value.stats.cache_hits.values()))"
 
 
-@pytest.fixture
-def call(tmp_path):
+@pytest.fixture(params=["beside the sources", "elsewhere"])
+def call(tmp_path, request):
     (tmp_path / "user.py").write_text(USER)
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    if request.param == "elsewhere":
+        environment["NUMBA_CACHE_DIR"] = str(tmp_path / "elsewhere")
 
     def run() -> list[int]:
         ran = subprocess.run(
@@ -41,3 +43,20 @@ def test_a_constant_of_another_file_is_not_remembered(call, tmp_path):
     later = time.time() + 1  # as a file changed after the compiled code was written
     os.utime(values, (later, later))
     assert call() == [22, 0]
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_anew_and_said(tmp_path):
+    """As for another user than the owner of the sources, without a home of their own, in a container."""
+    (tmp_path / "user.py").write_text(USER + "\n@njit(cache=True)\ndef twice():\n    return 2 * VALUE\n")
+    (tmp_path / "values.py").write_text("VALUE = 1\n")
+    (tmp_path / "__pycache__").touch()
+    nowhere = dict.fromkeys(("HOME", "XDG_CACHE_HOME"), os.devnull)
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | nowhere
+    ran = subprocess.run(
+        [sys.executable, "-c", CALL + "; print(user.twice())"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.stdout.split(), ran.stderr.count("set NUMBA_CACHE_DIR")) == (["1", "0", "2"], 1), ran.stderr
