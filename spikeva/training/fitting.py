@@ -2,10 +2,10 @@
 
 import logging
 import math
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
+from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -13,11 +13,13 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.utils.data import DataLoader
 
 from spikeva.errors import UserError
+from spikeva.events._atomic import whole_file
 from spikeva.progress import Stage, stage
 from spikeva.training.data import EpochSampler, Windows
 from spikeva.training.memory import keep_freed
@@ -60,16 +62,23 @@ class _Bar(lightning.Callback):
 
 
 class _Checkpoint(lightning.Callback):
-    """Writes the state of the run at the end of each epoch, beside its name, then renames it."""
+    """Writes the state of the run at the end of each epoch."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        temporary = self.path.with_suffix(".writing")
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            os.replace(temporary, self.path)
+        trainer.save_checkpoint(self.path)
+
+
+class _WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint beside its name; Lightning does by way of the folder for temporary files, which may have no room."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        content = BytesIO()  # torch's own writer makes another error of a full disk
+        torch.save(checkpoint, content)
+        with whole_file(path) as part:
+            part.write_bytes(content.getbuffer())
 
 
 class _Share(lightning.Callback):
@@ -135,7 +144,7 @@ def _engine(options: Mapping[str, Any], **own: Any) -> lightning.Trainer:
                 enable_checkpointing=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
-                plugins=_cluster(options),
+                plugins=[*_cluster(options), _WholeFiles()],
                 **own,
                 **options,
             )

@@ -1,11 +1,13 @@
 """Training ends with the same bits whether or not it was interrupted."""
 
+import errno
 import json
 import math
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -138,7 +140,25 @@ def test_a_killed_run_goes_on_to_the_same_bits(data, tmp_path, workers):
     assert fit(resumed, data, training, checkpoint=tmp_path / "broken.ckpt", seed=1, trainer=TRAINER) == losses
     for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
-    assert not list(tmp_path.glob("*.writing"))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_checkpoint_needs_no_folder_for_temporary_files(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    fit(Net(), data, TRAINING, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)
+    assert [path.name for path in tmp_path.iterdir()] == ["c.ckpt"]
+
+
+def test_a_full_disk_leaves_no_half_of_a_checkpoint(data, tmp_path, monkeypatch):
+    def write_half(path, content):
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    with pytest.raises(OSError, match=r"No space left on device: '[^']*/c\.ckpt'$"):
+        fit(Net(), data, TRAINING, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_that_has_predicted_trains_as_before(data, tmp_path):
