@@ -83,8 +83,8 @@ def _sheet(args: Namespace) -> int:
     import cv2
     import numpy as np
 
+    from spikeva._atomic import whole_file
     from spikeva.errors import UserError
-    from spikeva.events._atomic import whole_file
     from spikeva.faces.sheet import contact_sheet
 
     if args.sheet.suffix.lower() != ".png" or not args.sheet.parent.is_dir():

@@ -34,12 +34,13 @@ def run(args: argparse.Namespace) -> int:
 
         print(write_report(*args.runs, out=args.out))
         return 0
-    from spikeva.report import table_text, write_text
+    from spikeva._atomic import write_bytes
+    from spikeva.report import table_text
 
     text = table_text(*args.runs, form=args.format)
     if args.out is None:
         print(text, end="")
     else:
-        write_text(args.out, text)
+        write_bytes(args.out, text.encode())
         print(args.out)
     return 0

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from spikeva._atomic import is_orphan
 from spikeva.datasets.pool import WorkerPool
 from spikeva.errors import UserError
-from spikeva.events._atomic import is_orphan
 from spikeva.progress import stage
 
 C = TypeVar("C")

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spikeva._atomic import whole_file
 from spikeva.errors import UserError
-from spikeva.events._atomic import whole_file
 
 
 def keep_recipe(file: Path, recipe: Mapping[str, Any], made: str = "*") -> None:

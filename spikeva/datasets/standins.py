@@ -123,7 +123,7 @@ def _sensor(domain: str, pixel: "str | Mapping[str, Any] | DVSPixel | None") -> 
 
 def _render(job: _Job, domain: str, make: Mapping[str, Any]) -> None:
     from spikeva import faces
-    from spikeva.events._atomic import whole_file
+    from spikeva._atomic import whole_file
 
     clip = faces.make_clip(domain, job.identity, job.clip, **make)
     with whole_file(job.frames) as part, part.open("wb") as file:

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeva._atomic import whole_file
 from spikeva.errors import UserError
 from spikeva.events import EventClip, EventFileError, EventReader, open_events
-from spikeva.events._atomic import whole_file
 from spikeva.progress import track
 
 Picture = NDArray[np.uint8]  # [H, W, 3], RGB

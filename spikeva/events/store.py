@@ -18,8 +18,8 @@ import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeva._atomic import whole_file
 from spikeva.errors import UserError
-from spikeva.events._atomic import whole_file
 from spikeva.events._sink import Sink
 from spikeva.events.errors import EventFileError
 from spikeva.events.stream import COLUMNS, EventStream, in_order

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from spikeva._atomic import whole_file
 from spikeva.errors import UserError
 from spikeva.events import dat, evt2, evt3, text
-from spikeva.events._atomic import whole_file
 from spikeva.events.store import write_clip
 from spikeva.events.stream import COLUMNS, EventStream, in_order
 

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from spikeva.report import figures, tables
 from spikeva.report.data import Run
-from spikeva.report.files import write_text
 from spikeva.report.page import write_report
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["figures", "table_text", "terminal_table", "write_report", "write_text"]
+__all__ = ["figures", "table_text", "terminal_table", "write_report"]
 
 
 def terminal_table(results: Mapping[str, Any], run_dir: str | Path = ".") -> "Table":

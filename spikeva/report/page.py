@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from spikeva._atomic import write_bytes
 from spikeva.errors import UserError
 from spikeva.report import answer, tables
 from spikeva.report.data import Row, Run
 from spikeva.report.figures.style import context
-from spikeva.report.files import write_text
 from spikeva.report.sections import Figures, run_sections
 from spikeva.report.sweep import sweep
 from spikeva.report.viewer import viewer
@@ -29,7 +29,7 @@ def write_report(*run_dirs: str | os.PathLike[str], out: str | os.PathLike[str] 
         raise UserError("a report needs at least one run directory")
     runs = Run.open_all([Path(directory) for directory in run_dirs])
     path = Path(out) if out is not None else runs[0].directory / "report.html"
-    write_text(path, render(runs, path.parent / "figures"))
+    write_bytes(path, render(runs, path.parent / "figures").encode())
     return path
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from spikeva._atomic import write_bytes
 from spikeva.evaluation import metrics
 from spikeva.report import figures as draw
 from spikeva.report.data import AXES, Predictions, Row, Run, is_synthetic
 from spikeva.report.figures import style
 from spikeva.report.figures.scores import forest_names
-from spikeva.report.files import write_text
 
 Section = dict[str, Any]
 FOREST = 24  # comparisons that are drawn
@@ -39,7 +39,7 @@ class Figures:
         shown = []
         for key, one in panels.items():
             document = style.svg(one)
-            write_text(self._folder / f"{self._prefix}{name}{key}.svg", document)
+            write_bytes(self._folder / f"{self._prefix}{name}{key}.svg", document.encode())
             body = style.inline(document, f"{self._prefix}{name}{key}", f"{caption} {key[1:]}".strip())
             shown.append({"svg": Markup(body), "pixels": round(115 * one.get_figwidth())})
         return {"panels": shown, "caption": caption, "wide": wide}

@@ -11,16 +11,9 @@ from typing import Any
 
 import yaml
 
+from spikeva._atomic import write_bytes
 from spikeva.datasets.clips import clip_files
 from spikeva.errors import UserError
-from spikeva.events._atomic import whole_file
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as part:
-        part.write_bytes(data)
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeva._atomic import whole_file
 from spikeva.datasets import ClipSet
 from spikeva.datasets.clips import Clip
 from spikeva.encode import encode, span_us, spec
 from spikeva.events import EventClip
-from spikeva.events._atomic import whole_file
 from spikeva.simulate import DVSPixel
 from spikeva.study import panels
 from spikeva.study.cells import options_of

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikeva import models
+from spikeva._atomic import write_bytes
 from spikeva.datasets import ClipSet, Split
 from spikeva.datasets.mapping import remove_parts
 from spikeva.encode import Augment
@@ -25,7 +26,7 @@ from spikeva.study.claims import LOCK, claimed
 from spikeva.study.comparisons import AXES
 from spikeva.study.config import Study
 from spikeva.study.environment import device
-from spikeva.study.files import read_json, write_bytes, write_csv, write_json, write_yaml
+from spikeva.study.files import read_json, write_csv, write_json, write_yaml
 from spikeva.training.augment import Augmentation
 from spikeva.training.data import Windows
 from spikeva.training.prediction import predict

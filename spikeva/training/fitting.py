@@ -18,8 +18,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.utils.data import DataLoader
 
+from spikeva._atomic import whole_file
 from spikeva.errors import UserError
-from spikeva.events._atomic import whole_file
 from spikeva.progress import Stage, stage
 from spikeva.training.data import EpochSampler, Windows
 from spikeva.training.memory import keep_freed

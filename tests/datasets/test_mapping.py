@@ -232,7 +232,7 @@ def test_what_a_killed_process_left_goes_at_once(tmp_path):
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from spikeva.events._atomic import whole_file\n"
+        "from spikeva._atomic import whole_file\n"
         "with whole_file(sys.argv[1]) as part:\n"
         "    part.write_text('half')\n"
         "    os._exit(1)\n"

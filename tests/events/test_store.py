@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spikeva._atomic import whole_file
 from spikeva.errors import UserError
 from spikeva.events import EventClip, EventFileError, EventStream, read_manifest, write_clip, write_manifest
-from spikeva.events._atomic import whole_file
 
 SIZE = (64, 48)
 
@@ -133,7 +133,7 @@ def test_blocks_out_of_order_leave_no_file(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             write_clip(tmp_path / "a.h5", blocks)
-    with pytest.raises(EventFileError, match="folder does not exist"):
+    with pytest.raises(UserError, match="folder does not exist"):
         write_clip(tmp_path / "absent" / "a.h5", events)
     assert os.listdir(tmp_path) == []
 

@@ -41,7 +41,7 @@ def test_parts_and_figures_are_there(run_dir: Path) -> None:
     } <= figures
     assert "nothing was run" in page
     assert "torch 0.0" in page
-    assert not list(run_dir.rglob("*.writing"))
+    assert not list(run_dir.rglob("*.part"))
 
 
 class _Attributes(HTMLParser):

@@ -11,9 +11,10 @@ import pytest
 from fake_run import write_run
 from rich.console import Console
 
+from spikeva._atomic import write_bytes
 from spikeva.errors import UserError
 from spikeva.evaluation import emotion, metrics
-from spikeva.report import table_text, terminal_table, write_text
+from spikeva.report import table_text, terminal_table
 from spikeva.report.data import Run
 from spikeva.report.text import count, joules, number, ratio
 
@@ -112,7 +113,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space left"):
-        write_text(tmp_path / "all.csv", "model")
+        write_bytes(tmp_path / "all.csv", b"model")
     assert not list(tmp_path.iterdir())
 
 

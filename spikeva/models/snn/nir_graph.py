@@ -14,8 +14,6 @@ dt is 1e-4 s unless told otherwise: snntorch's importer takes that for granted.
 import copy
 import io
 import math
-import os
-import secrets
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spikeva import __version__
+from spikeva._atomic import write_bytes
 from spikeva.errors import UserError
 from spikeva.models.snn.layers import Chain, Convolution, Folded, SpikingModel, ThresholdBatchNorm2d
 from spikeva.models.snn.readout import LinearReadout
@@ -62,15 +61,9 @@ def export_nir(model: nn.Module, path: Path | str, size: tuple[int, int], dt: fl
     }  # fmt: skip
     graph = nir.NIRGraph(nodes, list(pairwise(names)), metadata=metadata)
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()  # HDF5 itself, on a disk that is full, ends the process
     nir.write(content, graph)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        part.write_bytes(content.getbuffer())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_bytes(path, content.getbuffer())
     return path
 
 

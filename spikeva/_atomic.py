@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from spikeva.events.errors import EventFileError
+from spikeva.errors import UserError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # what a write that finds no room says, mostly without a name
 
@@ -22,7 +22,7 @@ def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Pat
     """
     path = Path(path)
     if not path.parent.is_dir():
-        raise EventFileError(path, "its folder does not exist", "Create the folder first.")
+        raise UserError(f"{path}: its folder does not exist; create it first")
     if path.is_dir():  # before the work, not at its end
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     part, before = path.with_name(f".{path.name}.{_here()}-{os.getpid()}-{secrets.token_hex(4)}.part"), _identity(path)
@@ -41,6 +41,13 @@ def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Pat
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error  # the part's name says nothing to a user
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
+    """Put `data` at `path`, whole or not at all; makes the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as part:
+        part.write_bytes(data)
 
 
 def is_orphan(part: Path) -> bool:
