@@ -13,6 +13,7 @@ import spikeva
 from spikeva import EventStream
 from spikeva import encode as enc
 from spikeva.encode import Parameter
+from spikeva.encode.walkers import BLOCK
 from spikeva.errors import UserError
 
 SIZE = (7, 5)
@@ -111,6 +112,21 @@ def test_counts_do_not_wrap() -> None:
     n = 70_000
     zeros = np.zeros(n, np.int64)
     assert spikeva.encode(EventStream(zeros, zeros, zeros, zeros, SIZE), "counts", ends=[1])[0, 0, 1, 0, 0] == n
+
+
+@pytest.mark.parametrize("polarity", ["merge", "split"])
+def test_steps_of_more_events_than_are_placed_at_once(polarity: str) -> None:
+    n = 3 * BLOCK + 5
+    rng = np.random.default_rng(4)
+    x, y, p = rng.integers(0, 80, n), rng.integers(0, 60, n), rng.integers(0, 2, n)
+    events = EventStream(np.sort(rng.integers(0, 20, n)), x, y, p, (80, 60))
+    wanted = np.zeros((1, 2, 2 if polarity == "split" else 1, 60, 80), np.int64)
+    np.add.at(wanted, (0, events.t // 10, 1 - p if polarity == "split" else 0, y, x), 1)
+    given = {"ends": [20], "dt": 10, "polarity": polarity}
+    np.testing.assert_array_equal(spikeva.encode(events, "counts", steps=2, **given), wanted)
+    np.testing.assert_array_equal(spikeva.encode(events, "spikes", steps=2, **given), wanted > 0)
+    codes = spikeva.encode(events, "tbr", bits=2, **given)
+    np.testing.assert_array_equal(codes, (wanted[:, 0] > 0) + 2 * (wanted[:, 1] > 0))
 
 
 @pytest.mark.parametrize(("divisor", "top"), [("2^N-1", 1.0), ("2^N", 255 / 256), ("2^(N-1)", 255 / 128)])
