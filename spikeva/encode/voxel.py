@@ -33,9 +33,5 @@ class Voxel(Encoding):
         from spikeva.encode.walkers import share
 
         out = np.empty((len(bounds), *self.frame_shape(events.size)), np.float32)
-        sums = np.empty(out.shape[1:], np.int64)
-        for window, (start, stop), first in zip(out, bounds[:, [0, -1]].tolist(), edges[:, 0].tolist(), strict=True):
-            sums[:] = 0
-            share(events, start, stop, first, self.bins * self.dt, self.polarity, sums)
-            np.divide(sums, self.bins * self.dt, out=window, casting="same_kind")
+        share(events, bounds[:, 0], bounds[:, -1], edges[:, 0], self.bins * self.dt, self.polarity, out)
         return out

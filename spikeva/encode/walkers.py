@@ -26,11 +26,14 @@ def count(events: EventStream, starts: NDArray[np.int64], stops: NDArray[np.int6
 
 
 def share(
-    events: EventStream, start: int, stop: int, first: int, span: int, polarity: str, out: NDArray[np.int64]
-) -> None:
-    """Add span * p to `out` [bins, P, H, W], shared between the two bins nearest in time, for events start to stop."""
-    split, signed = polarity == "split", polarity == "signed"
-    _share(events.t, events.x, events.y, events.p, split, signed, start, stop, first, span, out)
+    events: EventStream, starts: NDArray[np.int64], stops: NDArray[np.int64], firsts: NDArray[np.int64], span: int,
+    polarity: str, out: NDArray[np.float32],
+) -> None:  # fmt: skip
+    """out[k] = what the events from starts[k] to stops[k] give to the bins nearest in time; out [K, bins, P, H, W].
+
+    Window k begins at firsts[k] and lasts `span` us. A sum is of whole numbers, and divided by the span in the end.
+    """
+    _share(events.t, events.x, events.y, events.p, polarity == "signed", starts, stops, firsts, span, out)
 
 
 # Indices are unsigned, so that numba emits no test for negative ones.
@@ -75,14 +78,29 @@ def _count(x: Any, y: Any, p: Any, starts: Any, stops: Any, out: Any) -> None:
 
 @_jit
 def _share(
-    t: Any, x: Any, y: Any, p: Any, split: bool, signed: bool, start: int, stop: int, first: int, span: int, out: Any
+    t: Any, x: Any, y: Any, p: Any, signed: bool, starts: Any, stops: Any, firsts: Any, span: int, out: Any
 ) -> None:
-    for i in range(start, stop):
-        place = (out.shape[0] - 1) * (t[i] - first)
-        lower = place // span
-        right = place - lower * span
-        plane = np.uint8(1) - p[i] if split else np.uint8(0)
-        sign = -1 if signed and p[i] == 0 else 1
-        out[lower, plane, y[i], x[i]] += sign * (span - right)
-        if right:
-            out[lower + 1, plane, y[i], x[i]] += sign * right
+    bins, bin_size = out.shape[1], np.uint64(out[0, 0].size)
+    sums = np.empty(out[0].size, np.int64)
+    places, to_lower, to_upper = np.empty(BLOCK, np.uint64), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+    for k in range(starts.shape[0]):
+        sums[:] = 0
+        for first in range(starts[k], stops[k], BLOCK):
+            last = min(first + BLOCK, stops[k])
+            ts, ps = t[first:last], p[first:last]
+            _find(x[first:last], y[first:last], ps, out.shape[2:], places)
+            for i in range(last - first):
+                place = (bins - 1) * (ts[i] - firsts[k])  # in bins, times the span
+                lower = np.int64(np.float64(place) / span)  # unlike whole numbers', a division by vector instructions;
+                right = place - lower * span  # from a place of 2**53 on it may be off by one
+                over = (right >= span) - (right < 0)
+                right -= over * span
+                sign = -1 if signed and ps[i] == 0 else 1
+                places[i] += np.uint64(lower + over) * bin_size
+                to_lower[i], to_upper[i] = sign * (span - right), sign * right
+            for i in range(last - first):
+                sums[places[i]] += to_lower[i]
+                sums[places[i] + bin_size] += to_upper[i]
+        grid = out[k].reshape(-1)
+        for i in range(len(grid)):
+            grid[i] = sums[i] / span

@@ -108,6 +108,16 @@ def test_bitplanes_are_the_bits_of_tbr() -> None:
     np.testing.assert_array_equal(codes, (planes.astype(np.uint16) << np.arange(12)[:, None, None, None]).sum(1))
 
 
+def test_voxels_of_the_longest_windows_are_exact() -> None:
+    given = {"bins": 4096, "dt": 999_999_601, "polarity": "merge"}
+    # one part of the window before bin 2596, where a float64 quotient already says 2596
+    events = EventStream([0, 2_596_632_907_777], [0, 0], [0, 0], [1, 1], SIZE)
+    ends = [4096 * 999_999_601]
+    found = spikeva.encode(events, "voxel", ends=ends, **given)[:, :, :, 0, 0]
+    np.testing.assert_array_equal(found, reference(events, "voxel", ends, given)[:, :, :, 0, 0])
+    assert found[0, 2595:2597, 0].tolist() == [np.float32(1 / ends[0]), 1]
+
+
 def test_counts_do_not_wrap() -> None:
     n = 70_000
     zeros = np.zeros(n, np.int64)
