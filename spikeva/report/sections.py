@@ -1,5 +1,6 @@
 """The parts of the page that belong to one run: which figures, of what, under which words."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
@@ -17,6 +18,7 @@ from spikeva.report.figures.scores import forest_names
 
 Section = dict[str, Any]
 FOREST = 24  # comparisons that are drawn
+LONGEST = 40  # letters of a figure's name in that of its file
 LETTERS = 46  # in a line above a figure of half the page's width
 # How a point is read where a study does not say.
 READING = {"anchors": "face-like", "method": "angle", "none_radius": 0.0}
@@ -31,6 +33,8 @@ class Figures:
     def add(self, name: str, figure: Figure | Mapping[str, Figure], caption: str, wide: bool = False) -> dict[str, Any]:
         """What the template shows: inline SVG, caption, width. Figures by name stand side by side where there is room.
 
+        Names may be a dataset's, as its clips give it: files and ids have what is safe of them.
+
         `wide`: on a small screen the figure is scrolled rather than shrunk.
         """
         from markupsafe import Markup
@@ -39,8 +43,9 @@ class Figures:
         shown = []
         for key, one in panels.items():
             document = style.svg(one)
-            write_bytes(self._folder / f"{self._prefix}{name}{key}.svg", document.encode())
-            body = style.inline(document, f"{self._prefix}{name}{key}", f"{caption} {key[1:]}".strip())
+            place = self._prefix + name + re.sub(r"[^\w.-]", "-", key)[:LONGEST]
+            write_bytes(self._folder / f"{place}.svg", document.encode())
+            body = style.inline(document, place, f"{caption} {key[1:]}".strip())
             shown.append({"svg": Markup(body), "pixels": round(115 * one.get_figwidth())})
         return {"panels": shown, "caption": caption, "wide": wide}
 

@@ -350,3 +350,26 @@ def test_text_of_the_user_is_escaped(tmp_path: Path) -> None:
         cell["model"] = f"{cell['model']}(<script>alert(2))"
     (run / "results.json").write_text(json.dumps(results))
     assert "<script>alert" not in write_report(run).read_text()
+
+
+@pytest.mark.parametrize(
+    "domain", ['x"><img src=x onerror=alert(1)>', "/../../../outside", "my faces (a\\1)", "y" * 300]
+)
+def test_a_dataset_of_any_name_stays_in_its_files_and_ids(domain: str, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "in" / "run", gallery=1)
+    with np.load(run / "gallery.npz") as arrays:
+        np.savez(run / "gallery.npz", **{**arrays, "0/domain": np.array(domain)})
+    page = write_report(run).read_text()
+    assert "<img" not in page
+    found = _Attributes()
+    found.feed(page)
+    assert not [one for one in found.ids if set(one) & set(" ()\\\"'<>/")]
+    assert len([*(run / "figures").glob("faces-*.svg")]) == 1
+    assert not [*run.rglob("outside.svg"), *tmp_path.glob("*.svg"), *tmp_path.glob("in/*.svg")]
+
+
+def test_a_dollar_in_a_name_is_no_formula(tmp_path: Path) -> None:
+    run = write_run(tmp_path, gallery=0)
+    for path in run.glob("cells/*/predictions.csv"):
+        path.write_text(path.read_text().replace("-person", r"$\frac$"))
+    assert r"fold0$\frac$00" in write_report(run).read_text()

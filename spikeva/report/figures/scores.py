@@ -110,7 +110,7 @@ def _widen(ax: Axes) -> None:
     low, high = ax.get_xlim()
     if low > 1e-3 and high < 1e5:
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if half < 1.25 else (1,)))
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 

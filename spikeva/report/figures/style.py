@@ -26,6 +26,7 @@ _VARIABLES = {
 _RC = {
     "svg.hashsalt": "spikeva",  # the same figure gives the same bytes
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a $ in a name is a $
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # shipped with matplotlib: the layout does not depend on the machine's fonts
     "font.size": 9,
