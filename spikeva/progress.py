@@ -20,7 +20,7 @@ def tells() -> bool:
     return all(os.environ.get(rank, "0") == "0" for rank in RANKS)
 
 
-console = Console(stderr=True, quiet=not tells())
+console = Console(stderr=True, quiet=not tells(), markup=False, emoji=False)  # names and paths stay as they are
 _tell: Callable[[tuple[Any, ...]], None] | None = None  # of a worker process (see `shown_by_parent`)
 
 
@@ -125,13 +125,13 @@ def stage_of_workers(
 
 def _progress() -> Progress:
     return Progress(
-        TextColumn("[bold]{task.description:<34}"),
+        TextColumn("{task.description:<34}", style="bold", markup=False),
         BarColumn(bar_width=28),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("[dim]{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", style="dim", markup=False),
         console=console,
         disable=not console.is_terminal,
         redirect_stdout=sys.stdout.isatty(),  # what goes to a file or a pipe is to arrive there

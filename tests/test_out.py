@@ -8,6 +8,7 @@ import pytest
 from spikeva.cli import main
 from spikeva.cli._out import check_file, check_folder
 from spikeva.errors import UserError
+from spikeva.progress import console, stage
 
 TINY = str(Path(__file__).parents[1] / "configs" / "tiny.yaml")
 FOLDERS = [["compare", TINY], ["train", TINY], ["faces"], ["prepare", "--dataset", "nefer", "--root", "absent"]]
@@ -56,3 +57,14 @@ def test_what_is_fine():
         check_folder(path)
     for path in (Path("file"), Path("a.csv"), Path("new/deep/a.csv")):
         check_file(path)
+
+
+def test_names_and_paths_are_shown_as_they_are(monkeypatch):
+    """Rich would take [bold] for markup and :100: for a picture, and raise for [/x]."""
+    monkeypatch.setattr(console, "_force_terminal", True)
+    with console.capture() as shown, stage("train [bold] [/x]", 2) as bar:
+        bar.note("[/y]")
+        console.print("runs/[bold]/[/x]/:100:/report.html")
+    assert "runs/[bold]/[/x]/:100:/report.html" in shown.get()
+    assert "train [bold] [/x]" in shown.get()
+    assert "[/y]" in shown.get()

@@ -41,7 +41,7 @@ def run(args: Namespace) -> int:
     from spikeva.study.runner import run as run_study
 
     results = run_study(study, out, max_cells=args.max_cells, workers=args.workers, jobs=args.jobs)
-    console = Console(quiet=not tells())
+    console = Console(quiet=not tells(), markup=False, emoji=False)
     console.print(terminal_table(results, out))
     console.print(f"report: {(out / 'report.html').resolve()}", soft_wrap=True, highlight=False)
     if failed := results.get("failed"):

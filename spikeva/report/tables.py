@@ -155,6 +155,7 @@ def terminal(rows: Sequence[Row], note: str = "") -> "Table":
     """A table that fits 80 columns; "synthetic" stands in every row to which it applies, and `note` in the title."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     def two_lines(found: Score | None, digits: int = 2, scale: float = 1, unit: str = "") -> str:
         return (
@@ -169,7 +170,7 @@ def terminal(rows: Sequence[Row], note: str = "") -> "Table":
     for i, row in enumerate(rows):
         last_model = row.kind != "baseline" and i + 1 < len(rows) and rows[i + 1].kind == "baseline"
         table.add_row(
-            "\n".join(_broken(text) for text in (row.model, row.encoding) if text),
+            Text("\n".join(_broken(text) for text in (row.model, row.encoding) if text)),  # [x] in a name is no markup
             row.data,
             *(two_lines(row.ccc.get(axis)) for axis in AXES),
             "\n".join(filter(None, (two_lines(row.transfer(), 0, 100, " %"), _transfer_word(row).strip()))),

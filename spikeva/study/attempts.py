@@ -185,7 +185,7 @@ def weights_named(cell: Cell, out: Path) -> Iterator[None]:
 def _say_failed(cell: Cell, place: str, why: str, calls: Sequence[str] = ()) -> None:
     where = f"{cell.label}, fold {cell.fold}, seed {cell.seed}"
     for line in [*calls, f"{place} failed: {where}: {why}".strip()]:
-        console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+        console.print(line, style="red", highlight=False, soft_wrap=True)
 
 
 def _calls(error: Exception) -> list[str]:

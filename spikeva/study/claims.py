@@ -28,7 +28,7 @@ def claimed(folder: Path, name: str) -> Iterator[None]:
                 raise UserError(
                     f"{name}: worker processes import your script; call this under `if __name__ == '__main__':`"
                 )
-            console.print(f"{name}: another process is at it; waiting", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"{name}: another process is at it; waiting", highlight=False, soft_wrap=True)
             _claim(file, fcntl.LOCK_EX)
         try:
             yield

@@ -188,7 +188,7 @@ def _evaluate(
     if cell.kind == "snn":
         normed = options_of(cell.model, "model").get("norm", "bn") != "none"
         if said := unhealthy(health(model.to("cpu"), batch), normed):
-            console.print(f"{name}: {said}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"{name}: {said}", highlight=False, soft_wrap=True)
     measured = cost.measure(model.to("cpu"), batch, cell.kind)
     measured["latency_jobs"] = material.jobs  # what may have slowed it
     return {**result, "parameters": measured["parameters"], "cost": measured}

@@ -253,6 +253,13 @@ def test_terminal_table_of_long_names_keeps_every_number(tmp_path: Path) -> None
     assert {"ann_resnet18_fusion", "(fusion=attention)", "tbr", "ceiling (error 0.2)"} <= set(first)
 
 
+def test_terminal_table_keeps_names_that_look_like_markup(tmp_path: Path) -> None:
+    run = write_run(tmp_path, ("ann_a", "snn_b(path=[/x][red])"), gallery=0)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(terminal_table(json.loads((run / "results.json").read_text()), run))
+    assert "(path=[/x][red])" in console.export_text()
+
+
 def test_numbers() -> None:
     assert number(-0.001) == "0.00"
     assert number(-0.12) == "−0.12"
