@@ -11,6 +11,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -173,9 +174,9 @@ def count_steps(loader: DataLoader[Any], training: Mapping[str, Any], devices: i
 
 
 def _state(checkpoint: Path) -> dict[str, Any]:
-    """What a checkpoint holds. Raises UserError where it cannot be read."""
+    """What a checkpoint holds: tensors and plain values, so that another's runs no code. Raises UserError where it cannot be read."""
     try:
-        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=False)
+        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
         what = (str(error).splitlines() or ["empty"])[0]
         raise UserError(f"{checkpoint} cannot be read ({what}); delete it, and the training begins anew") from error
@@ -207,7 +208,8 @@ def fit(
         UserError: a setting is missing, the checkpoint is damaged or of a training with others, or this machine lacks the devices.
     """
     keep_freed()
-    checkpoint = Path(checkpoint)
+    checkpoint, seed = Path(checkpoint), int(seed)
+    training = {name: value.item() if isinstance(value, np.generic) else value for name, value in training.items()}
     settings = settings_of(training, seed, trainer)
     state: dict[str, Any] = _state(checkpoint) if checkpoint.exists() else {"epoch": -1, "global_step": 0}
     there = state.get("settings", settings)
@@ -235,7 +237,7 @@ def fit(
             default_root_dir=checkpoint.parent,  # where Lightning looks for what a requeued job of SLURM left
         )
         try:
-            engine.fit(module, loader, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=False)
+            engine.fit(module, loader, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
         except SystemExit as stop:  # Lightning makes one of Ctrl-C
             raise KeyboardInterrupt from stop
     data.close()

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -222,6 +223,31 @@ def test_a_damaged_checkpoint_is_named(data, tmp_path, left):
     path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(UserError, match=r"a\.ckpt cannot be read .*; delete it, and the training begins anew"):
         fit(Net(), data, once, checkpoint=path, seed=1, trainer=TRAINER)
+
+
+class _Code:
+    """What runs `open(...)` where a pickle of it is read in full."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_a_checkpoint_runs_no_code(data, tmp_path):
+    path, once = tmp_path / "c.ckpt", TRAINING | {"epochs": 1}
+    fit(Net(), data, once, checkpoint=path, seed=1, trainer=TRAINER)
+    torch.save(torch.load(path, weights_only=True) | {"callbacks": _Code(tmp_path / "ran")}, path)
+    with pytest.raises(UserError, match=r"c\.ckpt cannot be read .*; delete it, and the training begins anew"):
+        fit(Net(), data, once, checkpoint=path, seed=1, trainer=TRAINER)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_training_with_settings_of_numpy_is_resumed(data, tmp_path):
+    path, settings = tmp_path / "c.ckpt", TRAINING | {"epochs": np.int64(1), "learning_rate": np.float64(0.01)}
+    losses = fit(Net(), data, settings, checkpoint=path, seed=np.int64(1), trainer=TRAINER)
+    assert fit(Net(), data, settings, checkpoint=path, seed=np.int64(1), trainer=TRAINER) == losses
 
 
 def test_missing_settings_are_named(data, tmp_path):
