@@ -26,5 +26,5 @@ def terminal_table(results: Mapping[str, Any], run_dir: str | Path = ".") -> "Ta
 def table_text(*run_dirs: str | Path, form: str = "md") -> str:
     """The tables of one or several run directories as text: `form` is "md", "csv" or "latex"."""
     runs = Run.open_all([Path(directory) for directory in run_dirs])
-    notes = [f"{run.name}: {note}" for run in runs if (note := run.unfinished())]
+    notes = [f"{run.name}: {note}" for run in runs for note in (run.outdated(), run.unfinished()) if note]
     return tables.export([row for run in runs for row in run.rows()], form, notes)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spikeva._results import RESULTS_VERSION, check_predictions
 from spikeva.errors import UserError
 from spikeva.evaluation import metrics, statistics
 
@@ -31,19 +32,25 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path) -> "Predictions":
-        """The predictions in a predictions.csv. Raises UserError for a file that has other columns or holds no row."""
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.reader(file)
-            header = next(rows, [])
-            columns = dict(zip(header, zip(*rows, strict=True), strict=False))
+        """The predictions in a predictions.csv. Raises UserError for a file that has other columns, holds no row or cannot be read."""
         needed = ("subject", "clip", "t_us", "valence", "arousal", "valence_pred", "arousal_pred")
-        if missing := [name for name in needed if name not in columns]:
-            raise UserError(f"{path}: no values for {', '.join(missing)}; run the study again to write the file anew")
-        number = {name: np.array(columns[name], np.float64) for name in needed[3:]}
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = csv.reader(file)
+                header = next(rows, [])
+                columns = dict(zip(header, zip(*rows, strict=True), strict=True))
+            if missing := [name for name in needed if name not in columns]:
+                raise ValueError(f"no values for {', '.join(missing)}")
+            times = np.array(columns["t_us"], np.int64)
+            number = {name: np.array(columns[name], np.float64) for name in needed[3:]}
+        except (ValueError, csv.Error) as error:
+            raise UserError(
+                f"{path} is damaged ({error}); delete done.json beside it and run the study again to write it anew"
+            ) from error
         return cls(
             np.array(columns["subject"]),
             np.array(columns["clip"]),
-            np.array(columns["t_us"], np.int64),
+            times,
             np.stack([number["valence"], number["arousal"]], 1),
             np.stack([number["valence_pred"], number["arousal_pred"]], 1),
         )
@@ -225,7 +232,10 @@ class Run:
 
     def _read(self, cell_hash: str) -> Predictions | None:
         path = self.directory / "cells" / cell_hash / "predictions.csv"
-        return Predictions.read(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        check_predictions(path.parent)
+        return Predictions.read(path)
 
     def predictions(self, row: Row) -> Predictions | None:
         """Predictions of the row's first seed, all folds, sorted by person, clip and time; None where files are missing."""
@@ -254,6 +264,14 @@ class Run:
         planned = math.prod(len(grid.get(part) or []) for part in ("models", "encodings", "folds", "seeds"))
         missing = planned - len(self.cells)
         return f"{missing} of {planned} cells are not finished" if missing > 0 else ""
+
+    def outdated(self) -> str:
+        """What to say of results of another version of spikeva, whose numbers are not those of the same config now; nothing of this one's."""
+        found = self.environment.get("results_version")
+        if found == RESULTS_VERSION:
+            return ""
+        of = f"results version {found}" if found else "an early version"
+        return f"made by another spikeva ({of}; this one has {RESULTS_VERSION}): the same config may give other numbers now; run the study again"
 
     def shared(self, a: Row, b: Row) -> tuple[Row, Row] | None:
         """Both rows with the cells whose seed and fold the other has too, and their CCCs; None where they share none.

@@ -71,6 +71,7 @@ def _part(run: Run, rows: Sequence[Row], figures: Figures) -> dict[str, Any]:
     return {
         "name": run.name,
         "unfinished": run.unfinished(),
+        "outdated": run.outdated(),
         "answer": answer.sentences(run, rows),
         "sections": {**run_sections(run, rows, best, figures), "sweep": sweep(rows, figures)},
         "viewer": viewer(run, best, figures),

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import spikeva
+from spikeva._results import RESULTS_VERSION
 from spikeva.datasets.standins import code_digest
 from spikeva.encode import Kind, create, span_us
 from spikeva.study.config import Prepared, StandIn, Study
 from spikeva.study.files import clips_digest, digest, file_digest
 from spikeva.study.modules import code_of
-
-RESULTS_VERSION = 7  # goes up when the same config comes to mean other numbers
 
 
 @dataclass(frozen=True)

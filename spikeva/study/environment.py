@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import spikeva
+from spikeva._results import RESULTS_VERSION
 
 PACKAGES = (
     "torch", "numpy", "numba", "snntorch", "norse", "tonic", "lightning", "h5py", "hdf5plugin", "opencv-python-headless",
@@ -40,6 +41,7 @@ def environment(accelerator: str = "auto") -> dict[str, Any]:
     return {
         "command": shlex.join(["spikeva" if called == MAIN else called.name, *sys.argv[1:]]),
         "spikeva": spikeva.__version__,
+        "results_version": RESULTS_VERSION,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),

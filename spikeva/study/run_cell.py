@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spikeva import models
 from spikeva._atomic import write_bytes
+from spikeva._results import check_predictions, predictions_digest
 from spikeva.datasets import ClipSet, Split
 from spikeva.datasets.mapping import remove_parts
 from spikeva.encode import Augment
@@ -75,6 +76,7 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
             if not (folder / "done.json").exists():
                 _finish(cell, material, folder, place)
     _tidy(folder)
+    check_predictions(folder)
     result = {**read_json(folder / "metrics.json"), **_names(cell, material)}
     if material.transfer is not None:
         result["transfer"] |= source(material.transfer)
@@ -98,6 +100,7 @@ def _finish(cell: Cell, material: Material, folder: Path, place: str) -> None:
             "seconds": {k: round(v, 2) for k, v in seconds.items()},
             "threads": torch.get_num_threads(),
             "trained_on": split.train.people,
+            "predictions": predictions_digest(folder),
         },
     )
 

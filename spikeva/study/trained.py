@@ -5,11 +5,12 @@ from pathlib import Path
 import yaml
 from torch import nn
 
+from spikeva._results import RESULTS_VERSION
 from spikeva.datasets import ClipSet
 from spikeva.datasets.clips import clip_files
 from spikeva.errors import UserError
 from spikeva.events import EventClip
-from spikeva.study.cells import RESULTS_VERSION, Cell
+from spikeva.study.cells import Cell
 from spikeva.study.checks import picture_sizes
 from spikeva.study.config import StandIn, Study
 from spikeva.study.files import damaged, read_json

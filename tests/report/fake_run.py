@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from spikeva._results import RESULTS_VERSION
 from spikeva.evaluation import emotion, metrics, statistics
 
 NAMES = ("valence", "arousal")
@@ -105,6 +106,7 @@ def write_run(
             "command": "nothing was run",
             "packages": {"torch": "0.0"},
             "spikeva": "0.0.0",
+            "results_version": RESULTS_VERSION,
             "python": "3.11",
             "note": "invented numbers, for tests only",
         },

@@ -290,6 +290,18 @@ def test_a_study_that_is_not_finished_says_so_everywhere(tmp_path: Path) -> None
     assert told() == [False] * 4
 
 
+def test_numbers_of_another_version_are_called_so(run_dir: Path, tmp_path: Path) -> None:
+    run = write_run(tmp_path, gallery=0)
+    results = json.loads((run / "results.json").read_text())
+    assert "made by another spikeva" not in write_report(run).read_text() + table_text(run)
+    for found, said in ((3, "results version 3"), (None, "an early version")):
+        results["environment"]["results_version"] = found
+        (run / "results.json").write_text(json.dumps(results))
+        for text in (write_report(run_dir, run, out=tmp_path / "both.html").read_text(), table_text(run_dir, run)):
+            assert f"invented ({run}): made by another spikeva ({said}; this one has" in text
+            assert f"invented ({run_dir}): made by" not in text
+
+
 def test_runs_are_joined(run_dir: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", encodings=("voxel",), gallery=0)
     results = json.loads((other / "results.json").read_text())
@@ -340,6 +352,19 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
         write_report(tmp_path)
     with pytest.raises(UserError, match="at least one run"):
         write_report()
+    run = write_run(tmp_path / "run", folds=2, gallery=0)
+    path = next(run.glob("cells/*/predictions.csv"))
+    whole = path.read_bytes()
+    for damaged in (
+        b"",
+        whole[:-60],
+        whole.replace(b".", b","),
+        whole.replace(b",", b";"),
+        whole.decode().encode("utf-16"),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"predictions\.csv is damaged .*; delete done\.json beside it and run"):
+            write_report(run)
 
 
 def test_text_of_the_user_is_escaped(tmp_path: Path) -> None:

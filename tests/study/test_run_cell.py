@@ -9,6 +9,7 @@ import torch
 from spikeva.datasets import ClipSet, Split
 from spikeva.errors import UserError
 from spikeva.events import EventStream, write_clip
+from spikeva.report.data import Run
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.files import read_csv, write_json
@@ -148,6 +149,30 @@ def test_no_result_of_other_clips_is_kept_whenever_they_come(during, gives, left
     (folder,) = (tmp_path / "out" / "cells").iterdir()
     assert {"model.safetensors", "metrics.json", "done.json"} & {file.name for file in folder.iterdir()} == left
     assert not (tmp_path / "out" / "results.json").exists()
+
+
+def test_predictions_that_another_program_saved_are_refused_and_made_anew(tmp_path):
+    """Sorted by a spreadsheet, say: paired differences would be of frames that do not belong together."""
+    (tmp_path / "clips").mkdir()
+    people(tmp_path / "clips", *"abcd")
+    regression = {"dataset": "prepared", "root": str(tmp_path / "clips")}
+    study, out = parse(STUDY | {"regression": regression, "training": {"epochs": 1}}), tmp_path / "out"
+    run(study, out)
+    (path,) = out.glob("cells/*/predictions.csv")
+    wrote = path.read_bytes()
+    head, *rows = wrote.splitlines(keepends=True)
+    for changed in (head + b"".join(rows[::-1]), wrote[:-9], wrote.replace(b"\n", b"\r\n"), None):
+        path.unlink() if changed is None else path.write_bytes(changed)
+        with pytest.raises(
+            UserError, match=r"predictions\.csv is not as the cell wrote it .*; delete .*done\.json and run"
+        ):
+            run(study, out)
+    path.write_bytes(wrote[:-9])
+    with pytest.raises(UserError, match=r"predictions\.csv is not as the cell wrote it"):
+        Run.open(out).read(path.parent.name)
+    (path.parent / "done.json").unlink()
+    run(study, out)
+    assert path.read_bytes() == wrote
 
 
 def test_a_cell_trains_as_the_study_says_and_scores_what_its_model_predicts(tmp_path, monkeypatch):
