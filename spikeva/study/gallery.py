@@ -51,8 +51,8 @@ def write_gallery(
             times = np.asarray(clip.labels["t_us"], np.int64)
             times = times[times >= span]
             events = clip.events()
-            source = str(clip.attributes.get("frames", ""))
-            simulator = json.loads(str(clip.attributes.get("simulator", "{}")))
+            video = one.path.parent / str(clip.attributes.get("frames", ""))
+            simulator = str(clip.attributes.get("simulator", "{}"))
             labels = {k: v for k, v in clip.labels.items() if k in AXES}
             keep = np.isin(clip.labels["t_us"], times)
         counts = encode(events, "counts", ends=times, dt=span)
@@ -74,14 +74,12 @@ def write_gallery(
         if i == 0:
             window = panels.every_encoding(events, lively, full["bits"], full["dt"])
             arrays |= {f"{i}/enc/{name}": a for name, a in window.items()}
-        video = one.path.parent / source
-        if source and video.is_file():
+        if video.suffix == ".npz" and video.is_file():
             with np.load(video) as rendered:
                 arrays[f"{i}/frames"] = rendered["frames"][panels.newest(rendered["times"], times)]
                 if "compression/note" not in arrays:
-                    sides = panels.compression(
-                        rendered["frames"], rendered["times"], lively, span, DVSPixel(**simulator)
-                    )
+                    pixel = DVSPixel(**json.loads(simulator))
+                    sides = panels.compression(rendered["frames"], rendered["times"], lively, span, pixel)
                     arrays |= {f"compression/{name}": a for name, a in sides.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part, part.open("wb") as file:

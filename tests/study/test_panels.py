@@ -65,8 +65,9 @@ def test_the_gallery_of_clips_without_a_video_has_their_events_in_every_encoding
     t = np.sort(rng.integers(0, 400_000, 2000))
     events = EventStream(t, *(rng.integers(0, n, 2000) for n in (16, 16, 2)), (16, 16))
     labels = {"t_us": np.arange(1, 11) * 40_000, "valence": np.zeros(10), "arousal": np.zeros(10)}
-    for name in ("a", "b"):
-        facts = {"subject": name, "clip": name, "domain": "films"}
+    (tmp_path / "a.mp4").touch()
+    for name in ("a", "b"):  # of what else they say, nothing is taken for what stand-ins say of their frames
+        facts = {"subject": name, "clip": name, "domain": "films", "simulator": "v2e", "frames": "a.mp4"}
         write_clip(tmp_path / f"{name}.h5", events, labels=labels, attributes=facts)
     grid = {"models": [{"model": "snn_convnet"}], "encodings": [{"encoding": "tbr", "bits": 8, "dt": 5000}]}
     study = parse({"study": "s", "regression": {"dataset": "prepared", "root": str(tmp_path)}, "grid": grid})
