@@ -77,6 +77,12 @@ def test_configs_are_understood(page: Path) -> None:
         assert isinstance(parse(quick | yaml.safe_load(block)), Study)
 
 
+def test_every_config_is_in_the_table_of_studies() -> None:
+    text = (ROOT / "docs" / "howto" / "study.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)
+    assert sorted(named) == sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
+
+
 @pytest.mark.skipif(
     not find_spec("mkdocs") or not find_spec("mkdocstrings"), reason="the extra `docs` is not installed"
 )
