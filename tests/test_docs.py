@@ -83,6 +83,14 @@ def test_every_config_is_in_the_table_of_studies() -> None:
     assert sorted(named) == sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
 
 
+def test_every_figure_is_in_the_reference() -> None:
+    from spikeva.report import figures
+
+    text = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    (named,) = re.findall(r"::: spikeva\.report\.figures\n +options: \{members: \[(.*)\]\}", text)
+    assert sorted(named.split(", ")) == sorted(figures.__all__)
+
+
 @pytest.mark.skipif(
     not find_spec("mkdocs") or not find_spec("mkdocstrings"), reason="the extra `docs` is not installed"
 )
