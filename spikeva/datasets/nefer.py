@@ -98,11 +98,11 @@ class NEFER(Sequence[Recording]):
                 absent.append(video)
             elif (path := places[video]) is not None:
                 self._recordings.append(Recording(video, annotation.user, annotation.split, emotion, annotation, path))
+        of_split = "" if split == "all" else f" of the {split} split"
         if absent and not self._recordings:
             what = "recordings (.raw or .dat)" if source == "raw" else "folders of frames"
-            where = "" if split == "all" else f" of the {split} split"
             raise UserError(
-                f"{self.root}: {len(asked)} videos{where} are annotated and none of their {what} is here; "
+                f"{self.root}: {len(asked)} videos{of_split} are annotated and none of their {what} is here; "
                 "fetch event_raw/ (or event_frames/ for source='frames') and put it beside annotations/"
             )
         for video in absent:
@@ -111,8 +111,8 @@ class NEFER(Sequence[Recording]):
             where = str((places[video] or self.root / video).relative_to(self.root))
             self._find("recording without label", where, "in no CSV", "it is not used")
         if not self._recordings:
-            what = "recording" if split == "all" else f"recording of the {split} split"
-            raise UserError(f"{self.root}: no {what} can be used\n{summary(self.findings)}")
+            why = summary(self.findings) or f"no video{of_split} is annotated"
+            raise UserError(f"{self.root}: no recording{of_split} can be used\n{why}")
         if source == "frames":
             self._check_frames()
 

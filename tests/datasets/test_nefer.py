@@ -151,6 +151,17 @@ def test_annotations_none_of_which_can_be_read_are_an_error(change, nefer_data, 
         NEFER(tmp_path)
 
 
+def test_a_split_that_nobody_is_in_is_an_error(nefer_data, tmp_path):
+    """As of the rendered stand-in, whose people are all of the training split."""
+    nefer_data.LAYOUTS["official"](tmp_path)
+    for path in tmp_path.rglob("validation_*.csv"):
+        path.unlink()
+    for video in {r.video for r in NEFER(tmp_path, split="train")} ^ {p.stem for p in tmp_path.rglob("*.raw")}:
+        next(tmp_path.rglob(f"{video}.raw")).unlink()
+    with pytest.raises(UserError, match=r"no recording of the validation split can be used\nno video .* is annotated"):
+        NEFER(tmp_path, split="validation")
+
+
 @pytest.mark.recordings
 def test_real_annotations(shared):
     annotations, findings = read_annotations(shared / "nefer_annotations")
@@ -161,6 +172,8 @@ def test_real_annotations(shared):
     assert sorted({a.user for a in by_split["validation"]}) == list(VALIDATION_USERS)
     agree = np.mean([a.expected == a.reported for a in annotations.values()])
     assert round(100 * agree, 1) == 65.1
+    agree = np.mean([a.expected == a.reported for a in by_split["validation"]])
+    assert round(100 * agree, 1) == 75.2
     for kind, majority in (("expected", 14.4), ("reported", 16.8)):
         counts = Counter(getattr(a, kind) for a in by_split["validation"])
         assert round(100 * counts.most_common(1)[0][1] / 125, 1) == majority
