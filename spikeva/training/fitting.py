@@ -79,7 +79,7 @@ class _WholeFiles(TorchCheckpointIO):
         content = BytesIO()  # torch's own writer makes another error of a full disk
         torch.save(checkpoint, content)
         with whole_file(path) as part:
-            part.write_bytes(content.getbuffer())
+            part.write_bytes(content.getvalue())
 
 
 class _Share(lightning.Callback):

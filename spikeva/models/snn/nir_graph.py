@@ -63,7 +63,7 @@ def export_nir(model: nn.Module, path: Path | str, size: tuple[int, int], dt: fl
     path = Path(path)
     content = io.BytesIO()  # HDF5 itself, on a disk that is full, ends the process
     nir.write(content, graph)
-    write_bytes(path, content.getbuffer())
+    write_bytes(path, content.getvalue())
     return path
 
 
