@@ -15,7 +15,8 @@ class DVSPixel:
     Thresholds are in ln units, rates in Hz, times in seconds unless the name says otherwise.
 
     Args:
-        pos_thres, neg_thres: nominal ON and OFF contrast thresholds.
+        pos_thres: nominal ON contrast threshold.
+        neg_thres: nominal OFF contrast threshold.
         sigma_thres: standard deviation of the thresholds over the pixels (0: none).
         cutoff_hz: corner frequency of the photoreceptor's low-pass in white light; it falls with intensity (0: no low-pass).
         leak_rate_hz: ON events a pixel and second from the leak of the reset switch.
