@@ -15,12 +15,12 @@ T = TypeVar("T")
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK")  # by Lightning, torchrun, or by hand
 
 
-def tells() -> bool:
-    """Whether this process says what its command does and finds: on several devices, a training may run the command once for each."""
+def is_first() -> bool:
+    """Whether this is the first of the processes that run one command, where a training on several devices starts more of them."""
     return all(os.environ.get(rank, "0") == "0" for rank in RANKS)
 
 
-console = Console(stderr=True, quiet=not tells(), markup=False, emoji=False)  # names and paths stay as they are
+console = Console(stderr=True, markup=False, emoji=False)  # names and paths stay as they are
 _tell: Callable[[tuple[Any, ...]], None] | None = None  # of a worker process (see `shown_by_parent`)
 
 

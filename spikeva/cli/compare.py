@@ -36,12 +36,12 @@ def run(args: Namespace) -> int:
 
     from rich.console import Console
 
-    from spikeva.progress import tells
+    from spikeva.progress import console as progress
     from spikeva.report import terminal_table
     from spikeva.study.runner import run as run_study
 
     results = run_study(study, out, max_cells=args.max_cells, workers=args.workers, jobs=args.jobs)
-    console = Console(quiet=not tells(), markup=False, emoji=False)
+    console = Console(quiet=progress.quiet, markup=False, emoji=False)
     console.print(terminal_table(results, out))
     console.print(f"report: {(out / 'report.html').resolve()}", soft_wrap=True, highlight=False)
     if failed := results.get("failed"):

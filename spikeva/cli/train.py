@@ -47,7 +47,7 @@ def run(args: Namespace) -> int:
     out = args.out or Path("runs") / study.study
     check_folder(out)
 
-    from spikeva.progress import tells
+    from spikeva.progress import console
     from spikeva.study.attempts import attempts, check_jobs
     from spikeva.study.runner import prepare
 
@@ -57,7 +57,7 @@ def run(args: Namespace) -> int:
     for index, result in attempts(chosen, material, out, args.jobs):
         cell = chosen[index]
         failed |= result is None
-        if result is None or not tells():
+        if result is None or console.quiet:
             continue
         scores = "  ".join(
             f"{axis} {found['ccc']:.2f} [{found['ccc_ci95'][0]:.2f}, {found['ccc_ci95'][1]:.2f}]"

@@ -73,9 +73,9 @@ def check_jobs(jobs: int, study: Study) -> None:
     """Raises UserError for less than one job, and for several of trainings that are themselves shared by several devices."""
     if jobs < 1:
         raise UserError(f"jobs must be at least 1 (cells at once), got {jobs}")
-    if jobs > 1 and _devices(study) > 1:
+    if jobs > 1 and devices_of(study) > 1:
         raise UserError(
-            f"jobs: {jobs} cells at once, of which each trains on {_devices(study)} devices; allowed: one of the two"
+            f"jobs: {jobs} cells at once, of which each trains on {devices_of(study)} devices; allowed: one of the two"
         )
 
 
@@ -84,7 +84,8 @@ def threads_of(jobs: int) -> int:
     return max(1, cores() // jobs)
 
 
-def _devices(study: Study) -> int:
+def devices_of(study: Study) -> int:
+    """How many devices share a training of the study. Raises UserError where this machine does not have them."""
     from spikeva.training.fitting import count_devices  # Lightning takes seconds to import
 
     return count_devices(study.trainer.model_dump())
@@ -168,7 +169,7 @@ def is_of_all(error: Exception, study: Study) -> bool:
 
     if isinstance(error, OSError) or (isinstance(error, UserError) and not isinstance(error, Diverged)):
         return True
-    return _devices(study) > 1
+    return devices_of(study) > 1
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from spikeva.datasets.findings import few
 from spikeva.datasets.preparing import ACCOUNT, RECIPE
 from spikeva.datasets.recipe import read_recipe
 from spikeva.errors import UserError
-from spikeva.progress import console
-from spikeva.study.attempts import attempts, check_jobs, is_of_all, unfinished, weights_named
+from spikeva.progress import console, is_first
+from spikeva.study.attempts import attempts, check_jobs, devices_of, is_of_all, unfinished, weights_named
 from spikeva.study.baselines import baselines
 from spikeva.study.cells import Cell, cells, prepared_clips
 from spikeva.study.checks import check_clips, check_models
@@ -105,6 +105,7 @@ def prepare(study: Study, out: Path, workers: int | None = None) -> Material:
 
     Raises UserError where a model cannot be built, or the clips do not tell what the study needs.
     """
+    console.quiet = not is_first() and devices_of(study) > 1  # on one device, a rank is left over from something else
     check_models(study)
     prepared = prepared_clips(study)  # before they are read
     regression = _clips(study.regression, out / "data", workers)
