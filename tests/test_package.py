@@ -9,11 +9,13 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import spikeva
 from spikeva.cli import COMMANDS
 from spikeva.errors import UserError
+from spikeva.events import read_events
 
 ROOT = Path(spikeva.__file__).parent
 ORDER = ["events", "neurons", "simulate", "encode", "faces", "models", "datasets", "training", "evaluation", "report"]
@@ -183,3 +185,13 @@ def test_a_reader_that_has_seen_enough_is_no_fault(arguments):
     with subprocess.Popen(command, env=buffered, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_fault(closed, tmp_path):
+    """As under some services. A file that took the number of one would hold what is printed."""
+    np.savez(tmp_path / "v.npz", frames=np.full((2, 8, 8), [[[9]], [[99]]], np.uint8), timestamps=[0.0, 0.1])
+    command = f'"{sys.executable}" -m spikeva simulate v.npz -o v.h5 {closed}'
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (0, "", False)
+    assert len(read_events(tmp_path / "v.h5"))

@@ -46,6 +46,7 @@ def _usage() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code (0 done, 1 failed, 2 the user's mistake, 130 interrupted)."""
+    _open_closed()
     argv = [*(sys.argv[1:] if argv is None else argv)]  # not list(): the command of that name is an attribute here
     name = " ".join(["spikeva", *argv[:1]])
     try:
@@ -67,6 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a folder that may not be written to, a full disk: the system's own words name the file
         print(f"{name}: {error}", file=sys.stderr)
         return 1
+
+
+def _open_closed() -> None:
+    """Put nothing in the place of standard streams that the caller closed (`>&-`): a file opened next would get what is printed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: the stream's own
+            os.set_inheritable(descriptor, True)  # worker processes print, too
+            setattr(sys, name, os.fdopen(descriptor, mode))
 
 
 def _run(argv: list[str]) -> int:
