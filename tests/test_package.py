@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import io
 import os
 import re
 import subprocess
@@ -185,6 +186,17 @@ def test_a_reader_that_has_seen_enough_is_no_fault(arguments):
     with subprocess.Popen(command, env=buffered, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_what_a_terminal_cannot_show_is_escaped(encoding, monkeypatch):
+    """Tables have minus signs, and a file's name may hold bytes that are no text."""
+    shown = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setattr("spikeva.cli.cite.run", lambda _: print("−0.12 \udcff.h5") or 0)
+    assert spikeva.cli.main(["cite"]) == 0
+    minus = "−" if encoding == "utf-8" else r"\u2212"
+    assert shown.buffer.getvalue().decode(encoding) == rf"{minus}0.12 \udcff.h5" + "\n"
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])

@@ -1,6 +1,7 @@
 """The command line: one file a command, found by name and imported only when it is called."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def _usage() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code (0 done, 1 failed, 2 the user's mistake, 130 interrupted)."""
-    _open_closed()
+    _ready_streams()
     argv = [*(sys.argv[1:] if argv is None else argv)]  # not list(): the command of that name is an attribute here
     name = " ".join(["spikeva", *argv[:1]])
     try:
@@ -70,13 +71,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _open_closed() -> None:
-    """Put nothing in the place of standard streams that the caller closed (`>&-`): a file opened next would get what is printed."""
+def _ready_streams() -> None:
+    """Let the standard streams take whatever is printed.
+
+    Where the caller closed one (`>&-`), a file opened next would get its output. What the encoding of the terminal lacks (a minus
+    sign, a letter of a file's name) is escaped, as it is on standard error.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: the stream's own
             os.set_inheritable(descriptor, True)  # worker processes print, too
             setattr(sys, name, os.fdopen(descriptor, mode))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(argv: list[str]) -> int:
