@@ -5,12 +5,13 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spikeva.errors import UserError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # what a write that finds no room says, mostly without a name
+NO_FLUSH = {errno.EINVAL, errno.ENOTSUP}  # of disks that flush no folders, as some shared with a virtual machine
 
 
 @contextmanager
@@ -40,7 +41,8 @@ def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Pat
             raise
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error  # the part's name says nothing to a user
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # there is none to remove; a disk that is read-only would say so of the part
+            part.unlink()
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
@@ -92,5 +94,8 @@ def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_FLUSH:
+            raise
     finally:
         os.close(descriptor)

@@ -72,7 +72,7 @@ class EventClip:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         try:
-            self._file = h5py.File(self.path, "r")
+            self._file = h5py.File(self.path, "r", locking=False)  # it is whole, and some disks know no locks
         except (OSError, RuntimeError, ValueError) as error:
             what = "no such file" if not self.path.exists() else f"not a readable HDF5 file ({error})"
             raise EventFileError(self.path, what, "Give the path of a clip that spikeva wrote.") from error

@@ -1,8 +1,10 @@
 """The clip store: what is written is what is read, whole or not at all."""
 
 import errno
+import fcntl
 import multiprocessing
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -211,6 +213,38 @@ def test_a_failure_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught, whole_file(path) as part:
         (path.parent.rmdir(), part.write_bytes(b""))
     assert str(caught.value) == f"[Errno 2] No such file or directory: '{path}'"
+
+
+def test_a_disk_that_flushes_no_folders_keeps_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flush = os.fsync
+
+    def of_files(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", of_files)
+    with whole_file(tmp_path / "a.txt") as part:
+        part.write_text("whole")
+    assert (tmp_path / "a.txt").read_text() == "whole"
+
+
+def test_a_read_only_disk_is_said_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(part: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(part))
+
+    monkeypatch.setattr(Path, "unlink", refuse)  # Linux says it of a file that is not there, too
+    with pytest.raises(OSError, match=r"Read-only file system: '.*/a\.txt'$"), whole_file(tmp_path / "a.txt") as part:
+        refuse(part)
+
+
+def test_a_clip_is_read_where_its_disk_gives_no_locks(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    write_clip(path, EventStream.empty((4, 4)))
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # HDF5 asks for one by default, and takes a no for damage
+        with EventClip(path) as clip:
+            assert clip.event_count == 0
 
 
 def test_a_killed_writer_leaves_a_whole_file_or_none(tmp_path: Path) -> None:
