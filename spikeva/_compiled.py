@@ -60,16 +60,21 @@ def _step(file: Path) -> Path:
 
 @cache
 def drop_stale(place: Path, sources: Path) -> None:
-    """Remove compiled code in the folder `place` that is older than the newest of the `sources` in a folder and below. Once a process."""
-    newest = _newest(sources)
+    """Remove compiled code in the folder `place` that is older than the newest of the `sources` in a folder and below. Once a process.
+
+    A source is as old as the text that it was copied from says (`rsync -a`, `cp -p`, an archive), and as its place in this folder: both count.
+    """
+    written, placed = _newest(sources)
     for compiled in place.glob("*.nb[ic]"):
         try:
-            if compiled.stat().st_mtime < newest:
+            about = compiled.stat()
+            if about.st_mtime < written or about.st_ctime < placed:
                 compiled.unlink()
         except OSError:  # another process was faster, or the folder cannot be written
             continue
 
 
 @cache
-def _newest(folder: Path) -> float:
-    return max((source.stat().st_mtime for source in folder.rglob("*.py")), default=0.0)
+def _newest(folder: Path) -> tuple[float, float]:
+    about = [source.stat() for source in folder.rglob("*.py")]
+    return max((of.st_mtime for of in about), default=0.0), max((of.st_ctime for of in about), default=0.0)

@@ -45,6 +45,18 @@ def test_a_constant_of_another_file_is_not_remembered(call, tmp_path):
     assert call() == [22, 0]
 
 
+def test_nor_is_one_of_a_file_that_was_written_before_and_copied_here_later(call, tmp_path):
+    """As by `rsync -a`, which keeps times."""
+    values = tmp_path / "values.py"
+    values.write_text("VALUE = 1\n")
+    assert call() == [1, 0]
+    time.sleep(0.05)  # the clock of a file system has steps
+    values.write_text("VALUE = 22\n")
+    os.utime(values, (1e9, 1e9))
+    assert call() == [22, 0]
+    assert call() == [22, 1]
+
+
 def test_where_nothing_can_be_kept_it_is_compiled_anew_and_said(tmp_path):
     """As for another user than the owner of the sources, without a home of their own, in a container."""
     (tmp_path / "user.py").write_text(USER + "\n@njit(cache=True)\ndef twice():\n    return 2 * VALUE\n")
