@@ -188,6 +188,12 @@ def test_a_reader_that_has_seen_enough_is_no_fault(arguments):
         assert (process.stderr.read(), process.wait()) == (b"", 0)
 
 
+def test_a_backend_of_a_notebook_is_not_needed():
+    """`!spikeva` in a notebook inherits `module://matplotlib_inline.backend_inline`, without which matplotlib could not be imported."""
+    code = "import sys; sys.argv[1:] = ['cite', 'tbr']; from spikeva.cli import main; main(); import matplotlib.pyplot"
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "MPLBACKEND": "not-here"}, check=True)
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_what_a_terminal_cannot_show_is_escaped(encoding, monkeypatch):
     """Tables have minus signs, and a file's name may hold bytes that are no text."""

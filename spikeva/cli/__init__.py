@@ -48,6 +48,8 @@ def _usage() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code (0 done, 1 failed, 2 the user's mistake, 130 interrupted)."""
     _ready_streams()
+    if argv is None:  # figures go to files; a notebook's `!spikeva` inherits a backend that may not be installed here
+        os.environ["MPLBACKEND"] = "agg"
     argv = [*(sys.argv[1:] if argv is None else argv)]  # not list(): the command of that name is an attribute here
     name = " ".join(["spikeva", *argv[:1]])
     try:
