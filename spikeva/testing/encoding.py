@@ -53,7 +53,10 @@ def check_encoding(name: str, **arguments: Any) -> None:
         batch = model_input(np.stack([array, array]), name, kind, **arguments)
         assert _same(batch[1], x), f"{name}: a leading batch axis must pass through"
 
-    json.dumps(spec(name, **arguments))
+    try:
+        json.dumps(spec(name, **arguments))
+    except TypeError as error:
+        raise AssertionError(f"{name}: its parameters must be told in JSON: {error}") from None
     try:
         create(name, no_such_parameter=1)
     except UserError:
