@@ -10,7 +10,7 @@ import pytest
 
 from spikeva.datasets import AFEWVA
 from spikeva.datasets.afew_va import frames_of
-from spikeva.datasets.crop import Square, cut
+from spikeva.datasets.crop import Square, cut, square_around, square_of_landmarks
 from spikeva.errors import UserError
 
 LAYOUTS = (
@@ -224,6 +224,27 @@ def test_a_tag_that_turns_pictures_does_not_count(layout, afew_va_data, tmp_path
             stored.append(np.asarray(image.convert("L"), float))
     for found, wanted in zip(frames_of(AFEWVA(tmp_path)[0]), stored, strict=True):
         np.testing.assert_allclose(found, wanted, atol=2)
+
+
+def test_the_square_is_a_quarter_larger_than_the_landmarks():
+    assert square_around((10, 20, 30, 60)) == Square(-5, 15, 50)
+    points = np.full((2, 68, 2), (15, 40), np.float32)
+    points[0, 0], points[1, 0], points[1, 1] = (10, 20), (30, 60), np.nan
+    assert square_of_landmarks(points) == Square(-5, 15, 50)
+
+
+def test_a_crop_made_smaller_is_the_mean_of_what_it_covers():
+    image = np.zeros((8, 12), np.uint8)
+    image[0, 4] = 160  # at the edge of its block, where an interpolation would not look
+    np.testing.assert_array_equal(cut(image, Square(4, 0, 8), 2), [[10, 0], [0, 0]])
+    assert cut(image, Square(4, 0, 8), 16).max() > 100
+
+
+def test_frames_a_second_stretch_the_times(afew_va_data, tmp_path):
+    afew_va_data.write_layout(tmp_path, "official", clips=1)
+    (film,) = AFEWVA(tmp_path, fps=50)
+    np.testing.assert_allclose(film.times, np.arange(6) / 50)
+    np.testing.assert_allclose(film.label_times, np.arange(6) / 50)
 
 
 def test_crop_beyond_the_edge_repeats_the_border():

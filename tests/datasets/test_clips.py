@@ -60,8 +60,10 @@ def test_the_largest_go_first(seed):
     assert sorted(fold.test.subjects for fold in folds) == [["large"], ["one", "other"]]
 
 
-def test_a_fold_of_one_person_with_many_labels_gets_no_other():
-    folds = make({"large": 5, "one": 1, "other": 1, "third": 1}).folds(2)
+@pytest.mark.parametrize("labels", [10, 0])
+def test_a_fold_of_one_person_with_many_labels_gets_no_other(labels):
+    """Of clips whose labels are not counted, as those of recordings are, each is one."""
+    folds = make({"large": 5, "one": 1, "other": 1, "third": 1}, labels).folds(2)
     assert sorted(fold.test.subjects for fold in folds) == [["large"], ["one", "other", "third"]]
 
 
@@ -71,6 +73,13 @@ def test_seed_decides_the_split():
     assert clips.split(5, seed=1) != clips.split(5, seed=2)
     assert clips.folds(5, seed=1) == clips.folds(5, seed=1)
     assert clips.folds(5, seed=1) != clips.folds(5, seed=2)
+
+
+def test_splits_of_a_seed_are_the_same_in_every_version():
+    """A published number names its fold and seed."""
+    clips = make({f"s{i}": 1 + i % 3 for i in range(7)})
+    assert clips.split(3, seed=5).test.subjects == ["s0", "s2", "s4"]
+    assert [fold.test.subjects for fold in clips.folds(3, seed=5)] == [["s0", "s5"], ["s2", "s3"], ["s1", "s4", "s6"]]
 
 
 def test_split_by_name_count_and_share():
@@ -97,14 +106,31 @@ def test_a_set_is_what_its_files_say_now(tmp_path):
 
 
 def test_a_set_says_how_much_it_holds():
-    assert repr(make({"ann": 1, "bob": 3})) == "ClipSet(4 clips of 2 people)"
+    clips = make({"ann": 1, "bob": 3})
+    assert repr(clips) == "ClipSet(4 clips of 2 people)"
+    mixed = ClipSet((replace(clips[0], domain="faces", synthetic=True), *clips[1:]))
+    assert (clips.synthetic, mixed.synthetic) == (False, True)
+    assert (clips.domain, mixed.domain) == ("films", "faces and films")
+
+
+@pytest.mark.parametrize("lost", ["subject", "clip", "domain"])
+def test_a_file_that_does_not_say_whose_clip_it_is_is_refused(lost, tmp_path):
+    told = {"subject": "ann", "clip": "1", "domain": "films"}
+    del told[lost]
+    write_clip(tmp_path / "a.h5", EventStream.empty((8, 8)), attributes=told)
+    with pytest.raises(UserError, match=rf"a\.h5: attribute '{lost}' is missing"):
+        ClipSet.read(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("act", "message"),
     [
         (lambda c: c.split(2), "at least one must stay on each side"),
+        (lambda c: c.split(0), "cannot test on 0 of 2 subjects"),
+        (lambda c: c.split([]), "a split needs clips on both sides"),
+        (lambda c: c.split(["ann", "bob"]), "a split needs clips on both sides"),
         (lambda c: c.split(["zoe"]), "no clips of subject 'zoe'"),
+        (lambda c: c.folds(1), "cannot make 1 folds of 2 subjects"),
         (lambda c: c.folds(3), "cannot make 3 folds of 2 subjects"),
         (lambda c: ClipSet(c.clips + c.clips), "4 clips occur twice"),
         (lambda c: ClipSet((*c.clips, replace(c[0], domain="other"))), r"1 clips occur twice, .*\('ann', "),

@@ -1,7 +1,9 @@
 """NEFER in the layouts it is met in, its real annotations, and what is said of a damaged tree."""
 
 from collections import Counter
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -36,6 +38,9 @@ def test_every_planted_fault_is_one_named_finding(nefer_data, tmp_path):
     assert len(planted) >= 12
     videos = {v for _, _, v, *_ in nefer_data.videos()}
     where = {f.kind: f.where for f in found.findings}
+    counts = {f.kind: f.count for f in found.findings}
+    assert (counts["user in both splits"], counts["bad row"]) == (1, 1)
+    assert where["recording without label"] == "event_raw/user09_2022.raw"
     lost = {where[kind] for kind in ("missing recording", "other user", "no expected label", "empty recording")}
     assert {r.video for r in found} == videos - lost
     assert (
@@ -103,6 +108,22 @@ def test_a_number_spelled_otherwise_is_no_other_person(spelling, nefer_data, tmp
     found = NEFER(tmp_path)
     assert set(found.split.train.subjects) == {"user_01", "user_02"}
     assert found.findings == []
+
+
+def test_pictures_go_by_their_number(tmp_path):
+    for number in (10, 9, 100):
+        cv2.imwrite(str(tmp_path / f"frame_{number}.png"), np.full((4, 6), number, np.uint8))
+    frames = NEFER.frames(SimpleNamespace(source="frames"), SimpleNamespace(path=tmp_path))
+    assert frames[:, 0, 0].tolist() == [9, 10, 100]
+
+
+def test_a_user_without_a_number_is_another_than_the_videos(nefer_data, tmp_path):
+    nefer_data.LAYOUTS["official"](tmp_path)
+    path = tmp_path / "annotations" / "expected_emotions" / "train_event.csv"
+    path.write_text(path.read_text().replace("user_01,", "somebody,"))
+    found = [f for f in NEFER(tmp_path).findings if f.kind == "other user"]
+    assert len(found) == 3
+    assert {f.detail for f in found} == {"the CSV says 'somebody'"}
 
 
 def test_a_second_set_of_annotations_does_not_replace_the_first(nefer_data, tmp_path):
@@ -187,6 +208,8 @@ def test_saturated_pictures_are_noticed(nefer_data, tmp_path):
     sound = NEFER(tmp_path / "sound", source="frames")
     assert sound.findings == []
     assert sound.frames(sound[0]).shape == (51, 48, 64)
+    with pytest.raises(UserError, match="source='frames'"):
+        NEFER.frames(SimpleNamespace(source="raw"), sound[0])
     (finding,) = NEFER(tmp_path / "saturated", source="frames").findings
     assert finding.kind == "saturated frames"
     assert "source='raw'" in finding.effect

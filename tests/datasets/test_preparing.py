@@ -19,7 +19,7 @@ from spikeva.datasets import AFEWVA, NEFER, ClipSet, cluster, prepare
 from spikeva.datasets.crop import box_of_events
 from spikeva.datasets.recipe import keep_recipe
 from spikeva.errors import UserError
-from spikeva.events import EventClip, downscale, read_manifest
+from spikeva.events import EventClip, EventStream, downscale, read_events, read_manifest
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.run_cell import PREDICTIONS, create, score_rows
@@ -56,6 +56,31 @@ def test_films_become_clips(films, here):
             np.testing.assert_array_equal(stored.labels["t_us"], np.arange(6) * 40_000)
             np.testing.assert_array_equal(stored.labels["valence"], film.valence)
             assert stored.attributes["face_side"] == film.face.side
+
+
+def test_each_film_has_a_seed_of_its_own(here):
+    seeds = [EventClip(path).attributes["seed"] for path in sorted(here.glob("*.h5"))]
+    assert len(set(seeds)) == len(seeds) == 8
+
+
+def test_where_the_face_is_in_the_picture_does_not_matter(afew_va_data, tmp_path):
+    """Of a film with a border of 8 columns and 6 rows, the same events come from the same face."""
+    content = afew_va_data.write_clip(tmp_path / "plain" / "001", 1)
+    shutil.copytree(tmp_path / "plain", tmp_path / "framed")
+    for image in (tmp_path / "framed" / "001").glob("*.png"):
+        cv2.imwrite(str(image), cv2.copyMakeBorder(cv2.imread(str(image)), 6, 0, 8, 0, cv2.BORDER_REPLICATE))
+    for frame in content["frames"].values():
+        frame["landmarks"] = np.add(frame["landmarks"], (8, 6)).tolist()
+    (tmp_path / "framed" / "001" / "001.json").write_text(json.dumps(content))
+    found = []
+    for name, seed in (("plain", 0), ("framed", 0), ("plain", 1)):
+        out = tmp_path / f"{name}{seed}"
+        prepare(AFEWVA(tmp_path / name), out, size=24, interpolate="none", pixel="noisy", seed=seed, workers=0)
+        found.append(read_events(out / "001.h5"))
+    plain, framed, reseeded = found
+    assert len(plain) > 100
+    assert plain == framed
+    assert plain != reseeded
 
 
 def test_local_pool_gives_the_same_bytes(films, here, pool, tmp_path):
@@ -267,8 +292,10 @@ def test_recordings_become_face_clips(nefer_data, tmp_path):
         (inside,) = downscale([face], factor, "mean")
         assert clip.attributes["pool"] == "mean"
         assert 0 < len(events) < len(face)
-        np.testing.assert_array_equal(events.x, inside.x)
-        np.testing.assert_array_equal(events.t, inside.t - whole.t[0])
+        assert events == EventStream(inside.t - whole.t[0], inside.x, inside.y, inside.p, inside.size)
+        assert clip.attributes["emotion_expected"] == recordings[0].annotation.expected
+        assert clip.attributes["split"] == "train"
+        np.testing.assert_array_equal(clip.labels["t_us"], np.arange(0, whole.t[-1] - whole.t[0] + 1, 40_000))
 
 
 def test_all_events_of_a_recordings_pixels(nefer_data, tmp_path):

@@ -11,6 +11,7 @@ from spikeva.cli.view import predictor
 from spikeva.datasets.view import OFF, ON, PAPER, Predictor, show
 from spikeva.encode import encode, model_input
 from spikeva.events import EventFileError, EventStream, read_events, write_clip, write_events
+from spikeva.live import Follower
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.files import write_yaml
@@ -221,7 +222,8 @@ def trained_cell(folder, size=32, root=None):
     cell = next(cells(study))
     folder.mkdir()
     write_yaml(folder / "config.yaml", cell.determinants())
-    save_file(create(cell).state_dict(), folder / "model.safetensors")
+    weights = create(cell).state_dict()  # as they are before training, no neuron fires and each prediction is 0
+    save_file({k: 10 * v if ".conv." in k else v for k, v in weights.items()}, folder / "model.safetensors")
     return folder
 
 
@@ -309,3 +311,19 @@ def test_live_is_told_the_size_of_a_sensor_that_the_file_does_not_know(clip, tmp
     told = capsys.readouterr().out
     assert main(["live", str(folder), str(clip)]) == 0
     assert told == capsys.readouterr().out
+
+
+def test_live_prints_time_valence_and_arousal_every_so_many_milliseconds(clip, tmp_path, capsys):
+    folder = trained_cell(tmp_path / "cell")
+    for more, every in (([], 20_000), (["--every", "7.5"], 7_500)):
+        assert main(["live", str(folder), str(clip), *more]) == 0
+        rows = [line.split(",") for line in capsys.readouterr().out.splitlines()]
+        assert rows[0] == ["t_us", "valence", "arousal"]
+        cell, model = load_cell(folder)
+        events = read_events(clip)
+        times = range(int(events.t[0]) + 40_000, int(events.t[-1]) + 1, every)
+        follower = Follower(model, cell.encoding, cell.kind, 2, every_us=every, first_us=times[0])
+        assert [int(row[0]) for row in rows[1:]] == [*times]
+        for row, found in zip(rows[1:], follower.push(events), strict=True):
+            assert (float(row[1]), float(row[2])) == pytest.approx(found[1:], abs=1e-4)
+            assert found.valence != found.arousal

@@ -65,7 +65,10 @@ def test_nothing_to_do_changes_nothing(events: EventStream) -> None:
     assert len(Augment()(EventStream.empty((4, 4)), 0)) == 0
 
 
-@pytest.mark.parametrize("kw", [{"flip": 1.5}, {"jitter_us": -1.0}])
+@pytest.mark.parametrize(
+    "kw", [{"flip": 1.5}, {"reverse": -0.1}, {"drop": 1.01}, {"jitter_px": float("inf")}, {"jitter_us": -1.0}]
+)
 def test_bad_amounts(kw: dict[str, float]) -> None:
-    with pytest.raises(UserError, match="augment"):
+    ((name, value),) = kw.items()
+    with pytest.raises(UserError, match=f"augment: {name} must .*, found {value}"):
         Augment(**kw)

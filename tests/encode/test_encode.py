@@ -147,6 +147,13 @@ def test_divisor_scales_without_clipping(divisor: str, top: float) -> None:
     np.testing.assert_array_equal(scaled, np.float32(top))
 
 
+def test_a_network_gets_the_logarithm_of_counts_or_the_counts() -> None:
+    counts = np.array([0, 1, 3, 70_000], np.uint32).reshape(1, 1, 2, 1, 2)
+    for options, wanted in (({}, np.log1p([0, 1, 3, 70_000])), ({"scaling": "linear"}, [0, 1, 3, 70_000])):
+        found = enc.model_input(counts, "counts", "snn", **options)
+        np.testing.assert_allclose(found.ravel(), wanted, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", enc.list_encodings())
 @pytest.mark.parametrize("kind", ["ann", "snn"])
 def test_model_input_layout(name: str, kind: str) -> None:
@@ -172,6 +179,7 @@ def test_model_input_layout(name: str, kind: str) -> None:
         (lambda ev: spikeva.encode(ev, "tbr", ends=[1.5]), "whole microseconds"),
         (lambda ev: spikeva.encode(ev, "tbr", ends=5), "whole microseconds"),
         (lambda ev: spikeva.encode(ev, "tbr", ends=[2**63 - 1]), "within"),
+        (lambda ev: spikeva.encode(ev, "tbr", ends=[-(2**63)]), "within"),
         (lambda ev: spikeva.encode(ev.to_structured(), "tbr", ends=[1]), "takes an EventStream"),
         (lambda ev: enc.channels("spikes", "cnn"), "kind must be"),
         (lambda ev: enc.channels("tbr", "SNN"), "kind must be 'ann' or 'snn', found 'SNN'"),

@@ -41,6 +41,13 @@ def test_pieces_do_not_matter(chunk):
     assert times == list(range(first, int(events.t[-1]) + 1, 15_000))
     for prediction in found:
         assert prediction[1:] == pytest.approx(directly(events, prediction.t_us))
+    assert follower._recent.t[0] >= times[-1] + 15_000 - 60_000, "of a stream without end, all would fill the memory"
+
+
+def test_without_a_word_a_prediction_comes_each_window():
+    events = stream()
+    times = [p.t_us for p in Follower(model, SPIKES, "snn", 3).push(events)]
+    assert times == list(range(int(events.t[0]) + 60_000, int(events.t[-1]) + 1, 20_000))
 
 
 def test_events_of_one_time_may_come_in_two_pieces():
@@ -92,6 +99,7 @@ def test_predictions_that_nobody_takes_do_not_change_the_next_ones(taken):
         ("SNN", 3, None, "kind must be 'ann' or 'snn', found 'SNN'"),
         ("snn", 0, None, "frames must be a whole number of at least 1, found 0"),
         ("snn", -2, None, "frames must be a whole number of at least 1, found -2"),
+        ("snn", 2.5, None, "frames must be a whole number of at least 1, found 2.5"),
         ("snn", 3, 0, "every_us must be a whole number of at least 1, found 0"),
     ],
 )

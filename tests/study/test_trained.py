@@ -1,5 +1,6 @@
 """A trained cell, read back: it is scored as its study scored it, and says what it cannot be used for."""
 
+import re
 from copy import deepcopy
 from pathlib import Path
 
@@ -134,6 +135,50 @@ def test_near_to_neutral_none_is_read_where_it_is_asked_for(tmp_path, capsys):
         assert said in capsys.readouterr().out
     assert main(["transfer", str(tmp_path / "cell"), "--clips", str(folder), "--none-radius", "-1"]) == 2
     assert "none_radius must be a number from 0 on" in capsys.readouterr().err
+
+
+def test_evaluate_prints_each_number_under_its_name(tmp_path, capsys, monkeypatch):
+    """Valence is predicted as it is, arousal 0.5 too high."""
+    stored(tmp_path / "cell")
+    folder = clips(tmp_path / "films", (32, 32))
+    labels = [("p0", 0.25, -0.5), ("p0", -0.75, 0.5), ("p1", 0.0, -0.5), ("p1", 0.5, 0.5)]
+    known = [
+        {"subject": who, "clip": "c", "valence": v, "arousal": a, "valence_pred": v, "arousal_pred": a + 0.5}
+        for who, v, a in labels
+    ]
+    monkeypatch.setattr("spikeva.study.run_cell.score_rows", lambda *_: known)
+    assert main(["evaluate", str(tmp_path / "cell"), "--clips", folder]) == 0
+    told = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert told[1].startswith("valence CCC 1.000 [1.000, 1.000] PCC 1.000 RMSE 0.000 SAGR 1.000 (25% of labels are 0)")
+    assert told[2].startswith("arousal CCC 0.667 [0.667, 0.667] PCC 1.000 RMSE 0.500 SAGR 0.500 (0% of labels are 0)")
+
+
+def test_transfer_prints_each_number_under_its_name(tmp_path, capsys, monkeypatch):
+    """Happiness is found, and once of three times fear, which is taken for happiness else."""
+    stored(tmp_path / "cell")
+    folder = clips(tmp_path / "films", (32, 32))
+    points = {"happiness": (0.8, 0.45), "fear": (-0.45, 0.8)}
+    seen = [
+        ("p0", "happiness", "happiness"),
+        ("p0", "fear", "fear"),
+        ("p1", "fear", "happiness"),
+        ("p2", "fear", "happiness"),
+    ]
+    known = [
+        {"subject": who, "clip": str(i), "emotion": shown, "valence_pred": points[to][0], "arousal_pred": points[to][1]}
+        for i, (who, shown, to) in enumerate(seen)
+    ]
+    monkeypatch.setattr("spikeva.study.run_cell.score_rows", lambda *_: known)
+    assert main(["transfer", str(tmp_path / "cell"), "--clips", folder]) == 0
+    told = capsys.readouterr().out
+    number = r"accuracy 50\.0% \[.*\]  balanced 66\.7%  chance 50\.0%  majority 75\.0%"
+    assert re.search(rf"^  {number}$", told, re.MULTILINE)
+    head, *rows = (line.split() for line in told[told.index("shown / predicted") :].splitlines()[:8])
+    columns = head[3:]
+    counts = {row[0]: dict(zip(columns, map(int, row[1:]), strict=True)) for row in rows}
+    assert counts["happiness"]["happ"] == counts["fear"]["fear"] == 1
+    assert counts["fear"]["happ"] == 2
+    assert sum(sum(row.values()) for row in counts.values()) == 4
 
 
 def test_damaged_files_are_named_with_what_to_do(tmp_path):
