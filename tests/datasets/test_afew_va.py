@@ -250,6 +250,7 @@ def test_frames_a_second_stretch_the_times(afew_va_data, tmp_path):
 def test_crop_beyond_the_edge_repeats_the_border():
     image = np.arange(12, dtype=np.uint8).reshape(3, 4)
     np.testing.assert_array_equal(cut(image, Square(-1, 1, 3), 3), [[4, 4, 5], [8, 8, 9], [8, 8, 9]])
+    np.testing.assert_array_equal(cut(image, Square(2, -1, 3), 3), [[2, 3, 3], [2, 3, 3], [6, 7, 7]])
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def test_every_planted_fault_is_one_named_finding(nefer_data, tmp_path):
     counts = {f.kind: f.count for f in found.findings}
     assert (counts["user in both splits"], counts["bad row"]) == (1, 1)
     assert where["recording without label"] == "event_raw/user09_2022.raw"
+    assert [r.emotion for r in found if r.video == where["rows disagree"]] == ["fear"], "as most rows say"
     lost = {where[kind] for kind in ("missing recording", "other user", "no expected label", "empty recording")}
     assert {r.video for r in found} == videos - lost
     assert (

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -72,15 +73,35 @@ def test_where_the_face_is_in_the_picture_does_not_matter(afew_va_data, tmp_path
     for frame in content["frames"].values():
         frame["landmarks"] = np.add(frame["landmarks"], (8, 6)).tolist()
     (tmp_path / "framed" / "001" / "001.json").write_text(json.dumps(content))
-    found = []
-    for name, seed in (("plain", 0), ("framed", 0), ("plain", 1)):
-        out = tmp_path / f"{name}{seed}"
-        prepare(AFEWVA(tmp_path / name), out, size=24, interpolate="none", pixel="noisy", seed=seed, workers=0)
-        found.append(read_events(out / "001.h5"))
-    plain, framed, reseeded = found
+
+    def events(name: str, **options: Any) -> EventStream:
+        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        given = {"size": 24, "interpolate": "none", "pixel": "noisy", **options}
+        prepare(AFEWVA(tmp_path / name), out, workers=0, **given)
+        return read_events(out / "001.h5")
+
+    plain = events("plain")
     assert len(plain) > 100
-    assert plain == framed
-    assert plain != reseeded
+    assert events("framed") == plain
+    for other in ({"seed": 1}, {"interpolate": "linear"}, {"timing": "v2e"}, {"pixel": "clean"}):
+        assert events("plain", **other) != plain
+
+
+def test_each_option_of_the_command_reaches_the_clips(afew_va_data, nefer_data, tmp_path):
+    afew_va_data.write_layout(tmp_path / "films", "official", clips=1)
+    nefer_data.LAYOUTS["official"](tmp_path / "recordings")
+    options = {"size": 16, "pixel": "noisy", "interpolate": "none", "timing": "v2e", "seed": 3}
+    prepare(AFEWVA(tmp_path / "films", fps=50), tmp_path / "a", workers=0, **options)
+    command = ["prepare", "--dataset", "afew-va", "--root", str(tmp_path / "films"), "--out", str(tmp_path / "b")]
+    given = [part for name, value in {**options, "fps": 50}.items() for part in (f"--{name}", str(value))]
+    assert main([*command, *given, "--workers", "0"]) == 0
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    told = NEFER(tmp_path / "recordings", labels="reported", split="train")
+    prepare(told, tmp_path / "c", size=16, pool="all", workers=0)
+    command = ["prepare", "--dataset", "nefer", "--root", str(tmp_path / "recordings"), "--out", str(tmp_path / "d")]
+    given = ["--labels", "reported", "--split", "train", "--pool", "all", "--size", "16"]
+    assert main([*command, *given, "--workers", "0"]) == 0
+    assert contents(tmp_path / "c") == contents(tmp_path / "d")
 
 
 def test_local_pool_gives_the_same_bytes(films, here, pool, tmp_path):
@@ -163,8 +184,10 @@ def contents_of_fresh(films: AFEWVA, tmp_path: Path) -> dict[str, bytes]:
 
 
 def test_predictions_go_by_the_films_frame_numbers(afew_va_data, tmp_path):
-    """Of a film without its first picture and another one, times and places of labels are not those of the json."""
-    afew_va_data.write_clip(tmp_path / "root" / "001", 1, frames=12)
+    """Of a film without its first picture, another one and a label, times and places of labels are not those of the json."""
+    content = afew_va_data.write_clip(tmp_path / "root" / "001", 1, frames=12)
+    del content["frames"]["00005"]
+    (tmp_path / "root" / "001" / "001.json").write_text(json.dumps(content))
     for lost in (0, 7):
         (tmp_path / "root" / "001" / f"{lost:05d}.png").unlink()
     prepare(AFEWVA(tmp_path / "root"), tmp_path / "out", size=32, workers=0)
@@ -172,7 +195,7 @@ def test_predictions_go_by_the_films_frame_numbers(afew_va_data, tmp_path):
     source = {"dataset": "prepared", "root": str(tmp_path / "out")}
     cell = next(cells(parse({"study": "s", "regression": source, "window": {"frames": 4}, "grid": grid})))
     rows = score_rows(cell, create(cell), ClipSet.read(tmp_path / "out"), PREDICTIONS, None)
-    assert [int(row["frame"]) for row in rows] == [3, 4, 5, 6, 8, 9, 10, 11]
+    assert [int(row["frame"]) for row in rows] == [3, 4, 6, 8, 9, 10, 11]
     expected = np.array(afew_va_data.labels_of(1, 12), np.float32) / 10
     for row in rows:
         frame = int(row["frame"])
@@ -293,9 +316,12 @@ def test_recordings_become_face_clips(nefer_data, tmp_path):
         assert clip.attributes["pool"] == "mean"
         assert 0 < len(events) < len(face)
         assert events == EventStream(inside.t - whole.t[0], inside.x, inside.y, inside.p, inside.size)
-        assert clip.attributes["emotion_expected"] == recordings[0].annotation.expected
         assert clip.attributes["split"] == "train"
         np.testing.assert_array_equal(clip.labels["t_us"], np.arange(0, whole.t[-1] - whole.t[0] + 1, 40_000))
+    with EventClip(clips[1].path) as clip:
+        assert [clip.attributes[f"emotion{kind}"] for kind in ("", "_expected", "_reported")] == ["contempt"] * 2 + [
+            "none"
+        ]
 
 
 def test_all_events_of_a_recordings_pixels(nefer_data, tmp_path):

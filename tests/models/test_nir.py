@@ -220,6 +220,17 @@ def test_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     made = import_nir(tmp_path / "m.nir")
     assert torch.equal(made(events(8)), fold_norms(model)(events(8)))
 
+    assert main(["export", str(cell), "--out", str(tmp_path / "wide.nir"), "--size", "16x8", "--dt", "1e-3"]) == 0
+    square, wide = (nir.read(tmp_path / name).nodes for name in ("m.nir", "wide.nir"))
+    assert wide["input"].input_type["input"].tolist() == [2, 8, 16], "channels, height, width"
+    slower = [
+        slow.tau.max() / fast.tau.max()
+        for fast, slow in zip(square.values(), wide.values(), strict=True)
+        if hasattr(slow, "tau")
+    ]
+    assert slower == pytest.approx([10.0] * len(slower))
+    assert slower
+
     assert main(["export", str(cell), "--out", str(tmp_path / "n.nir"), "--size", "8", "--dt", "0"]) == 2
     assert "from 1e-12 to 1e12, got 0" in capsys.readouterr().err
     assert main(["export", str(tmp_path), "--out", str(tmp_path / "n.nir")]) == 2

@@ -18,6 +18,7 @@ from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.files import write_json, write_yaml
 from spikeva.study.run_cell import Material, create, run_cell
+from spikeva.study.run_cell import zero_shot as read
 from spikeva.study.trained import learned_from, load_cell
 
 TINY = yaml.safe_load((Path(__file__).parents[2] / "configs" / "tiny.yaml").read_text())
@@ -179,6 +180,21 @@ def test_transfer_prints_each_number_under_its_name(tmp_path, capsys, monkeypatc
     assert counts["happiness"]["happ"] == counts["fear"]["fear"] == 1
     assert counts["fear"]["happ"] == 2
     assert sum(sum(row.values()) for row in counts.values()) == 4
+
+
+def test_each_option_of_transfer_reaches_what_reads_the_emotion(tmp_path, monkeypatch):
+    stored(tmp_path / "cell")
+    asked = []
+    monkeypatch.setattr(
+        "spikeva.study.run_cell.zero_shot", lambda cell, rows: asked.append(cell.study.evaluation) or read(cell, rows)
+    )
+    options = {"anchors": "russell-mehrabian", "method": "point", "pooling": "peak", "none_radius": 0.25}
+    command = ["transfer", str(tmp_path / "cell"), "--clips", clips(tmp_path / "films", (32, 32))]
+    assert main(command) == 0
+    assert main(command + [part for k, v in options.items() for part in (f"--{k.replace('_', '-')}", str(v))]) == 0
+    assert asked[0] == load_cell(tmp_path / "cell")[0].study.evaluation
+    assert {name: getattr(asked[1], name) for name in options} == options
+    assert all(getattr(asked[0], name) != value for name, value in options.items())
 
 
 def test_damaged_files_are_named_with_what_to_do(tmp_path):
