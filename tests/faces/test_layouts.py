@@ -144,3 +144,22 @@ def test_tree_of_other_settings_is_refused(tmp_path: Path, capsys: pytest.Captur
     assert main(short) == 0
     assert main([*short, "--seed", "1"]) == 2
     assert "made by another recipe: seed was 0 and is now 1" in capsys.readouterr().err
+
+
+def test_each_option_reaches_the_pictures(tmp_path: Path) -> None:
+    def pictures(*options: str) -> dict[str, str]:
+        out = tmp_path / "_".join(options)
+        arguments = ["--identities", "1", "--clips", "1", "--workers", "0", "--out", str(out)]
+        assert main(["faces", "--seconds", "0.08", *arguments, *options]) == 0
+        return {name: made for name, made in digest(out).items() if name.endswith(".png")}
+
+    plain = pictures("--seed", "0")
+    assert len(plain) == 2
+    for name, value, count in (
+        ("--seed", "1", 2),
+        ("--preset", "hard", 2),
+        ("--fps", "50", 4),
+        ("--seconds", "0.12", 3),
+    ):
+        found = pictures(name, value)
+        assert (len(found), found != plain) == (count, True), name

@@ -64,6 +64,34 @@ def test_frames_of_any_type_are_resized(
         np.testing.assert_allclose(a, b.astype(float), atol=0.6 if "f" in kind else 0)
 
 
+def test_each_option_reaches_the_events(tmp_path: Path, frames: np.ndarray) -> None:
+    np.savez(tmp_path / "clip.npz", frames=frames)
+
+    def events(*options: str) -> EventStream:
+        given = {"--fps": "25", "--preset": "noisy", **dict(zip(options[::2], options[1::2], strict=True))}
+        out = tmp_path / "a.npz"
+        command = ["simulate", str(tmp_path / "clip.npz"), "-o", str(out)]
+        assert main(command + [part for option in given.items() for part in option]) == 0
+        return read_events(out)
+
+    plain = events()
+    assert events() == plain
+    for options in (
+        ("--seed", "1"),
+        ("--preset", "clean"),
+        ("--set", "pos_thres=0.4"),
+        ("--timing", "crossing"),
+        ("--blur", "2"),
+        ("--interpolate", "linear", "--subframes", "3"),
+        ("--fps", "50"),
+    ):
+        assert events(*options) != plain, options
+    assert events("--fps", "50").t[-1] == pytest.approx(plain.t[-1] / 2, rel=0.01)
+    assert events("--interpolate", "linear", "--subframes", "3") != events(
+        "--interpolate", "linear", "--subframes", "5"
+    )
+
+
 def test_floats_of_0_to_1_are_refused(tmp_path: Path, frames: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(tmp_path / "clip.npz", frames=frames / 255, t=np.arange(6) / 25)
     assert main(["simulate", str(tmp_path / "clip.npz"), "-o", str(tmp_path / "a.h5")]) == 2

@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 
+from spikeva.cli import main
 from spikeva.datasets.pool import NoWorker
 from spikeva.errors import UserError
 from spikeva.study import attempts as module
@@ -407,3 +408,33 @@ def test_jobs_take_the_gpus_in_turn(monkeypatch, given, count, trainer, expected
     found = module._environments(3, parse(STUDY | {"trainer": trainer}))
     assert [worker.get("CUDA_VISIBLE_DEVICES") for worker in found] == expected
     assert {(worker["OMP_NUM_THREADS"], worker["NUMBA_NUM_THREADS"]) for worker in found} == {("2", "7")}
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ([], {}),
+        (["--model", "snn_*"], {"model": "snn_convnet"}),
+        (["--encoding", "spikes"], {"encoding": "spikes"}),
+        (["--fold", "1"], {"fold": 1}),
+        (["--seed", "0"], {"seed": 0}),
+        (["--model", "ann_*", "--encoding", "tbr", "--fold", "0", "--seed", "1"], {"model": "ann_convnet", "encoding": "tbr", "fold": 0, "seed": 1}),
+    ],
+)  # fmt: skip
+def test_train_takes_the_cells_that_match_all_options(options, wanted, tmp_path, monkeypatch):
+    encodings = [*STUDY["grid"]["encodings"], {"encoding": "spikes", "steps": 4, "dt": 5000}]
+    grid = {**STUDY["grid"], "folds": [0, 1], "encodings": encodings}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({**STUDY, "grid": grid}))
+    taken = []
+    monkeypatch.setattr(module, "attempts", lambda chosen, *_: taken.extend(chosen) or iter(()))
+    monkeypatch.setattr("spikeva.study.runner.prepare", lambda *_: None)
+    assert main(["train", str(tmp_path / "study.yaml"), "--out", str(tmp_path / "run"), *options]) == 0
+    assert len(taken) == 16 / 2 ** len(wanted)
+    for cell in taken:
+        found = {
+            "model": cell.model["model"],
+            "encoding": cell.encoding["encoding"],
+            "fold": cell.fold,
+            "seed": cell.seed,
+        }
+        assert found | wanted == found
