@@ -42,6 +42,7 @@ def test_every_layout_gives_the_same_labels(layout, afew_va_data, tmp_path):
         "no landmarks": {"no landmarks"},
     }
     assert {f.kind for f in films.findings} == allowed.get(layout, set())
+    assert [film.face == Square(12, 0, 72) for film in films] == [layout in allowed] * 8, "the middle of 96 x 72 pixels"
 
 
 def test_every_planted_fault_is_one_named_finding(afew_va_data, tmp_path):
@@ -71,6 +72,19 @@ def test_folds_never_part_an_actor(afew_va_data, tmp_path):
         assert len(fold.test.subjects) == 1
         assert len(fold.test) == 3
         assert not set(fold.test.subjects) & set(fold.train.subjects)
+
+
+def test_a_tree_of_rendered_faces_says_so(afew_va_data, tmp_path):
+    afew_va_data.write_layout(tmp_path, "official", clips=2)
+    for domain, synthetic, title in (
+        ("afew-va", False, "AFEW-VA at "),
+        ("afew-va-like", True, "afew-va-like (synthetic) at "),
+    ):
+        films = AFEWVA(tmp_path)
+        assert (films.domain, films.clips.synthetic, films.clips.domain) == (domain, synthetic, domain)
+        assert films.report().startswith(title)
+        assert "2 clips, 2 actors, 12 labelled frames, nothing wrong" in films.report()
+        (tmp_path / "SYNTHETIC.txt").touch()
 
 
 def test_two_spellings_of_an_actor_are_one_person(afew_va_data, tmp_path):
@@ -238,6 +252,12 @@ def test_a_crop_made_smaller_is_the_mean_of_what_it_covers():
     image[0, 4] = 160  # at the edge of its block, where an interpolation would not look
     np.testing.assert_array_equal(cut(image, Square(4, 0, 8), 2), [[10, 0], [0, 0]])
     assert cut(image, Square(4, 0, 8), 16).max() > 100
+
+
+def test_two_pictures_are_a_film(afew_va_data, tmp_path):
+    afew_va_data.write_clip(tmp_path / "001", 1, frames=2)
+    (film,) = AFEWVA(tmp_path)
+    assert film.images == ("00000.png", "00001.png")
 
 
 def test_frames_a_second_stretch_the_times(afew_va_data, tmp_path):

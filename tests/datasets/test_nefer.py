@@ -111,6 +111,15 @@ def test_a_number_spelled_otherwise_is_no_other_person(spelling, nefer_data, tmp
     assert found.findings == []
 
 
+def test_a_tree_of_rendered_faces_says_so(nefer_data, tmp_path):
+    nefer_data.LAYOUTS["official"](tmp_path)
+    for domain, synthetic, title in (("nefer", False, "NEFER at "), ("nefer-like", True, "nefer-like (synthetic) at ")):
+        found = NEFER(tmp_path)
+        assert (found.domain, found.clips.synthetic, found.clips.domain) == (domain, synthetic, domain)
+        assert found.report().startswith(title)
+        (tmp_path / "SYNTHETIC.txt").touch()
+
+
 def test_pictures_go_by_their_number(tmp_path):
     for number in (10, 9, 100):
         cv2.imwrite(str(tmp_path / f"frame_{number}.png"), np.full((4, 6), number, np.uint8))
