@@ -254,6 +254,15 @@ def test_a_crop_made_smaller_is_the_mean_of_what_it_covers():
     assert cut(image, Square(4, 0, 8), 16).max() > 100
 
 
+def test_a_clip_of_broken_pictures_alone_is_left_out(afew_va_data, tmp_path):
+    afew_va_data.write_layout(tmp_path, "official", clips=2)
+    for image in (tmp_path / "001").glob("*.png"):
+        image.write_bytes(b"")
+    films = AFEWVA(tmp_path)
+    assert [film.name for film in films] == ["002"]
+    assert [f.kind for f in films.findings] == ["broken image"] * 6 + ["too little left"]
+
+
 def test_two_pictures_are_a_film(afew_va_data, tmp_path):
     afew_va_data.write_clip(tmp_path / "001", 1, frames=2)
     (film,) = AFEWVA(tmp_path)
