@@ -199,9 +199,15 @@ def test_one_point_far_away_does_not_make_the_box_large(afew_va_data, tmp_path):
     content = afew_va_data.write_clip(tmp_path / "001", 1)
     sound = AFEWVA(tmp_path)[0].face
     content["frames"]["00002"]["landmarks"][7] = [3000.0, 40.0]
+    for frame, beside in (
+        ("00003", (80, 0)),
+        ("00004", (-60, 0)),
+        ("00005", (0, 60)),
+    ):  # the whole face out of the picture
+        content["frames"][frame]["landmarks"] = np.add(content["frames"][frame]["landmarks"], beside).tolist()
     (tmp_path / "001" / "001.json").write_text(json.dumps(content))
     films = AFEWVA(tmp_path)
-    assert [f.kind for f in films.findings] == ["bad landmarks"]
+    assert [(f.kind, f.count) for f in films.findings] == [("bad landmarks", 4)]
     assert films[0].face.side <= sound.side
 
 

@@ -80,6 +80,7 @@ def test_splits_of_a_seed_are_the_same_in_every_version():
     clips = make({f"s{i}": 1 + i % 3 for i in range(7)})
     assert clips.split(3, seed=5).test.subjects == ["s0", "s2", "s4"]
     assert [fold.test.subjects for fold in clips.folds(3, seed=5)] == [["s0", "s5"], ["s2", "s3"], ["s1", "s4", "s6"]]
+    assert (clips.split(3), clips.folds()) == (clips.split(3, seed=0), clips.folds(5, seed=0))
 
 
 def test_split_by_name_count_and_share():
