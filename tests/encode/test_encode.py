@@ -211,6 +211,13 @@ def test_a_number_that_need_not_be_whole_may_be() -> None:
             tau.check(odd)
 
 
+def test_a_plain_field_of_an_encoding_takes_any_whole_number() -> None:
+    lag = Parameter("lag", int, 3)
+    assert [lag.check(value) for value in (-(10**12), 0, 10**12)] == [-(10**12), 0, 10**12]
+    with pytest.raises(UserError, match=r"^lag must be a whole number, found 1\.5$"):
+        lag.check(1.5)
+
+
 def test_parameters_are_known_without_torch_or_numba() -> None:
     code = (
         "import sys, spikeva.encode as e; e.spec('tbr', bits=4), e.parameters('voxel');"
