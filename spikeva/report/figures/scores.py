@@ -108,8 +108,8 @@ def _widen(ax: Axes) -> None:
     middle, half = np.log10(ax.get_xlim()).mean(), max(0.75, np.ptp(np.log10(ax.get_xlim())) / 2)
     ax.set_xlim(10 ** (middle - half), 10 ** (middle + half))
     low, high = ax.get_xlim()
-    if low > 1e-3 and high < 1e5:
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if half < 1.25 else (1,)))
+    few = low > 1e-3 and high < 1e5
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if half < 1.25 else (1,)) if few else LogLocator(numticks=6))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())
 
