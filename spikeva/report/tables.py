@@ -127,7 +127,7 @@ COST = (
 
 def html(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, Any]:
     """Heads and body for the page's template: text, sort key and kind of each row."""
-    columns = told_apart(rows, columns)
+    columns = filled(rows, columns)
 
     def key(value: float | str | None) -> str:
         return "" if value is None else str(value)
@@ -165,15 +165,20 @@ def terminal(rows: Sequence[Row], note: str = "") -> "Table":
     title = "; ".join(filter(None, ("Held-out people", "95 % intervals over people", note)))
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", overflow="fold")
-    for head in ("data", *(f"CCC {axis}" for axis in AXES), "zero-shot"):
+    read = any(row.transfer() for row in rows)
+    for head in ("data", *(f"CCC {axis}" for axis in AXES), *(["zero-shot"] if read else [])):
         table.add_column(head, no_wrap=True)
     for i, row in enumerate(rows):
         last_model = row.kind != "baseline" and i + 1 < len(rows) and rows[i + 1].kind == "baseline"
+        cells = [two_lines(row.ccc.get(axis)) for axis in AXES]
+        if read:
+            cells.append(
+                "\n".join(filter(None, (two_lines(row.transfer(), 0, 100, " %"), _transfer_word(row).strip())))
+            )
         table.add_row(
             Text("\n".join(_broken(text) for text in (row.model, row.encoding) if text)),  # [x] in a name is no markup
             row.data,
-            *(two_lines(row.ccc.get(axis)) for axis in AXES),
-            "\n".join(filter(None, (two_lines(row.transfer(), 0, 100, " %"), _transfer_word(row).strip()))),
+            *cells,
             style="dim" if row.kind == "baseline" else None,
             end_section=last_model,
         )
@@ -196,12 +201,13 @@ def export(rows: Sequence[Row], form: str, notes: Sequence[str] = ()) -> str:
         notes = [*notes, POOLED]
     above = [f"{note}\n" if form == "md" else f"% {note}" for note in notes]
     trained = [row for row in rows if row.kind != "baseline"]
-    shown = [write(own, told_apart(own, columns)) for own, columns in ((rows, MAIN), (rows, METRICS), (trained, COST))]
+    shown = [write(own, filled(own, columns)) for own, columns in ((rows, MAIN), (rows, METRICS), (trained, COST))]
     return "\n".join([*above, *shown])
 
 
-def told_apart(rows: Sequence[Row], columns: Sequence[Column]) -> Sequence[Column]:
-    """The columns, with the study before them where the rows are of several."""
+def filled(rows: Sequence[Row], columns: Sequence[Column]) -> Sequence[Column]:
+    """The columns in which a row has something, with the study before them where the rows are of several."""
+    columns = [column for column in columns if any(column.text(row) != "–" for row in rows)]
     return (RUN, *columns) if len({row.run for row in rows}) > 1 else columns
 
 
@@ -212,7 +218,8 @@ def _markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
 
 
 def _latex(rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    escapes = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "−": "$-$", "–": "--", "µ": r"\textmu "}
+    escapes = {"−": "$-$", "–": "--", "µ": r"\textmu ", "\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}
+    escapes |= {special: rf"\{special}" for special in "_%&#${}"}
     table = str.maketrans(escapes)
     lines = [[c.head for c in columns], *([c.text(row) for c in columns] for row in rows)]
     text = [" & ".join(cell.translate(table) for cell in line) + r" \\" for line in lines]

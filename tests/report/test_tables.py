@@ -186,6 +186,28 @@ def test_markdown_and_latex(run_dir: Path) -> None:
         table_text(run_dir, form="html")
 
 
+def test_columns_without_anything_to_show_are_left_out(tmp_path: Path) -> None:
+    def heads() -> set[str]:
+        lines = [line for line in table_text(run).splitlines() if line.startswith("| model")]
+        return {head for line in lines for head in line.strip("| ").split(" | ")}
+
+    run = write_run(tmp_path, gallery=0)
+    results, before = json.loads((run / "results.json").read_text()), heads()
+    for one in (*results["cells"], *results["baselines"]):
+        one.pop("transfer", None)
+    (run / "results.json").write_text(json.dumps(results))
+    of_transfer = {"zero-shot accuracy", "balanced accuracy", "three-way accuracy", "accuracy of valence's sign"}
+    assert before - heads() == of_transfer
+    columns = terminal_table(results, run).columns
+    assert [str(column.header) for column in columns] == ["model", "data", "CCC valence", "CCC arousal"]
+
+
+def test_latex_sets_a_name_as_it_is(tmp_path: Path) -> None:
+    run = write_run(tmp_path, ("ann_a", r"snn_b(path=C:\{x}^~$1)"), gallery=0)
+    latex = table_text(run, form="latex")
+    assert r"snn\_b(path=C:\textbackslash{}\{x\}\^{}\~{}\$1)" in latex
+
+
 def test_tables_say_what_is_pooled_and_what_is_a_mean(run_dir: Path, tmp_path: Path) -> None:
     words = "CCC is of all folds' people together, all other numbers are means over folds"
     several = write_run(tmp_path, folds=2, gallery=0)
