@@ -190,8 +190,15 @@ def test_a_reader_that_has_seen_enough_is_no_fault(arguments):
 
 def test_a_backend_of_a_notebook_is_not_needed():
     """`!spikeva` in a notebook inherits `module://matplotlib_inline.backend_inline`, without which matplotlib could not be imported."""
-    code = "import sys; sys.argv[1:] = ['cite', 'tbr']; from spikeva.cli import main; main(); import matplotlib.pyplot"
-    subprocess.run([sys.executable, "-c", code], env={**os.environ, "MPLBACKEND": "not-here"}, check=True)
+    code = (
+        "import sys; sys.argv[1:] = ['cite', 'tbr']; from spikeva.cli import main; main(); "
+        "from matplotlib import pyplot; print(pyplot.get_backend())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "MPLBACKEND": "not-here"}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].lower() == "agg"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

@@ -38,7 +38,7 @@ def share(
 
 # Indices are unsigned, so that numba emits no test for negative ones.
 @_jit
-def _find(x: Any, y: Any, p: Any, shape: Any, places: Any) -> None:
+def _find_places(x: Any, y: Any, p: Any, shape: Any, places: Any) -> None:
     """places[i] = where event i falls in planes of `shape` [P, H, W] laid end to end: ON, then OFF, or both in one."""
     area, width = np.uint64(shape[1] * shape[2]), np.uint64(shape[2])
     if shape[0] == 1:
@@ -59,7 +59,7 @@ def _mark(x: Any, y: Any, p: Any, starts: Any, stops: Any, codes: Any, out: Any)
             code = codes[j]
             for first in range(starts[k, j], stops[k, j], BLOCK):
                 last = min(first + BLOCK, stops[k, j])
-                _find(x[first:last], y[first:last], p[first:last], out.shape[1:], places)
+                _find_places(x[first:last], y[first:last], p[first:last], out.shape[1:], places)
                 for i in range(last - first):
                     image[places[i]] |= code
 
@@ -71,7 +71,7 @@ def _count(x: Any, y: Any, p: Any, starts: Any, stops: Any, out: Any) -> None:
         image = out[k].reshape(-1)
         for first in range(starts[k], stops[k], BLOCK):
             last = min(first + BLOCK, stops[k])
-            _find(x[first:last], y[first:last], p[first:last], out.shape[1:], places)
+            _find_places(x[first:last], y[first:last], p[first:last], out.shape[1:], places)
             for i in range(last - first):
                 image[places[i]] += np.uint32(1)
 
@@ -88,11 +88,12 @@ def _share(
         for first in range(starts[k], stops[k], BLOCK):
             last = min(first + BLOCK, stops[k])
             ts, ps = t[first:last], p[first:last]
-            _find(x[first:last], y[first:last], ps, out.shape[2:], places)
+            _find_places(x[first:last], y[first:last], ps, out.shape[2:], places)
             for i in range(last - first):
                 place = (bins - 1) * (ts[i] - firsts[k])  # in bins, times the span
-                lower = np.int64(np.float64(place) / span)  # unlike whole numbers', a division by vector instructions;
-                right = place - lower * span  # from a place of 2**53 on it may be off by one
+                # vector instructions divide float64, not whole numbers; from a place of 2**53 on, that may be off by one
+                lower = np.int64(np.float64(place) / span)
+                right = place - lower * span
                 over = (right >= span) - (right < 0)
                 right -= over * span
                 sign = -1 if signed and ps[i] == 0 else 1

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from io import BytesIO
+from operator import index
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -208,7 +209,7 @@ def fit(
         UserError: a setting is missing, the checkpoint is damaged or of a training with others, or this machine lacks the devices.
     """
     keep_freed()
-    checkpoint, seed = Path(checkpoint), int(seed)
+    checkpoint, seed = Path(checkpoint), index(seed)  # a checkpoint holds plain values
     training = {name: value.item() if isinstance(value, np.generic) else value for name, value in training.items()}
     settings = settings_of(training, seed, trainer)
     state: dict[str, Any] = _state(checkpoint) if checkpoint.exists() else {"epoch": -1, "global_step": 0}
