@@ -222,7 +222,16 @@ class Run:
 
     @classmethod
     def open_all(cls, directories: Sequence[Path]) -> list["Run"]:
-        """The runs in `directories`; those of one name bear their directory too, so that they are told apart."""
+        """The runs in `directories`; those of one name bear their directory too, so that they are told apart.
+
+        Raises UserError as `open` does, and where a directory is given twice.
+        """
+        places = [directory.resolve() for directory in directories]
+        for i, (place, directory) in enumerate(zip(places, directories, strict=True)):
+            if place in places[:i]:
+                first = directories[places.index(place)]
+                also = f" (as {first}, too)" if first != directory else ""
+                raise UserError(f"{directory} is given twice{also}; a report takes each run once")
         runs = [cls.open(directory) for directory in directories]
         names = [run.name for run in runs]
         for run in runs:

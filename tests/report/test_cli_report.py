@@ -1,5 +1,6 @@
 """`spikeva report` on finished runs."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,23 @@ def test_page_is_written_anew(run_dir: Path, tmp_path: Path, capsys: pytest.Capt
 def test_tables_as_text(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(run_dir), "--format", "md"]) == 0
     assert "| snn_convnet |" in capsys.readouterr().out
-    assert main(["report", str(run_dir), str(run_dir), "--format", "csv", "--out", str(tmp_path / "all.csv")]) == 0
+    shutil.copytree(run_dir, tmp_path / "other")
+    both = [str(run_dir), str(tmp_path / "other")]
+    assert main(["report", *both, "--format", "csv", "--out", str(tmp_path / "all.csv")]) == 0
     assert len((tmp_path / "all.csv").read_text().splitlines()) == 21
+
+
+@pytest.mark.parametrize("form", ["html", "md"])
+def test_the_same_run_twice_is_a_mistake(
+    form: str, run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link").symlink_to(run_dir)
+    out = ["--format", form, "--out", str(tmp_path / "report")]
+    assert main(["report", str(run_dir), str(run_dir), *out]) == 2
+    assert capsys.readouterr().err == f"spikeva report: {run_dir} is given twice; a report takes each run once\n"
+    assert main(["report", str(run_dir), str(tmp_path / "link"), *out]) == 2
+    assert f"{tmp_path / 'link'} is given twice (as {run_dir}, too)" in capsys.readouterr().err
+    assert not (tmp_path / "report").exists()
 
 
 def test_mistakes_end_with_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
