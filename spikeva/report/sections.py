@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -29,6 +30,7 @@ class Figures:
 
     def __init__(self, folder: Path, prefix: str = "") -> None:
         self._folder, self._prefix = folder, prefix
+        self._places: set[str] = set()
 
     def add(self, name: str, figure: Figure | Mapping[str, Figure], caption: str, wide: bool = False) -> dict[str, Any]:
         """What the template shows: inline SVG, caption, width. Figures by name stand side by side where there is room.
@@ -43,11 +45,18 @@ class Figures:
         shown = []
         for key, one in panels.items():
             document = style.svg(one)
-            place = self._prefix + name + re.sub(r"[^\w.-]", "-", key)[:LONGEST]
+            place = self._free(self._prefix + name + re.sub(r"[^\w.-]", "-", key)[:LONGEST])
             write_bytes(self._folder / f"{place}.svg", document.encode())
             body = style.inline(document, place, f"{caption} {key[1:]}".strip())
             shown.append({"svg": Markup(body), "pixels": round(115 * one.get_figwidth())})
         return {"panels": shown, "caption": caption, "wide": wide}
+
+    def _free(self, place: str) -> str:
+        """`place`, numbered where another figure has it: names may differ in what is not safe of them."""
+        numbered = (f"{place}-{n}" for n in count(2))
+        free = next(one for one in chain([place], numbered) if one not in self._places)
+        self._places.add(free)
+        return free
 
 
 def run_sections(run: Run, rows: Sequence[Row], best: Mapping[str, Row], figures: Figures) -> dict[str, list[Section]]:

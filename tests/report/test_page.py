@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_run import write_run
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from spikeva.errors import UserError
 from spikeva.report import figures, table_text, terminal_table, write_report
 from spikeva.report.data import Run
+from spikeva.report.sections import Figures
 
 
 def test_parts_and_figures_are_there(run_dir: Path) -> None:
@@ -375,6 +377,23 @@ def test_text_of_the_user_is_escaped(tmp_path: Path) -> None:
         cell["model"] = f"{cell['model']}(<script>alert(2))"
     (run / "results.json").write_text(json.dumps(results))
     assert "<script>alert" not in write_report(run).read_text()
+
+
+def test_datasets_whose_names_differ_in_unsafe_letters_alone_have_files_of_their_own(tmp_path: Path) -> None:
+    drawn = {}
+    for name in ("a b", "a/b", "a-b-2", "y" * 50, "y" * 51):
+        drawn[name] = Figure(figsize=(2, 2))
+        drawn[name].text(0.1, 0.5, name)
+    files = Figures(tmp_path)
+    ids = [re.findall(r' id="([^"]*)"', panel["svg"]) for panel in files.add("strip", drawn, "Windows.")["panels"]]
+    assert len({one for found in ids for one in found}) == sum(len(found) for found in ids)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "strip-a-b-2-2.svg",
+        "strip-a-b-2.svg",
+        "strip-a-b.svg",
+        f"strip-{'y' * 39}-2.svg",
+        f"strip-{'y' * 39}.svg",
+    ]
 
 
 @pytest.mark.parametrize(
