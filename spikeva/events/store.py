@@ -22,7 +22,7 @@ from spikeva._atomic import whole_file
 from spikeva.errors import UserError
 from spikeva.events._sink import Sink
 from spikeva.events.errors import EventFileError
-from spikeva.events.stream import COLUMNS, EventStream, in_order
+from spikeva.events.stream import COLUMNS, EventStream, check_size, in_order
 
 FORMAT, VERSION = "spikeva-clip", 1
 MANIFEST = "manifest.json"
@@ -91,7 +91,10 @@ class EventClip:
             found = f"clip format version {attrs['format_version']}, this program reads {VERSION}"
             raise EventFileError(self.path, found, "Update spikeva, or prepare the clip again.")
         *_, width, height, self.event_count, self._start, self._step = (attrs.pop(key) for key in _OWN)
-        self.size: tuple[int, int] = (width, height)
+        self.size: tuple[int, int] = check_size((width, height))
+        if not (isinstance(self._start, int) and isinstance(self._step, int) and self._step > 0):
+            found = f"an index that starts at {self._start!r} in steps of {self._step!r} us"
+            raise EventFileError(self.path, found, "The file is damaged: write it again.")
         self.attributes: dict[str, Attribute] = attrs
         self._index: NDArray[np.int64] | None = None
         self._columns = {name: self._file["events"][name] for name in COLUMNS}

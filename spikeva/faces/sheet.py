@@ -57,10 +57,12 @@ def contact_sheet(
 
 
 def _text(text: str, width: int, height: int, upright: bool = False) -> Picture:
-    """A grey field [height, width, 3] with a centred word, written upwards where `upright`."""
+    """A grey field [height, width, 3] with a centred word, smaller where it is longer, written upwards where `upright`."""
     w, h = (height, width) if upright else (width, height)
     field = np.full((h, w, 3), 245, np.uint8)
     (tw, th), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
+    size = 0.5 * min(1.0, (w - 4) / max(tw, 1))
+    (tw, th), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
     place = (w - tw) // 2, (h + th) // 2
-    cv2.putText(field, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (30, 30, 30), 1, cv2.LINE_AA)
+    cv2.putText(field, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, (30, 30, 30), 1, cv2.LINE_AA)
     return np.ascontiguousarray(np.rot90(field)) if upright else field

@@ -164,6 +164,27 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
             clip.events()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("width", -1, r"whole numbers from 1 to 65536, found \(-1, "),
+        ("height", 2**40, "whole numbers from 1 to 65536"),
+        ("width", "wide", "whole numbers from 1 to 65536"),
+        ("height", 1.5, "whole numbers from 1 to 65536"),
+        ("index_step_us", 0, "in steps of 0 us"),
+        ("index_step_us", 0.5, "in steps of 0.5 us"),
+        ("index_start_us", "early", "starts at 'early'"),
+        ("event_count", -1, "-1 events announced"),
+    ],
+)
+def test_an_absurd_header_is_refused(name: str, value: Any, said: str, tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.h5", random_stream(9, 100))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file.attrs[name] = value
+    with pytest.raises(EventFileError, match=said):
+        EventClip(tmp_path / "a.h5")
+
+
 def test_a_closed_clip_says_so(tmp_path: Path) -> None:
     write_clip(tmp_path / "a.h5", random_stream(9, 100), labels={"v": [1]})
     with EventClip(tmp_path / "a.h5") as clip:

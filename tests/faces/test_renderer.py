@@ -165,6 +165,15 @@ def test_contact_sheet_has_a_row_a_person_and_a_column_an_emotion() -> None:
     assert min(apart) > 0.1  # no two cells show the same face
 
 
+@pytest.mark.parametrize("side", [32, 64, 160])
+def test_the_words_of_a_contact_sheet_are_whole(side: int) -> None:
+    picture = sheet.contact_sheet("nefer-like", range(1), side=side)
+    for words in (picture[:26, 26:], picture[26:, :26].swapaxes(0, 1)):
+        fields = words.reshape(26, -1, side, 3)
+        assert (fields.min((0, 2, 3)) < 200).all()
+        assert (fields[:, :, [0, -1]] == 245).all()  # no stroke at a field's border
+
+
 def test_bad_names_and_numbers() -> None:
     with pytest.raises(ValueError, match="count from 0"):
         faces.draw_identity("afew-va-like", -1)
