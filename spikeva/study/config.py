@@ -152,10 +152,12 @@ class TrainerOptions(_Block):
     @field_validator("devices")
     @classmethod
     def _some_devices(cls, devices: int | str | list[int], others: ValidationInfo) -> int | str | list[int]:
+        if isinstance(devices, str) and re.fullmatch(r"[1-9]\d*", devices):
+            devices = int(devices)  # a number in quotes
         if isinstance(devices, list):
             fits = bool(devices) and min(devices) >= 0 and len({*devices}) == len(devices)
         elif isinstance(devices, str):
-            fits = re.fullmatch(r"auto|-1|[1-9]\d*|\d+(,\d+)+,?|\d+,", devices) is not None
+            fits = re.fullmatch(r"auto|-1|\d+(,\d+)+,?|\d+,", devices) is not None
         else:
             fits = devices == -1 or devices >= 1
         if not fits:
@@ -226,7 +228,7 @@ def load(path: str | Path) -> Study:
 
 def parse(raw: Any, name: str = "config", folder: Path = Path()) -> Study:
     """The study that plain data describe; files under `modules` are relative to `folder`. Raises UserError as `load` does."""
-    from spikeva.study.mistakes import joint_problems, named_problems, truth_problems
+    from spikeva.study.mistakes import joint_problems, named_problems, value_problems
     from spikeva.study.modules import import_modules
 
     if not isinstance(raw, dict):
@@ -244,7 +246,7 @@ def parse(raw: Any, name: str = "config", folder: Path = Path()) -> Study:
     except ValidationError as error:
         problems += _sentences(error)
     said = [problem.split(":")[0] for problem in problems]
-    problems += [problem for problem in truth_problems(raw) if problem.split(":")[0] not in said]
+    problems += [problem for problem in value_problems(raw) if problem.split(":")[0] not in said]
     problems += named_problems(raw)
     if study is not None and not problems:
         problems += joint_problems(study)

@@ -39,6 +39,14 @@ def parse_yaml(text: str) -> Any:
 
 
 class _Strict(yaml.SafeLoader):
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=True)  # at once, which finds a list or mapping that holds itself
+        except UserError:
+            raise
+        except (ValueError, OverflowError) as error:  # a date that is none, a number of thousands of digits
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from error
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         lines: dict[str, int] = {}
         for key, _ in node.value:

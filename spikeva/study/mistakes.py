@@ -16,16 +16,18 @@ from spikeva.training.loss import LOSSES
 OPTIONS = ("grid.models", "grid.encodings", "regression.pixel", "transfer.pixel")  # held against what each takes
 
 
-def truth_problems(part: Any, path: str = "") -> Iterator[str]:
-    """Where a config says yes or no and means neither: Python takes true and false for 1 and 0."""
+def value_problems(part: Any, path: str = "") -> Iterator[str]:
+    """Where a config says yes or no and means neither (Python takes true and false for 1 and 0), or a number that is absurd."""
     if isinstance(part, bool) and path != "training.augment":
         yield f"{path}: found {part!r}, as which YAML reads yes, no, on and off; allowed: a number or a name"
+    elif isinstance(part, int) and abs(part) >= 2**63:
+        yield f"{path}: found a whole number of {len(str(abs(part)))} digits, allowed: less than 2**63"
     elif isinstance(part, dict) and path not in OPTIONS:
         for key, value in part.items():
-            yield from truth_problems(value, f"{path}.{key}" if path else str(key))
+            yield from value_problems(value, f"{path}.{key}" if path else str(key))
     elif isinstance(part, list) and path not in OPTIONS:
         for i, value in enumerate(part):
-            yield from truth_problems(value, f"{path}[{i}]")
+            yield from value_problems(value, f"{path}[{i}]")
 
 
 def named_problems(raw: dict[str, Any]) -> Iterator[str]:
@@ -66,7 +68,7 @@ def _pixel_problems(pixel: Any) -> Iterator[str]:
                 if key not in allowed:
                     yield f"pixel.{key}: unknown key {key!r}{did_you_mean(key, allowed)} (allowed: {', '.join(allowed)})"
             DVSPixel(**{key: value for key, value in pixel.items() if key in allowed})
-    except UserError as error:
+    except (UserError, OverflowError) as error:
         yield f"pixel: {error}"
 
 

@@ -160,7 +160,9 @@ def _cluster(options: Mapping[str, Any]) -> list[Any]:
 
     Never Lightning's requeueing under SLURM, which saves a training in the middle of an epoch for any other to begin with.
     """
-    if options.get("devices") == 1 and options.get("num_nodes", 1) == 1:
+    devices = options.get("devices")
+    one = devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)
+    if one and options.get("num_nodes", 1) == 1:
         return [LightningEnvironment()]
     slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
     return [SLURMEnvironment(auto_requeue=False)] if slurm else []

@@ -103,6 +103,8 @@ def test_all_mistakes_at_once_each_with_its_remedy(tmp_path, capsys):
         ("grid.models", [{"model": "snn_convnet", "beta": NAN}], "grid.models[0].beta: found nan, allowed: a finite"),
         ("training.learning_rate", float("inf"), "training.learning_rate: found inf, allowed: a finite number"),
         ("regression.pixel", {"cutoff_hz": NAN}, "regression.pixel"),
+        ("regression.pixel", {"pos_thres": 10**400}, "regression.pixel: int too large"),
+        ("window.frames", 10**30, "window.frames: found a whole number of 31 digits, allowed: less than 2**63"),
         ("training.epochs", True, "training.epochs: found True, as which YAML reads yes"),
         ("grid.folds", [False], "grid.folds[0]: found False, as which YAML reads"),
         ("regression.seed", -1, "regression.seed: found -1, allowed: greater than or equal to 0"),
@@ -134,7 +136,9 @@ def test_a_mistake_names_key_finding_and_remedy(key, value, said):
     assert str(error.value).startswith("config: ")
 
 
-@pytest.mark.parametrize("text", ["", "- 1", "a: [", "\0"])
+@pytest.mark.parametrize(
+    "text", ["", "- 1", "a: [", "\0", "a: &a [*a]", "a: &a {b: *a}", "a: 2001-99-99", "a: " + "9" * 5000]
+)
 def test_what_is_not_a_config_is_said(tmp_path, text):
     path = tmp_path / "odd.yaml"
     path.write_text(text)
@@ -225,6 +229,12 @@ def test_all_devices_are_their_number(asked, there, trainer, meant, monkeypatch)
     assert found.trainer.devices == meant
     assert [cell.key for cell in cells(found)] == [cell.key for cell in cells(same)]
     assert not {cell.key for cell in cells(found)} & {cell.key for cell in cells(other)}
+
+
+def test_a_number_of_devices_in_quotes_is_that_number():
+    quoted, plain = (parse(TINY | {"trainer": {"devices": devices}}) for devices in ("1", 1))
+    assert quoted == plain
+    assert [cell.key for cell in cells(quoted)] == [cell.key for cell in cells(plain)]
 
 
 def test_clips_that_changed_make_other_cells(tmp_path):

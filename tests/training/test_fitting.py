@@ -170,7 +170,7 @@ def test_a_model_that_has_predicted_trains_as_before(data, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(*(net.state_dict().values() for net in nets), strict=True))
 
 
-@pytest.mark.parametrize(("devices", "tasks"), [(1, "4"), ("auto", "1")])
+@pytest.mark.parametrize(("devices", "tasks"), [(1, "4"), ("1", "4"), ("auto", "1")])
 def test_a_job_of_slurm_trains_the_same(data, tmp_path, monkeypatch, recwarn, devices, tasks):
     """Lightning would take what a job that it put back into the queue has left in this folder for the begin of any training."""
     trainer = TRAINER | {"devices": devices}
