@@ -203,10 +203,14 @@ def _create(engine: str, threads: int | None, build: Callable[..., Sensor]) -> E
         from spikeva.simulate.engines.v2e import V2EEngine
 
         return V2EEngine(build())
+    import numba
+
     from spikeva.simulate.engines.compiled import CompiledEngine, pixel_normals
 
     if engine == "torch":
         from spikeva.simulate.engines.device import TorchEngine
 
         return TorchEngine(build(normals=partial(pixel_normals, threads=threads)))
+    if numba.config.DISABLE_JIT:  # its records have no fields in plain Python
+        raise UserError("engine 'numba' needs compiled code: unset NUMBA_DISABLE_JIT, or take engine='reference'")
     return CompiledEngine(build(normals=partial(pixel_normals, threads=threads)), threads)

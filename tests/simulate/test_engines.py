@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from spikeva import DVSPixel, EventStream
+from spikeva.errors import UserError
 from spikeva.simulate import Simulator, simulate
 from spikeva.simulate.draws import philox
 from spikeva.simulate.engines import compiled
@@ -190,3 +191,11 @@ def test_strided_frames_and_a_batch_of_clips() -> None:
     for i, (t, x, y, p) in enumerate(simulate_batch(both, times, sensors)):
         alone = simulate(both[i].numpy(), times - times[0], "noisy", seed=3 + i)
         assert same(alone, EventStream(t, x, y, p, (61, 37)))
+
+
+def test_where_nothing_is_compiled_the_compiled_engine_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numba.config.DISABLE_JIT", 1)
+    frames = np.zeros((2, 4, 4), np.uint8)
+    with pytest.raises(UserError, match="unset NUMBA_DISABLE_JIT, or take engine='reference'"):
+        simulate(frames, [0.0, 0.1])
+    assert len(simulate(frames, [0.0, 0.1], engine="reference")) == 0
