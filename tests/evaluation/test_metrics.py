@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr
 
 from spikeva.errors import UserError
-from spikeva.evaluation.metrics import METRICS, Sums, clip_mean, regression
+from spikeva.evaluation.metrics import METRICS, Sums, clip_mean, group_sums, regression
 
 CLOSE = {"rel": 1e-12, "abs": 1e-12}
 pairs = st.lists(
@@ -90,6 +90,11 @@ def test_a_column_is_a_series():
 def test_zero_labels_are_reported_because_no_prediction_has_their_sign():
     found = regression([0, 0, 0.5, -0.5], [0.1, -0.1, 0.2, 0.2])
     assert (found["sagr"], found["zero_share"]) == (0.25, 0.5)
+
+
+def test_sums_of_a_group_are_those_of_its_frames():
+    y, p, who = np.array([0.0, 0.5, -0.3, 0.2]), np.array([0.1, 0.0, 0.0, -0.2]), np.array([*"baab"])
+    assert group_sums(y, p, who) == {name: Sums.of(y[who == name], p[who == name]) for name in "ab"}
 
 
 @settings(max_examples=30)

@@ -42,6 +42,8 @@ def test_columns_have_the_types_of_the_contract() -> None:
         (([1, 2], [0, 0], [5, 0], [0, 0]), "event 0 has y = 5"),
         (([1, 2], [0, 0], [0, 0], [0, 2]), "event 1 has polarity 2"),
         (([1, 2], [0, -1], [0, 0], [0, 0]), r"column x must lie in 0\.\.65535, found -1\.\.0"),
+        (([1, 2], [0, 0], [2**16, 0], [0, 0]), r"column y must lie in 0\.\.65535, found 0\.\.65536"),
+        (([1, 2], [0, 0], [0, 0], [0, 257]), "event polarity must be 0 .* found 0..257"),
         (
             ([1, 2], [0, 0], [0, 0], [-1, 1]),
             r"must be 0 \(OFF\) or 1 \(ON; EventStream\.from_structured takes -1 for OFF\), found -1\.\.1",
@@ -74,7 +76,16 @@ def test_crop_moves_the_origin_and_must_lie_inside() -> None:
     s = stream((0, 2, 1, 0), (1, 1, 1, 1), (2, 4, 3, 1), (3, 5, 3, 1))
     assert s.crop(2, 1, 3, 3) == stream((0, 0, 0, 0), (2, 2, 2, 1), size=(3, 3))
     assert s.crop(0, 0, *SIZE) == s
-    for rectangle in ((0, 0, 8, 5), (-1, 0, 2, 2), (0, 0, 0, 1)):
+    assert s.crop(4, 3, 1, 1) == stream((2, 0, 0, 1), size=(1, 1))
+    for rectangle in (
+        (0, 0, 8, 5),
+        (-1, 0, 2, 2),
+        (0, -1, 2, 2),
+        (0, 0, 0, 1),
+        (0, 0, 1, 0),
+        (0, 3, 2, 3),
+        (5, 0, 3, 2),
+    ):
         with pytest.raises(UserError, match="does not lie inside"):
             s.crop(*rectangle)
     assert len(EventStream([0], [210], [5], [1], (320, 240)).crop(*np.array([200, 0, 100, 100], np.uint8))) == 1
@@ -116,6 +127,13 @@ def test_merge_needs_one_size() -> None:
 @given(streams())
 def test_structured_arrays_round_trip(s: EventStream) -> None:
     assert EventStream.from_structured(s.to_structured(), SIZE) == s
+
+
+@pytest.mark.parametrize("size", [(2**15 + 1, 2), (2, 2**15 + 1)])
+def test_structured_arrays_refuse_a_sensor_beyond_their_coordinates(size: tuple[int, int]) -> None:
+    with pytest.raises(UserError, match="int16 coordinates cannot hold a sensor of"):
+        EventStream.empty(size).to_structured()
+    assert len(EventStream.empty((2**15, 2**15)).to_structured()) == 0
 
 
 def test_structured_polarity_may_be_signed() -> None:

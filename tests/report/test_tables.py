@@ -142,6 +142,12 @@ def test_csv_holds_every_digit(run_dir: Path) -> None:
         assert row["synthetic"] == "1"
 
 
+def test_of_recorded_data_the_ceiling_alone_is_simulated(tmp_path: Path) -> None:
+    rows = Run.open(write_run(tmp_path, dataset="afew-va", gallery=0)).rows()
+    assert {row.model for row in rows if row.data == "simulated"} == {"ceiling (error 0.2)"}
+    assert {row.data for row in rows} == {"recorded", "simulated"}
+
+
 def test_csv_has_the_range_over_seeds(tmp_path: Path) -> None:
     run = write_run(tmp_path, encodings=("tbr",), seeds=3, gallery=0)
     row = next(csv.DictReader(io.StringIO(table_text(run, form="csv"))))
@@ -294,3 +300,4 @@ def test_numbers() -> None:
     assert ratio(6, 4) == "1.5 times more"
     assert ratio(1, 1.001) == ratio(1, 1) == "about the same"
     assert ratio(99.96, 1) == "100 times more"
+    assert ratio(1, 12_345) == "12,345 times less"
