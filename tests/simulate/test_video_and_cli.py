@@ -16,6 +16,7 @@ from spikeva.errors import UserError
 from spikeva.events import EventStream, read_events
 from spikeva.simulate import block_edge_excess, deblock, interpolate, simulate
 from spikeva.simulate.slomo import _check as check_weights
+from spikeva.simulate.summary import Summary
 from spikeva.simulate.video import read_frames
 from spikeva.simulate.warp import between, motion_layers, spline
 
@@ -313,6 +314,22 @@ def test_blocks_are_smoothed_where_they_are_stored(
     for options, said in ((["--deblock"], True), (["--deblock", "--size", "32x24"], False)):
         assert main(["simulate", str(tmp_path / "clip.npz"), "-o", str(tmp_path / "a.npz"), *options]) == 0
         assert ("edges of 8 x 8 blocks" in " ".join(capsys.readouterr().err.split())) == said
+
+
+def test_the_summary_counts_events_by_time_pixel_and_polarity() -> None:
+    blocks = [
+        EventStream([10, 20, 30], [0, 0, 13], [0, 0, 1], [1, 1, 0], (16, 2)),
+        EventStream([40], [8], [0], [1], (16, 2)),
+    ]
+    seen = Summary()
+    assert list(seen.watch(blocks)) == blocks
+    assert seen.span == (10, 40)
+    assert np.argwhere(seen.pixels).tolist() == [[0, 0], [0, 8], [1, 13]]
+    assert seen.text(0.5) == (
+        "4 events in 0.500 s of 16 x 2: 8 a second, 0.25 a second and pixel, 75% ON; 9% of the pixels active; "
+        "edges of 8 x 8 blocks make 2.33 times the events of other pixels"
+    )
+    assert "edges" not in seen.text(0.5, blocks=False)
 
 
 def test_block_edge_excess_of_even_counts_is_1() -> None:
