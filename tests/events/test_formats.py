@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spikeva.errors import UserError
-from spikeva.events import EventFileError, EventFileWarning, EventStream, open_events, read_events, write_events
+from spikeva.events import EventFileError, EventFileWarning, EventStream, open_events, read_events, tables, write_events
 
 SIZE = (640, 480)
 FORMATS = [("raw", "evt2"), ("raw", "evt3"), ("dat", "dat"), ("h5", "clip"), ("npz", "npz"), ("txt", "txt")]
@@ -411,6 +411,51 @@ def dsec(path: Path, t: list[int], offset: Any) -> Path:
     return path
 
 
+@pytest.mark.parametrize("layout", ["clip", "v2e", "dsec"])
+def test_hdf5_of_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str) -> None:
+    monkeypatch.setattr(tables, "_ROWS", 4)
+    events, path = random_stream(10), tmp_path / "a.h5"
+    if layout == "clip":
+        write_events(path, events)
+    with h5py.File(path, "a") as file:
+        if layout == "v2e":
+            file["events"] = np.array(rows(events), np.uint32)
+        elif layout == "dsec":
+            for name in "txyp":
+                file[f"events/{name}"] = getattr(events, name) - (1000 if name == "t" else 0)
+            file["t_offset"] = 1000
+    reader = open_events(path, SIZE)
+    assert [rows(block) for block in reader.blocks()] == [rows(events[first : first + 4]) for first in (0, 4, 8)]
+    assert reader.read() == events
+    assert reader.report.events == 10  # of the last pass alone
+
+
+def test_hdf5_whose_time_steps_back_between_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_ROWS", 2)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["events"] = np.array([(1, 1, 1, 1), (9, 2, 2, 1), (10, 640, 0, 1), (11, 640, 0, 1), (5, 3, 3, 0)])
+    reader = open_events(tmp_path / "a.h5", SIZE, strict=False)
+    for _ in range(2):
+        assert rows(reader.read()) == [(1, 1, 1, 1), (9, 2, 2, 1)]
+        assert reader.report.faults == {"events outside the sensor": 2, "events whose time steps back": 1}
+
+
+def test_text_whose_time_steps_back_between_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spikeva.events.text._READ_BYTES", 16)
+    path = write(tmp_path / "a.txt", b"10 2 3 1\n20 2 3 1\n15 4 5 0\n30 4 5 0\n40 4 5 0\n41 4 5 9\n")
+    with pytest.raises(EventFileError, match="time steps back: event 0 of the lines from there on") as error:
+        read_events(path, SIZE)
+    assert error.value.offset == 18
+    reader = open_events(path, SIZE, strict=False)
+    assert reader.read().t.tolist() == [10, 20, 30, 40]
+    assert sum(reader.report.faults.values()) == 2
+
+
+def test_dsec_columns_of_unequal_length(tmp_path: Path) -> None:
+    with pytest.raises(EventFileError, match="columns of unequal length"):
+        read_events(dsec(tmp_path / "a.h5", [1, 2, 3], 0), SIZE)
+
+
 def test_npz_of_others(tmp_path: Path) -> None:
     s = random_stream(50)
     np.savez(tmp_path / "a.npz", events=s.to_structured())
@@ -430,6 +475,7 @@ def test_npz_of_others(tmp_path: Path) -> None:
         ("# comment\n\n12,3,4,-1\r\n13,3,4,1\r\n", [(12, 3, 4, 0), (13, 3, 4, 1)]),
         ("640 480\n1 2 3 1", [(1, 2, 3, 1)]),
         ("1e-3 2 3 1\n2 5 6 1\n", [(1000, 2, 3, 1), (2_000_000, 5, 6, 1)]),
+        ("1.001 2 3 1\n8.2 5 6 1\n", [(1_001_000, 2, 3, 1), (8_200_000, 5, 6, 1)]),  # 1000999.99... and 8199999.99...
         ("640 480\n" + "# a long story\n" * 400 + "0.5 2 3 1\n", [(500_000, 2, 3, 1)]),
         (f"# {'-' * 4085}\n1000000 2 3 1\n", [(1_000_000, 2, 3, 1)]),
     ],
