@@ -25,6 +25,16 @@ def bands(count: int, width: int = 128, height: int = 96) -> np.ndarray:
     return np.broadcast_to(row, (count, height, width))
 
 
+@pytest.mark.parametrize(("on", "off"), [(0.2, 0.25), (0.3, 0.2), (0.2, 0.2)])
+def test_noise_of_the_photoreceptor_grows_with_the_smaller_threshold(on: float, off: float) -> None:
+    """As the mean of the smaller of two drawn thresholds does."""
+    noisy = {"cutoff_hz": 30.0, "shot_noise_rate_hz": 5.0, "photoreceptor_noise": True}
+    one = photoreceptor_vrms(DVSPixel(pos_thres=1.0, neg_thres=1.0, **noisy), 0.001)  # type: ignore[arg-type]  # numbers and a bool
+    drawn = np.random.default_rng(0).normal((on, off), 0.04, (1_000_000, 2)).min(1).mean()
+    pixel = DVSPixel(pos_thres=on, neg_thres=off, sigma_thres=0.04, **noisy)  # type: ignore[arg-type]  # numbers and a bool
+    assert photoreceptor_vrms(pixel, 0.001) == pytest.approx(drawn * one, rel=1e-3)
+
+
 def test_shot_noise_rates_are_the_equations() -> None:
     dt, count = 0.01, 501
     pixel = DVSPixel(shot_noise_rate_hz=5.0, pos_thres=10.0, neg_thres=10.0)  # so high that there is noise alone

@@ -344,7 +344,14 @@ def test_deblocking_keeps_edges_and_flat_areas() -> None:
     assert np.array_equal(deblock(edge), edge.astype(np.float32))
     step = np.full((16, 16), 50.0)
     step[:, 8:] = 54.0
-    assert np.abs(np.diff(deblock(step)[4])).max() < 4.0
+    for slope in (
+        np.minimum(np.arange(16), 8),
+        np.maximum(np.arange(16), 7),
+    ):  # of 4 a pixel, to the edge or from there
+        slopes = np.tile(4.0 * slope, (16, 1))
+        assert np.array_equal(deblock(slopes), slopes)
+    for smooth in (deblock(step)[4], deblock(step.T)[:, 4]):
+        assert smooth[5:11].tolist() == [50, 50.5, 51.5, 52.5, 53.5, 54]
 
 
 def test_moving_spline_keeps_a_picture_sharp() -> None:
@@ -440,6 +447,16 @@ def test_frames_that_change_size_are_refused(method: str) -> None:
 
 def test_one_frame_stays_alone() -> None:
     assert [t for _, t in interpolate([(disc(16.0), 3.0)], "flow")] == [3.0]
+
+
+def test_an_image_in_colour_gives_its_luma(tmp_path: Path) -> None:
+    import cv2
+
+    red, blue = (np.full((4, 5, 3), colour, np.uint8) for colour in ((200, 0, 0), (0, 0, 200)))
+    for i, picture in enumerate((red, blue)):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), picture[..., ::-1])  # OpenCV's order is BGR
+    found = [int(frame[0, 0]) for frame, _ in read_frames(tmp_path, fps=25)[0]]
+    assert found == [round(0.299 * 200), round(0.114 * 200)]
 
 
 def test_images_come_in_the_order_of_their_numbers(tmp_path: Path, frames: np.ndarray) -> None:
