@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import nn
 
 from spikeva.errors import UserError
 from spikeva.training import Windows, fit, predict
-from spikeva.training.fitting import batches, count_devices
+from spikeva.training.fitting import _cluster, batches, count_devices
 from spikeva.training.module import Regression
 
 TRAINING = {
@@ -189,6 +190,12 @@ def test_a_job_of_slurm_trains_the_same(data, tmp_path, monkeypatch, recwarn, de
     assert fit(net, data, TRAINING, checkpoint=tmp_path / "cell" / "c.ckpt", seed=1, trainer=trainer) == wanted
     assert handlers == {signal.SIG_DFL}
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("devices", [1, "1", [0], [3]])
+def test_one_device_takes_no_part_in_a_job(devices, monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    assert [type(found) for found in _cluster({"devices": devices})] == [LightningEnvironment]
 
 
 def test_tasks_that_lightning_does_not_take_are_refused(monkeypatch):
