@@ -44,7 +44,7 @@ def empty_strided(shape: torch.Size, strides: tuple[int, ...], *, dtype: torch.d
     return torch.empty(0, dtype=dtype, device="cpu").set_(memory, 0, shape, strides)
 
 
-def checkpoints(steps: int) -> int:
+def checkpoints(steps: int, kind: int) -> int:
     """How many states of a sequence are stored for the backward pass: none, a block's are computed again."""
     return 0
 

@@ -181,7 +181,7 @@ def _outputs(
     out = empty(x.shape, strides, dtype=x.dtype, device=x.device)
     v_last = torch.empty_strided(x.shape[1:], strides[1:], dtype=torch.float32, device=x.device)
     w_last = v_last.new_empty(0) if kind == LIF else torch.empty_like(v_last)
-    segments = _kernels(x).checkpoints(x.shape[0]) if keep else 0
+    segments = _kernels(x).checkpoints(x.shape[0], kind) if keep else 0
     return out, v_last, w_last, v_last.new_empty(segments, 1 if kind == LIF else 2, prod(x.shape[1:]))
 
 

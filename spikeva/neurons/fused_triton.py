@@ -13,11 +13,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from spikeva.neurons.fused_layout import Dynamics
-from spikeva.neurons.fused_norm_triton import add, block_of_program, power_of_two, statistics, through_norm
+from spikeva.neurons.fused_layout import ALIF, CUBA, LIF, Dynamics
+from spikeva.neurons.fused_norm_triton import add, block_of_program, statistics, through_norm
 
 __all__ = ["backward", "checkpoints", "empty_strided", "forward", "statistics"]
-SEGMENT = 8  # steps whose membranes a program holds in registers
+SEGMENT = {LIF: 16, ALIF: 8, CUBA: 8}  # most steps whose membranes, and second states, a program holds in registers
 BLOCK = 512  # neurons a program
 PTX = torch.version.hip is None  # whether a GPU is NVIDIA's, whose instructions are written out below
 KINDS, RESETS = ("lif", "alif", "cuba"), ("zero", "subtract", "delayed")  # in the order of fused_layout's numbers
@@ -70,6 +70,16 @@ def _after(h, s, th, RESET: tl.constexpr):
 
 
 @triton.jit
+def _after_again(h, th, RESET: tl.constexpr):
+    """`_after` otherwise written: what it is a second time would be kept in registers from the first one on."""
+    if RESET == "zero":
+        h = tl.where(h > th, h * 0.0, h)
+    if RESET == "subtract":
+        h = tl.where(h > th, h - th, h)
+    return h
+
+
+@triton.jit
 def _step(i, v, w, beta, theta, extra, gamma, KIND: tl.constexpr, RESET: tl.constexpr):
     """(threshold, membrane before the reset, spike, next w) of one step."""
     th = theta
@@ -80,8 +90,8 @@ def _step(i, v, w, beta, theta, extra, gamma, KIND: tl.constexpr, RESET: tl.cons
         th = theta + gamma * w
     h = beta * v + i
     if RESET == "delayed":
-        h = h - th * tl.where(v - th > 0.0, 1.0, 0.0)
-    s = tl.where(h - th > 0.0, 1.0, 0.0)
+        h = h - th * tl.where(v > th, 1.0, 0.0)
+    s = tl.where(h > th, 1.0, 0.0)
     if KIND == "alif":
         w = extra * w + s
     return th, h, s, w
@@ -254,8 +264,8 @@ def _backward(
                 before = theta
                 if KIND == "alif":
                     before = theta + gamma * ws[SEG - 2 - q]
-                v = _after(hs[SEG - 2 - q], tl.where(hs[SEG - 2 - q] - before > 0.0, 1.0, 0.0), before, RESET)
-            s = tl.where(h - th > 0.0, 1.0, 0.0)
+                v = _after_again(hs[SEG - 2 - q], before, RESET)
+            s = tl.where(h > th, 1.0, 0.0)
             gh = gv
             g_th = zero
             if RESET == "zero":
@@ -273,7 +283,7 @@ def _backward(
             g_th = g_th - gu
             gv_prev = beta * gh
             if RESET == "delayed":
-                g_th = g_th - tl.where(v - th > 0.0, gh, 0.0)
+                g_th = g_th - tl.where(v > th, gh, 0.0)
                 if not DETACH:
                     late = th * gh * _derivative(v - th, slope, SURROGATE, ASM)
                     gv_prev = gv_prev - late
@@ -344,13 +354,15 @@ class Sums:
         return parts.sum((1, 3), dtype=torch.float64)
 
 
-def _segment(steps: int) -> int:
-    return min(SEGMENT, power_of_two(steps))
+def _segments(steps: int, kind: int) -> tuple[int, int]:
+    """How many segments a sequence has, as few as can be, and how many steps they all have, the last one filled up."""
+    number = max(1, -(-steps // SEGMENT[kind]))
+    return number, -(-steps // number)
 
 
-def checkpoints(steps: int) -> int:
+def checkpoints(steps: int, kind: int) -> int:
     """How many states of a sequence are stored for the backward pass."""
-    return -(-steps // _segment(steps)) - 1
+    return _segments(steps, kind)[0] - 1
 
 
 def forward(
@@ -359,7 +371,7 @@ def forward(
 ) -> None:  # fmt: skip
     """As `fused_numba.forward`; `stored` receives the states between segments, where it has room."""
     steps = len(x)
-    n, segment = x.numel() // steps, _segment(steps)
+    n, (_, segment) = x.numel() // steps, _segments(steps, dynamics.kind)
     with torch.cuda.device_of(x):
         _forward[(-(-n // BLOCK),)](
             x, x if shortcut is None else shortcut, v0, w0, p, affine, out, v_last, w_last, stored, steps, n, inner,
@@ -376,7 +388,7 @@ def backward(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """As `fused_numba.backward`."""
     steps, normalise = len(x), len(affine) > 0
-    n, segment = x.numel() // steps, _segment(steps)
+    n, (segments, segment) = x.numel() // steps, _segments(steps, dynamics.kind)
     programs = -(-n // BLOCK)
     of_p, of_affine = Sums(p, programs, inner, learn), Sums(affine[:2], programs, inner, normalise)
     with torch.cuda.device_of(x):
@@ -386,7 +398,7 @@ def backward(
             p.shape[1], affine.shape[1], of_p.length, of_affine.length, KIND=KINDS[dynamics.kind],
             RESET=RESETS[dynamics.reset], DETACH=dynamics.detach, SURROGATE=dynamics.surrogate, LEARN=learn, NORM=normalise,
             JOINED=shortcut is not None, RESTS=v0.numel() == 0, LAST_V=gv_last.numel() > 0, LAST_W=gw_last.numel() > 0,
-            SEG=segment, SEGMENTS=-(-steps // segment), P_GROUP=of_p.group, P_APART=of_p.apart, N_GROUP=of_affine.group,
+            SEG=segment, SEGMENTS=segments, P_GROUP=of_p.group, P_APART=of_p.apart, N_GROUP=of_affine.group,
             N_APART=of_affine.apart, WHOLE=steps % segment == 0, WIDE=n >= 1 << 31, ASM=x.is_cuda and PTX, BLOCK=BLOCK,
             enable_fp_fusion=False,
         )  # fmt: skip

@@ -18,7 +18,7 @@ from spikeva.neurons.bnlif import BNLIF
 pytest.importorskip("triton")
 CASES = [
     ("lif", "zero", "fast_sigmoid", 1), ("plif", "subtract", "atan", 5), ("plif", "subtract_delayed", "sigmoid", 16),
-    ("alif", "zero", "triangle", 17), ("alif", "subtract", "straight_through", 2), ("cuba", "zero", "superspike", 33),
+    ("plif", "zero", "sigmoid", 35), ("alif", "zero", "triangle", 17), ("alif", "subtract", "straight_through", 2), ("cuba", "zero", "superspike", 33),
 ]  # fmt: skip
 
 
@@ -34,6 +34,16 @@ def interpreted(interpreter: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Triton's interpreter in place of the CPU's kernels."""
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     monkeypatch.setitem(fused_ops._modules, "cpu", load(monkeypatch))
+
+
+def test_segments_of_a_sequence_are_few_and_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels = load(monkeypatch)
+    for kind, most in kernels.SEGMENT.items():
+        for steps in range(1, 10 * most):
+            number, length = kernels._segments(steps, kind)
+            assert number == kernels.checkpoints(steps, kind) + 1 == -(-steps // most)
+            assert (number - 1) * length < steps <= number * length < steps + number
+        assert kernels.checkpoints(0, kind) == 0
 
 
 @pytest.mark.usefixtures("interpreted")
