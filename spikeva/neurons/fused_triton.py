@@ -15,86 +15,14 @@ from torch import Tensor
 
 from spikeva.neurons.fused_layout import ALIF, CUBA, LIF, Dynamics
 from spikeva.neurons.fused_norm_triton import add, block_of_program, statistics, through_norm
+from spikeva.neurons.fused_step_triton import after, after_again, derivative, step
 
 __all__ = ["backward", "checkpoints", "empty_strided", "forward", "statistics"]
 SEGMENT = {LIF: 16, ALIF: 8, CUBA: 8}  # most steps whose membranes, and second states, a program holds in registers
 BLOCK = 512  # neurons a program
-PTX = torch.version.hip is None  # whether a GPU is NVIDIA's, whose instructions are written out below
+PTX = torch.version.hip is None  # whether a GPU is NVIDIA's, whose instructions are written out
 KINDS, RESETS = ("lif", "alif", "cuba"), ("zero", "subtract", "delayed")  # in the order of fused_layout's numbers
 empty_strided = torch.empty_strided  # how outputs are allocated
-
-
-@triton.jit
-def _reciprocal(x, ASM: tl.constexpr):
-    """1 / x, to a unit in the last place; Triton's own division takes ten instructions."""
-    if ASM:
-        return tl.inline_asm_elementwise("rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=True, pack=1)
-    return 1.0 / x
-
-
-@triton.jit
-def _power_of_two(x, ASM: tl.constexpr):
-    """2 ** x of x <= 0; zero below the normal numbers."""
-    if ASM:
-        return tl.inline_asm_elementwise("ex2.approx.ftz.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=True, pack=1)
-    return tl.exp2(x)
-
-
-@triton.jit
-def _derivative(u, k, SURROGATE: tl.constexpr, ASM: tl.constexpr):
-    if SURROGATE == 0:
-        r = _reciprocal(1.0 + k * tl.abs(u), ASM)
-        d = r * r
-    elif SURROGATE == 1:
-        q = 1.5707963267948966 * k * u
-        d = 0.5 * k * _reciprocal(1.0 + q * q, ASM)
-    elif SURROGATE == 2:
-        e = _power_of_two(-1.4426950408889634 * k * tl.abs(u), ASM)
-        r = _reciprocal(1.0 + e, ASM)
-        d = k * e * r * r
-    elif SURROGATE == 3:
-        d = tl.maximum(1.0 - k * tl.abs(u), 0.0)
-    else:
-        d = u * 0.0 + k
-    return d
-
-
-@triton.jit
-def _after(h, s, th, RESET: tl.constexpr):
-    """The membrane after the spike `s` of the membrane `h`."""
-    if RESET == "zero":
-        h = h * (1.0 - s)
-    if RESET == "subtract":
-        h = h - th * s
-    return h
-
-
-@triton.jit
-def _after_again(h, th, RESET: tl.constexpr):
-    """`_after` otherwise written: what it is a second time would be kept in registers from the first one on."""
-    if RESET == "zero":
-        h = tl.where(h > th, h * 0.0, h)
-    if RESET == "subtract":
-        h = tl.where(h > th, h - th, h)
-    return h
-
-
-@triton.jit
-def _step(i, v, w, beta, theta, extra, gamma, KIND: tl.constexpr, RESET: tl.constexpr):
-    """(threshold, membrane before the reset, spike, next w) of one step."""
-    th = theta
-    if KIND == "cuba":
-        i = extra * w + i
-        w = i
-    if KIND == "alif":
-        th = theta + gamma * w
-    h = beta * v + i
-    if RESET == "delayed":
-        h = h - th * tl.where(v > th, 1.0, 0.0)
-    s = tl.where(h > th, 1.0, 0.0)
-    if KIND == "alif":
-        w = extra * w + s
-    return th, h, s, w
 
 
 @triton.jit
@@ -168,9 +96,9 @@ def _forward(
                 i = scale * i + shift
             if JOINED:
                 i = i + tl.load(shortcut + row + n, here, 0.0).to(tl.float32)
-            th, h, s, w_next = _step(i, v, w, beta, theta, extra, gamma, KIND, RESET)
+            th, h, s, w_next = step(i, v, w, beta, theta, extra, gamma, KIND, RESET)
             tl.store(out + row + n, s.to(out.dtype.element_ty), here)
-            v = _unless_over(_after(h, s, th, RESET), v, here, WHOLE)
+            v = _unless_over(after(h, s, th, RESET), v, here, WHOLE)
             w = _unless_over(w_next, w, here, WHOLE)
     tl.store(v_last + n, v, inside)
     if KIND != "lif":
@@ -246,8 +174,8 @@ def _backward(
             if JOINED:
                 i = i + tl.load(shortcut + row + n, here, 0.0).to(tl.float32)
             ws = ws + (w,)  # type: ignore[assignment]  # a tuple that grows, unrolled by Triton
-            th, h, s, w = _step(i, v, w, beta, theta, extra, gamma, KIND, RESET)
-            v = _after(h, s, th, RESET)
+            th, h, s, w = step(i, v, w, beta, theta, extra, gamma, KIND, RESET)
+            v = after(h, s, th, RESET)
             hs = hs + (h,)  # type: ignore[assignment]  # a tuple that grows, unrolled by Triton
         for q in tl.static_range(SEG):
             t = segment * SEG + SEG - 1 - q
@@ -264,7 +192,7 @@ def _backward(
                 before = theta
                 if KIND == "alif":
                     before = theta + gamma * ws[SEG - 2 - q]
-                v = _after_again(hs[SEG - 2 - q], before, RESET)
+                v = after_again(hs[SEG - 2 - q], before, RESET)
             s = tl.where(h > th, 1.0, 0.0)
             gh = gv
             g_th = zero
@@ -278,14 +206,14 @@ def _backward(
                     g = g - th * gh
             if KIND == "alif":
                 g = g + gw
-            gu = g * _derivative(h - th, slope, SURROGATE, ASM)
+            gu = g * derivative(h - th, slope, SURROGATE, ASM)
             gh = gh + gu
             g_th = g_th - gu
             gv_prev = beta * gh
             if RESET == "delayed":
                 g_th = g_th - tl.where(v > th, gh, 0.0)
                 if not DETACH:
-                    late = th * gh * _derivative(v - th, slope, SURROGATE, ASM)
+                    late = th * gh * derivative(v - th, slope, SURROGATE, ASM)
                     gv_prev = gv_prev - late
                     g_th = g_th + late
             if LEARN:

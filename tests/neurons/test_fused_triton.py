@@ -24,7 +24,7 @@ CASES = [
 
 def load(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A fresh copy of the kernels: Triton decides when a kernel is defined whether to interpret it."""
-    for name in ("fused_triton", "fused_norm_triton"):
+    for name in ("fused_triton", "fused_norm_triton", "fused_step_triton"):
         monkeypatch.delitem(sys.modules, f"spikeva.neurons.{name}", raising=False)
     return importlib.import_module("spikeva.neurons.fused_triton")
 
