@@ -1,9 +1,12 @@
 """The Triton kernels in Triton's interpreter against the eager reference, and compiled for a GPU that need not be there."""
 
 import importlib
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 from spikeva.neurons import fused_ops, make_neuron
 from spikeva.neurons.base import Run, scan
 from spikeva.neurons.bnlif import BNLIF
+from spikeva.neurons.fused_layout import LIF
 
 pytest.importorskip("triton")
 CASES = [
@@ -141,19 +145,15 @@ def test_kernels_start_on_the_device_of_their_tensors(monkeypatch: pytest.Monkey
     assert all(started.values()), started
 
 
-@pytest.mark.parametrize("pointer", ["*fp32", "*bf16"])
-@pytest.mark.parametrize("name", ["_forward", "_backward"])
-def test_compiles_for_a_gpu_without_fused_multiply_add(
-    name: str, pointer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def compiled_for_a_gpu(kernel: Any, pointer: str, **constants: object) -> Any:
+    """The code of a kernel for tensors of the type `pointer`; `constants` differ from those of a kernel that does everything."""
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
-    kernel = getattr(load(monkeypatch), name)
     constants = {
         "KIND": "alif", "RESET": "zero", "DETACH": False, "SURROGATE": 0, "LEARN": True, "NORM": True, "JOINED": True, "RESTS": False,
         "LAST_V": True, "LAST_W": True, "SEG": 4, "SEGMENTS": 1, "P_GROUP": 256, "P_APART": 1, "N_GROUP": 32,
-        "N_APART": 8, "KEEP": True, "WHOLE": False, "WIDE": False, "ASM": True, "BLOCK": 256,
+        "N_APART": 8, "KEEP": True, "WHOLE": False, "WIDE": False, "ASM": True, "BLOCK": 256, **constants,
     }  # fmt: skip
     scalars = dict.fromkeys(("T", "N", "inner", "C", "CN", "GP", "GN"), "i32") | {"slope": "fp32"}
     constants = {key: value for key, value in constants.items() if key in kernel.arg_names}
@@ -164,5 +164,33 @@ def test_compiles_for_a_gpu_without_fused_multiply_add(
         {name: types.get(name, "*fp32") for name in kernel.arg_names},
         {(kernel.arg_names.index(name),): value for name, value in constants.items()},
     )
-    code = compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False}).asm["ptx"]
+    return compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False})
+
+
+@pytest.mark.parametrize("pointer", ["*fp32", "*bf16"])
+@pytest.mark.parametrize("name", ["_forward", "_backward"])
+def test_compiles_for_a_gpu_without_fused_multiply_add(
+    name: str, pointer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = compiled_for_a_gpu(getattr(load(monkeypatch), name), pointer).asm["ptx"]
     assert "fma.rn.f32" not in code  # would move membranes across the threshold
+
+
+def test_backward_pass_holds_one_number_a_step_in_registers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import triton
+
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    if not tool.exists():
+        pytest.skip("this Triton has no cuobjdump, which counts registers")
+    kernels = load(monkeypatch)
+    steps, block = kernels.SEGMENT[LIF], kernels.BLOCK
+    code = compiled_for_a_gpu(
+        kernels._backward, "*bf16", KIND="lif", NORM=False, LEARN=False, JOINED=False, RESTS=True, LAST_V=False, WHOLE=True, SEG=steps,
+        BLOCK=block, C=1, CN=1,
+    )  # fmt: skip
+    (tmp_path / "backward.cubin").write_bytes(code.asm["cubin"])
+    used = subprocess.run([tool, "-res-usage", tmp_path / "backward.cubin"], capture_output=True, text=True, check=True)
+    registers, spilled = (int(re.search(rf"{name}:(\d+)", used.stdout)[1]) for name in ("REG", "STACK"))
+    held = steps * block // (4 * 32)  # membranes of a thread, of which four warps have 32 each
+    assert held < registers < 2 * held
+    assert spilled == 0
