@@ -23,6 +23,11 @@ def relative_intensity(luma: NDArray[np.float64]) -> NDArray[np.float64]:
     return (luma + 20.0) / 275.0
 
 
+LUMA_STEPS = 512  # a ln unit
+_BRIGHTNESS = np.arange(math.ceil(math.log(255) * LUMA_STEPS) + 1) / LUMA_STEPS
+LUMA_AT = np.where(math.log(KNEE) >= _BRIGHTNESS, _BRIGHTNESS / SLOPE, np.exp(_BRIGHTNESS)).astype(np.float32)
+"""Luma at brightness 0, 1 / LUMA_STEPS, 2 / LUMA_STEPS ...; the last one is above white."""
+
 BYTES = np.arange(256, dtype=np.float64)
 LIN_LOG_OF_BYTE = lin_log(BYTES)
 INTENSITY_OF_BYTE = relative_intensity(BYTES)

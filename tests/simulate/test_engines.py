@@ -14,6 +14,7 @@ from spikeva.simulate import Simulator, simulate
 from spikeva.simulate.draws import philox
 from spikeva.simulate.engines import compiled
 from spikeva.simulate.engines.receptor import MAIN, REST
+from spikeva.simulate.luma import LUMA_AT, LUMA_STEPS
 
 PIXELS = {
     "ideal": DVSPixel(),
@@ -78,6 +79,57 @@ def test_pixels_that_come_back(pixel: DVSPixel) -> None:
     streams = [simulate(frames, times, pixel, engine=engine) for engine in ("reference", "numba", "torch")]
     assert same(streams[0], streams[1])
     assert same(streams[0], streams[2])
+
+
+def rest_and_unrest(dtype: Any) -> tuple[Any, Any]:
+    """Two tiles of pixels, most of which rest; some flicker, all do for a while, all are black and white once, and some creep."""
+    rng = np.random.default_rng(0)
+    still = rng.uniform(0, 255, (60, 100))
+    frames = np.repeat(still[None], 60, 0)
+    frames[:, 20:24] = rng.choice([0, 10, 40, 160, 255], (60, 4, 100))
+    frames[20:26] *= np.where(np.arange(6) % 2, 1, 0.3)[:, None, None]
+    frames[40:42] = [np.zeros_like(still), np.full_like(still, 255)]
+    frames[44:, 30:40] += np.linspace(-60, 60, 16)[:, None, None]
+    return np.clip(frames, 0, 255).astype(dtype), np.arange(60) * 1e-3
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize(
+    "pixel",
+    [
+        DVSPixel(),
+        DVSPixel.preset("clean"),
+        DVSPixel(pos_thres=0.01, neg_thres=0.015),
+        DVSPixel(pos_thres=1.3, neg_thres=0.9, sigma_thres=0.3),
+    ],
+)
+def test_pixels_that_rest_and_wake(pixel: DVSPixel, dtype: Any) -> None:
+    frames, times = rest_and_unrest(dtype)
+    wanted = simulate(frames, times, pixel, engine="reference")
+    for block in (60, 7):
+        camera = Simulator(pixel, engine="numba")
+        found = [camera.feed(frames[i : i + block], times[i : i + block]) for i in range(0, 60, block)]
+        assert same(wanted, EventStream.merge(*found))
+
+
+def test_pixels_of_any_threshold_rest_and_wake() -> None:
+    frames, times = rest_and_unrest(np.float32)
+    on, off = (10 ** np.random.default_rng(i).uniform(-3, 30, (60, 100)) for i in range(2))
+    streams = [simulate(frames, times, thresholds=(on, off), engine=engine) for engine in ("reference", "numba")]
+    assert len(streams[0]) > 1000
+    assert same(*streams)
+
+
+def test_pixels_whose_luma_lies_on_a_bound() -> None:
+    """Rounding decides whether they make an event: the equations must be asked."""
+    bounds = 1 + np.arange(600).reshape(60, 10)
+    on = np.full((60, 100), 0.5)
+    on[:, :10] = bounds / LUMA_STEPS
+    frames = np.zeros((3, 60, 100), np.float32)
+    frames[2, :, :10] = LUMA_AT[bounds]
+    streams = [simulate(frames, [0, 1, 2], thresholds=(on, on), engine=engine) for engine in ("reference", "numba")]
+    assert 400 < len(streams[0]) < 590
+    assert same(*streams)
 
 
 def test_float_luma_is_the_same_on_all_engines() -> None:

@@ -13,8 +13,9 @@ from numba import types
 from numba.extending import overload
 
 from spikeva.simulate.draws import DIGITS, FINE, FRAME
+from spikeva.simulate.engines.calm import MANY, bound, bound_all, stirred
 from spikeva.simulate.engines.drawing import draw, word
-from spikeva.simulate.engines.receptor import add_noise, compose, receive
+from spikeva.simulate.engines.receptor import add_noise, brightness, compose, receive
 from spikeva.simulate.engines.tiles import LEAN, PLACE, TILE, Maps, State, compiled, lean, make_work
 
 SHIFT, WITHIN = np.int32(PLACE), np.int32(TILE - 1)
@@ -36,6 +37,8 @@ def _tile(m, s, a, b):
         s.previous[a:b],
         s.last[a:b],
         s.voltage[a:b],
+        s.low[a:b],
+        s.high[a:b],
     )
     return maps, state
 
@@ -48,7 +51,7 @@ def settle_pixels(a, b, frame, surround, m, s, k):
 
 @lean
 def _settle(a, b, frame, surround, m, s, k, w):
-    _, s = _tile(m, s, a, b)
+    m, s = _tile(m, s, a, b)
     receive(frame[a:b], s, k, w, 0.0)
     for i in range(len(s.surround)):
         s.surround[i] = s.state[i]
@@ -56,6 +59,8 @@ def _settle(a, b, frame, surround, m, s, k, w):
         s.base[i] = 0.0 if surround else s.state[i]
     for i in range(len(s.base)):
         s.signal[i] = s.base[i]
+    if len(s.low):
+        bound_all(m, s, k, 0)
 
 
 @lean
@@ -205,6 +210,22 @@ def _record(events, spare, records, n):
 
 
 @lean
+def _wake(frame, m, s, k, w, records, n):
+    """Records of the few pixels that `stirred` flags, from `n` on; returns the new `n`. As `receive`, `_count` and `_record` of all."""
+    some = _places(w.flags, w.room, w.places)
+    brightness(frame, w.places[:some], k, w)
+    for q in range(some):
+        i = w.places[q]
+        count = _whole(w.log[q] - s.base[i], m.on[i], m.off[i])
+        s.base[i] = s.base[i] + np.float32(count) * (m.on_step[i] if count > 0 else m.off_step[i])
+        records[n] = np.int32(count << SHIFT) | i
+        if count:
+            n += 1
+            bound(i, m, s, k)
+    return n
+
+
+@lean
 def _shoot(low, frame, m, s, k, w, step, wait, codes, c):
     """Shot noise, as 2 * pixel + polarity, into `codes` from `c` on; returns the new `c`.
 
@@ -280,30 +301,35 @@ def _run_tile(low, high, frames, steps, part, wait, m, s, k, w, records, before,
     m, s = _tile(m, s, low, high)
     for f in range(len(steps)):
         step, frame, mark = steps[f], frames[f, low:high], marks[low // TILE, f]
-        if part & 1:
-            for i in range(len(s.residue)):
-                s.residue[i] = s.signal[i] - s.base[i]
-            receive(frame, s, k, w, step.low_pass)
-            if step.noise_vrms:
-                add_noise(low, s, k, w, step)
-        if part == 1:
-            continue
-        if len(s.voltage) or len(s.highpass) or len(s.surround):
-            compose(m, s, k, step)
-        if step.leak or step.shot:
-            draw(low // 4, step.frame, FRAME, k.keys, w.words.view(np.uint64))
-        if step.leak:
-            _leak(m, w.words, step.leak, step.jitter, w.leakage)
-        for i in range(len(w.difference)):
-            w.difference[i] = s.signal[i] - (s.base[i] - w.leakage[i])
         first, noise = n, c
-        _count(m, s, w, np.float32(0 if wait else 1))
-        n = _record(w.events, w.places, records, n)
-        for q in range(first, n if len(s.residue) else first):
-            i = records[q] & WITHIN
-            before[q], after[q] = s.residue[i], w.difference[i]
-        if step.shot:
-            c = _shoot(low, frame, m, s, k, w, step, wait, codes, c)
+        if len(s.low) and MANY * stirred(frame, s, w.flags) <= len(frame):
+            n = _wake(frame, m, s, k, w, records, n)
+        else:
+            if part & 1:
+                for i in range(len(s.residue)):
+                    s.residue[i] = s.signal[i] - s.base[i]
+                receive(frame, s, k, w, step.low_pass)
+                if step.noise_vrms:
+                    add_noise(low, s, k, w, step)
+            if part == 1:
+                continue
+            if len(s.voltage) or len(s.highpass) or len(s.surround):
+                compose(m, s, k, step)
+            if step.leak or step.shot:
+                draw(low // 4, step.frame, FRAME, k.keys, w.words.view(np.uint64))
+            if step.leak:
+                _leak(m, w.words, step.leak, step.jitter, w.leakage)
+            for i in range(len(w.difference)):
+                w.difference[i] = s.signal[i] - (s.base[i] - w.leakage[i])
+            _count(m, s, w, np.float32(0 if wait else 1))
+            n = _record(w.events, w.places, records, n)
+            for q in range(first, n if len(s.residue) else first):
+                i = records[q] & WITHIN
+                before[q], after[q] = s.residue[i], w.difference[i]
+            if step.shot:
+                c = _shoot(low, frame, m, s, k, w, step, wait, codes, c)
+            if len(s.low):
+                bound_all(m, s, k, n - first)
         total, most = _tally(records[first:n])
         mark[0], mark[1], mark[2], mark[3], mark[4], mark[5] = first, n, noise, c, total, most
     return n, c

@@ -54,6 +54,25 @@ def _receive_of(frame, s, k, w, low_pass):
     return of_bytes if frame.dtype == types.uint8 else of_floats
 
 
+def brightness(frame, places, k, w):
+    """Lin-log of the pixels at `places`, into the first of `log`."""
+
+
+@overload(brightness, jit_options=LEAN)
+def _brightness_of(frame, places, k, w):
+    def of_bytes(frame, places, k, w):
+        for q in range(len(places)):
+            w.log[q] = k.byte_log[frame[places[q]]]
+
+    def of_floats(frame, places, k, w):
+        some = len(places)
+        for q in range(some):
+            w.luma[q] = frame[places[q]]
+        _log(w.luma[:some], k, w.mantissa[:some], w.inverse[:some], w.log_cell[:some], w.log[:some])
+
+    return of_bytes if frame.dtype == types.uint8 else of_floats
+
+
 @lean
 def _log(luma, k, mantissa, inverse, log_cell, out):
     """`luma.lin_log` of floats into `out`. The tables are read in a loop of their own: it is the one that does not become vectors."""

@@ -60,6 +60,7 @@ class Tables(NamedTuple):
     inverse: Vector
     log_cell: Vector
     power: Vector
+    luma_at: Vector
 
 
 class State(NamedTuple):
@@ -74,6 +75,8 @@ class State(NamedTuple):
     previous: Vector
     last: Vector  # time of the last event, s
     voltage: Vector  # photoreceptor noise, float32
+    low: Vector  # luma below which a pixel may make events (see `calm`), float32
+    high: Vector  # and above which
 
 
 STEP = np.dtype(
@@ -131,29 +134,35 @@ def make_tables(sensor: Sensor) -> Tables:
         inverse=exact.INVERSE,
         log_cell=exact.LOG_CELL,
         power=exact.POWER,
+        luma_at=luma.LUMA_AT,
     )
 
 
 def make_state(sensor: Sensor) -> State:
     """Room for the pixels' state."""
     pixel = sensor.pixel
-    surround = pixel.cs_lambda_pixels is not None
+    surround, wait = pixel.cs_lambda_pixels is not None, pixel.refractory_period_s > 0
+    crossing = sensor.timing == "crossing"
+    moved = surround or pixel.scidvs or pixel.cutoff_hz or pixel.leak_rate_hz or pixel.shot_noise_rate_hz
+    calm = not (moved or wait or crossing)  # by light alone
 
     def room(needed: bool = True, dtype: Any = sensor.dtype) -> Vector:
         return np.zeros(sensor.on.size if needed else 0, dtype)
 
-    state, last = room(), room(pixel.refractory_period_s > 0, np.float64)
+    state, last = room(), room(wait, np.float64)
     last[:] = -float(sensor.refractory)
     return State(
         state=state,
         signal=room() if pixel.photoreceptor_noise or pixel.scidvs or surround else state,
         base=room(),
-        residue=room(sensor.timing == "crossing"),
+        residue=room(crossing),
         surround=room(surround),
         highpass=room(pixel.scidvs),
         previous=room(pixel.scidvs),
         last=last,
         voltage=room(pixel.photoreceptor_noise, np.float32),
+        low=room(calm, np.float32),
+        high=room(calm, np.float32),
     )
 
 
@@ -161,7 +170,8 @@ class Work(NamedTuple):
     """Room for what a tile needs within a frame, [pixels] unless said."""
 
     log: Vector  # brightness, float32
-    mantissa: Vector  # float64, and so the next two
+    luma: Vector  # of the pixels that are not calm, float64, and so the next three
+    mantissa: Vector
     inverse: Vector
     log_cell: Vector
     normal: Vector
@@ -180,6 +190,7 @@ def make_work(n: int, s: State) -> Work:
     """`Work` for `n` pixels of the state `s`."""
     return Work(
         np.empty(n, np.float32),
+        np.empty(n, np.float64),
         np.empty(n, np.float64),
         np.empty(n, np.float64),
         np.empty(n, np.float64),
