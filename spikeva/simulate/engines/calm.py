@@ -11,7 +11,10 @@ from spikeva.simulate.engines.tiles import lean
 from spikeva.simulate.luma import LUMA_STEPS
 
 INSIDE = np.float32(1e-4)  # ln units, far above what float32 rounds and far below a threshold
-MANY = 8  # where more than one of so many pixels have events, the bounds are not worth their upkeep
+MANY, FEW = (
+    16,
+    64,
+)  # with events in more than one of MANY pixels bounds are not worth their upkeep, in less than one of FEW they are
 
 
 @lean
@@ -26,8 +29,8 @@ def bound(i, m, s, k):
 
 @lean
 def bound_all(m, s, k, events):
-    """Set the bounds of a tile in whose last frame so many pixels had events; where they are too many, give them up."""
-    if MANY * events > len(s.low):
+    """Set the bounds of a tile in whose last frame so many pixels had events; where these are not few, give them up."""
+    if FEW * events > len(s.low):
         s.low[0] = np.inf
     else:
         for i in range(len(s.low)):
