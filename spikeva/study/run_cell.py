@@ -38,18 +38,17 @@ TRANSFER = ("subject", "clip", "frame", "t_us", "emotion", "valence_pred", "arou
 
 @dataclass(frozen=True)
 class Material:
-    """What all cells of a study share: the split of each fold, whether of synthetic clips, and the clips of the other domain."""
+    """What all cells of a study share: the split of each fold, and the clips of the other domain."""
 
     folds: list[Split]
     transfer: ClipSet | None
-    synthetic: bool
     prepared: dict[str, str] | None = None  # digests of the folders read (see `prepared_clips`); None: not known
     jobs: int = 1  # cells that are at work at once
 
     @property
-    def dataset(self) -> str:
-        """What the clips of the folds are of."""
-        return ClipSet(tuple(clip for fold in self.folds for clip in fold.test)).domain
+    def clips(self) -> ClipSet:
+        """All clips with valence and arousal: each is tested in one fold."""
+        return ClipSet(tuple(clip for fold in self.folds for clip in fold.test))
 
     def check(self, study: Study) -> None:
         """Raises UserError where the folders hold other clips by now: a cell's name would be of those, its result of these."""
@@ -177,7 +176,7 @@ def _evaluate(
     result: dict[str, Any] = {
         "hash": cell.key,
         **_names(cell, material),
-        "synthetic": material.synthetic,
+        "synthetic": material.clips.synthetic,
         "fold": cell.fold,
         "seed": cell.seed,
         "regression": regression(rows),
@@ -200,7 +199,7 @@ def _evaluate(
 def _names(cell: Cell, material: Material) -> dict[str, Any]:
     """What the report calls the cell. It depends on the others of its grid, so that a finished cell is named anew in each study."""
     named = {"model": cell.model_label, "kind": cell.kind, "encoding": cell.encoding_label}
-    return {**named, "time_steps": cell.time_steps, "dataset": material.dataset}
+    return {**named, "time_steps": cell.time_steps, "dataset": material.clips.domain}
 
 
 def source(clips: ClipSet) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def prepare(study: Study, out: Path, workers: int | None = None) -> Material:
     regression = _clips(study.regression, out / "data", workers)
     transfer = _clips(study.transfer, out / "data", workers) if study.transfer else None
     check_clips(study, regression, transfer)
-    return Material(regression.folds(study.folds, study.seed), transfer, regression.synthetic, prepared)
+    return Material(regression.folds(study.folds, study.seed), transfer, prepared)
 
 
 def _clips(source: DataSource, out: Path, workers: int | None) -> ClipSet:
@@ -134,12 +134,12 @@ def _transfer(material: Material) -> list[ClipSet]:
 
 
 def _about(study: Study, material: Material) -> dict[str, Any]:
-    clips = [clip for part in (material.folds[0].train, material.folds[0].test) for clip in part]
+    clips = material.clips
     return {
         "name": study.study,
         "question": study.question,
-        "synthetic": material.synthetic or any(part.synthetic for part in _transfer(material)),
-        "subjects": len({clip.subject for clip in clips}),
+        "synthetic": any(part.synthetic for part in (clips, *_transfer(material))),
+        "subjects": len(clips.subjects),
         "clips": len(clips),
         "transfer_clips": sum(map(len, _transfer(material))),
         "config": study.model_dump(mode="json"),

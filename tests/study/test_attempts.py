@@ -356,7 +356,7 @@ def test_only_devices_that_share_a_cell_come_to_it_together(out, monkeypatch, de
 
     monkeypatch.setattr("spikeva.study.run_cell._finish", finish)
     study = parse(STUDY | {"trainer": {"accelerator": "cpu", "devices": devices}})
-    assert run_cell(next(cells(study)), Material([], None, True), out)
+    assert run_cell(next(cells(study)), Material([], None), out)
 
 
 def test_workers_that_do_not_start_end_all(out):

@@ -65,7 +65,7 @@ def test_a_finished_cell_is_named_as_the_grid_that_asks_for_it_needs(tmp_path):
         write_json(cell.folder(tmp_path) / "metrics.json", {"model": cell.label, "encoding": "counts", "parameters": 1})
         write_json(cell.folder(tmp_path) / "done.json", {})
     both = cells(parse(STUDY | {"grid": grid | {"models": widths}}))
-    found = [run_cell(cell, Material([], None, True), tmp_path) for cell in both]
+    found = [run_cell(cell, Material([], None), tmp_path) for cell in both]
     assert [entry["model"] for entry in found] == ["ann_convnet(width=4)", "ann_convnet(width=8)"]
     assert all(entry["parameters"] == 1 for entry in found)
 
@@ -78,7 +78,7 @@ def test_an_entry_tells_the_time_steps_of_a_window(tmp_path):
     for cell in cells(parse(STUDY | {"grid": grid})):
         for name in ("metrics.json", "done.json"):
             write_json(cell.folder(tmp_path) / name, {})
-        found.append(run_cell(cell, Material([], None, True), tmp_path))
+        found.append(run_cell(cell, Material([], None), tmp_path))
     assert [(entry["encoding"], entry["time_steps"]) for entry in found] == [
         ("tbr", 8), ("tbr(bits=4)", 4), ("voxel", 8), ("counts", 1),
     ]  # fmt: skip
@@ -92,7 +92,7 @@ def test_a_finished_cell_keeps_nothing_of_a_kill(tmp_path):
     for name in ("training.ckpt", ".metrics.json.0123abcd.part"):
         (folder / name).write_bytes(b"half")
         os.utime(folder / name, (0, 0))
-    run_cell(cell, Material([], None, True), tmp_path)
+    run_cell(cell, Material([], None), tmp_path)
     assert {file.name for file in folder.iterdir()} == {"metrics.json", "done.json"}
 
 
@@ -191,7 +191,7 @@ def test_a_cell_trains_as_the_study_says_and_scores_what_its_model_predicts(tmp_
     split = Split(people(tmp_path, "a", "b"), people(tmp_path, "p", "q"))
     seeds = set()
     for cell in cells(parse(raw)):
-        entry = run_cell(cell, Material([split], None, True), tmp_path)
+        entry = run_cell(cell, Material([split], None), tmp_path)
         seeds.add(given["seed"])
     assert len(seeds) == 2
     assert given["training"]["learning_rate"] == 0.02
@@ -224,7 +224,7 @@ def test_cost_is_measured_on_samples_from_all_of_the_test_set(tmp_path, monkeypa
     monkeypatch.setattr("spikeva.evaluation.cost.measure", lambda _, batch, __: seen.append(batch) or {"parameters": 0})
     cell = next(cells(parse(STUDY | {"evaluation": {"cost_samples": 4}})))
     split = Split(people(tmp_path, "a", "b"), people(tmp_path, "p", "q"))
-    run_cell(cell, Material([split], None, True), tmp_path)
+    run_cell(cell, Material([split], None), tmp_path)
     samples = windows(cell, split.test)
     assert torch.equal(seen[0], torch.stack([samples[i][0] for i in (0, 3, 6, 9)]))
 

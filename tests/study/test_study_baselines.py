@@ -36,7 +36,7 @@ def clips(folder, told):
 
 def found(tmp_path, told, source):
     study = parse({**STUDY, "transfer": source})
-    entries = _transfer_baselines(study, Material([], clips(tmp_path, told), False))
+    entries = _transfer_baselines(study, Material([], clips(tmp_path, told)))
     return {entry["model"]: entry for entry in entries}
 
 
@@ -85,7 +85,7 @@ def test_the_ceiling_is_of_the_emotions_that_the_recordings_tell(tmp_path):
 def test_other_anchors_than_the_faces_own_lower_the_ceiling(tmp_path):
     read = {"anchors": "russell-mehrabian", "method": "point", "none_radius": 0.5}
     study = {**STUDY, "seed": 3, "evaluation": read}
-    material = Material([], clips(tmp_path, [("", "fear"), ("", "anger")]), True)
+    material = Material([], clips(tmp_path, [("", "fear"), ("", "anger")]))
     foreign, own = (
         {e["model"]: e["transfer"]["accuracy"] for e in _transfer_baselines(parse(s), material)} for s in (study, STUDY)
     )
@@ -121,7 +121,7 @@ def test_baselines_learn_from_the_training_people_alone(tmp_path):
             write_clip(tmp_path / domain / f"{i}.h5", events, labels=labelled, attributes=who)
         sets[domain] = ClipSet.read(tmp_path / domain)
     study = parse(STUDY | {"window": {"frames": 1}})
-    material = Material([Split(sets["train"], sets["test"])], sets["other"], False)
+    material = Material([Split(sets["train"], sets["test"])], sets["other"])
     found = {entry["model"]: entry for entry in baselines(study, material, list(cells(study)))}
     for name in ("mean", "shuffled", "event rate only"):
         assert found[name]["regression"]["valence"]["rmse"] == pytest.approx(np.hypot(1.5, 1.0) / 2**0.5, abs=1e-6)
@@ -142,7 +142,7 @@ def test_baselines_of_several_folds_are_also_scored_together(tmp_path):
     grid = {"encodings": [{"encoding": "counts", "dt": 10_000}], "models": [{"model": "ann_convnet"}], "folds": [0, 1]}
     study = parse({**STUDY, "transfer": None, "window": {"frames": 1}, "grid": grid})
     people = ClipSet.read(tmp_path)
-    material = Material([people.split({"p0", "p1"}), people.split({"p2", "p3"})], None, False)
+    material = Material([people.split({"p0", "p1"}), people.split({"p2", "p3"})], None)
     found = [entry for entry in baselines(study, material, list(cells(study))) if entry["model"] == "mean"]
     assert [entry["fold"] for entry in found] == [0, 1]
     assert [entry["regression"]["valence"]["ccc"] for entry in found] == [0, 0]

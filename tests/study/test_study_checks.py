@@ -124,7 +124,7 @@ def test_faces_are_called_what_they_are_whatever_the_transfers_are(films, posed,
     found = prepare(
         study(recorded, folder(tmp_path / "posed", emotion="fear", domain="another", synthetic=posed)), tmp_path
     )
-    assert found.synthetic == films
+    assert found.clips.synthetic == films
     assert found.transfer.synthetic == posed
 
 

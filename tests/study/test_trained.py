@@ -211,4 +211,4 @@ def test_damaged_files_are_named_with_what_to_do(tmp_path):
         write_json(folder / name, {})
     (folder / "metrics.json").write_text('{"ha')
     with pytest.raises(UserError, match=r"metrics\.json is damaged .* delete the cell's folder"):
-        run_cell(cell, Material([], None, True), tmp_path)
+        run_cell(cell, Material([], None), tmp_path)
