@@ -16,6 +16,7 @@ from spikeva.progress import console, shown_by_parent, stage_of_workers
 from spikeva.study.cells import Cell
 from spikeva.study.claims import is_claimed
 from spikeva.study.config import Study
+from spikeva.study.environment import devices_of
 from spikeva.study.files import damaged
 from spikeva.study.modules import code_of, import_modules
 from spikeva.study.run_cell import Material, run_cell
@@ -82,13 +83,6 @@ def check_jobs(jobs: int, study: Study) -> None:
 def threads_of(jobs: int) -> int:
     """Threads for each of so many jobs."""
     return max(1, cores() // jobs)
-
-
-def devices_of(study: Study) -> int:
-    """How many devices share a training of the study. Raises UserError where this machine does not have them."""
-    from spikeva.training.fitting import count_devices  # Lightning takes seconds to import
-
-    return count_devices(study.trainer.model_dump())
 
 
 def _place(index: int, todo: Sequence[Cell]) -> str:

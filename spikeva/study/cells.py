@@ -67,7 +67,7 @@ class Cell:
         study["training"].pop("workers")
         if prepared := prepared_clips(self.study):
             study["clips"] = prepared
-        if any(isinstance(source, StandIn) for source in (self.study.regression, self.study.transfer)):
+        if any(isinstance(source, StandIn) for source in self.study.sources.values()):
             study["standins"] = code_digest()
         if code := code_of(self.model, self.encoding):
             study["code"] = code
@@ -97,8 +97,7 @@ class Cell:
 
 def prepared_clips(study: Study) -> dict[str, str]:
     """A digest of the clips in each folder of a study: a stand-in's follow from its settings and code, these from files alone."""
-    sources = {"regression": study.regression, "transfer": study.transfer}
-    return {name: clips_digest(source.root) for name, source in sources.items() if isinstance(source, Prepared)}
+    return {name: clips_digest(source.root) for name, source in study.sources.items() if isinstance(source, Prepared)}
 
 
 def pretrained_weights(model: dict[str, Any]) -> str | None:

@@ -200,6 +200,11 @@ class Study(_Block):
     evaluation: Evaluation = Field(Evaluation(), description="how it is scored")
     trainer: TrainerOptions = Field(TrainerOptions(), description="device and precision")
 
+    @property
+    def sources(self) -> dict[str, DataSource]:
+        """Where its clips are from, by key: "regression", and "transfer" where it has one."""
+        return {"regression": self.regression} | ({} if self.transfer is None else {"transfer": self.transfer})
+
 
 def load(path: str | Path) -> Study:
     """The study that a YAML file describes.
@@ -295,8 +300,7 @@ def _sentence(error: Any) -> str:
         location = [part for part in location if part not in _TYPES]
     path = _path(location)
     if kind == "extra_forbidden":
-        block = _block_at(error["loc"])
-        allowed = sorted(block.model_fields) if block else []
+        allowed = sorted(_block_at(error["loc"]).model_fields)
         hint = did_you_mean(str(location[-1]), allowed)
         return f"{path}: unknown key {location[-1]!r}{hint} (allowed: {', '.join(allowed)})"
     if kind == "missing":
@@ -318,7 +322,7 @@ def _sentence(error: Any) -> str:
     return f"{path}: found {found!r}{_ALLOWED}{text}{hint}"
 
 
-def _block_at(location: tuple[Any, ...]) -> type[_Block] | None:
+def _block_at(location: tuple[Any, ...]) -> type[_Block]:
     """The block of the schema that holds the last key of `location`."""
     blocks: dict[str, type[_Block]] = {
         "window": Window, "grid": Grid, "training": Training, "evaluation": Evaluation, "trainer": TrainerOptions,
@@ -329,7 +333,7 @@ def _block_at(location: tuple[Any, ...]) -> type[_Block] | None:
         return EventChanges
     if location[0] in _SOURCES:
         return Prepared if location[1] == "prepared" else StandIn
-    return blocks.get(str(location[0]))
+    return blocks[location[0]]
 
 
 def _path(location: list[Any]) -> str:

@@ -6,10 +6,13 @@ import shlex
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import spikeva
 from spikeva._results import RESULTS_VERSION
+
+if TYPE_CHECKING:
+    from spikeva.study.config import Study
 
 PACKAGES = (
     "torch", "numpy", "numba", "snntorch", "norse", "tonic", "lightning", "h5py", "hdf5plugin", "opencv-python-headless",
@@ -31,6 +34,13 @@ def device(accelerator: str = "auto") -> str:
     import torch
 
     return "cuda" if accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available() else "cpu"
+
+
+def devices_of(study: "Study") -> int:
+    """How many devices share a training of the study. Raises UserError where this machine does not have them."""
+    from spikeva.training.fitting import count_devices  # Lightning takes seconds to import
+
+    return count_devices(study.trainer.model_dump())
 
 
 def environment(accelerator: str = "auto") -> dict[str, Any]:

@@ -15,10 +15,11 @@ from spikeva.datasets import ClipSet
 from spikeva.datasets.mapping import cores
 from spikeva.study.attempts import threads_of, unfinished
 from spikeva.study.cells import Cell
+from spikeva.study.environment import devices_of
 from spikeva.study.files import read_json
 from spikeva.study.run_cell import Material, create, windows
 from spikeva.training.data import EpochSampler
-from spikeva.training.fitting import batches, count_devices, count_steps, own_device, step_context
+from spikeva.training.fitting import batches, count_steps, own_device, step_context
 from spikeva.training.memory import keep_freed
 from spikeva.training.module import Regression
 
@@ -66,7 +67,7 @@ def estimate(todo: list[Cell], material: Material, out: Path, jobs: int = 1) -> 
     for cell in todo:
         if (done := cell.folder(out) / "done.json").exists():
             known.setdefault(cell.label, []).append(sum(read_json(done)["seconds"].values()))
-    devices = count_devices(open_cells[0].study.trainer.model_dump())
+    devices = devices_of(open_cells[0].study)
     sizes = _Sizes.of(open_cells[0], material, devices)
     timed: dict[str, float] = {}
     jobs = min(jobs, len(open_cells))

@@ -8,6 +8,7 @@ from typing import Any
 
 from spikeva.datasets.clips import clip_files
 from spikeva.errors import UserError
+from spikeva.evaluation.emotion import ANCHORS
 from spikeva.registry import did_you_mean
 from spikeva.study.cells import Cell, cells, options_of
 from spikeva.study.config import Grid, Prepared, StandIn, Study
@@ -48,8 +49,8 @@ def named_problems(raw: dict[str, Any]) -> Iterator[str]:
                 continue
             for key_, problem in _option_problems(kind, entry, table):
                 yield f"{where}.{key_}: {problem}"
-    yield from _named_value(raw, "training", "loss", "spikeva.training.loss", "LOSSES")
-    yield from _named_value(raw, "evaluation", "anchors", "spikeva.evaluation.emotion", "ANCHORS")
+    yield from _named_value(raw, "training", "loss", list(LOSSES))
+    yield from _named_value(raw, "evaluation", "anchors", list(ANCHORS))
     for block in ("regression", "transfer"):
         if isinstance(raw.get(block), dict):
             yield from (f"{block}.{problem}" for problem in _pixel_problems(raw[block].get("pixel")))
@@ -119,14 +120,11 @@ def _unfit(key: str, value: Any, parameter: Any) -> str | None:
     return None
 
 
-def _named_value(raw: dict[str, Any], block: str, key: str, module: str, table: str) -> Iterator[str]:
-    from importlib import import_module
-
+def _named_value(raw: dict[str, Any], block: str, key: str, names: list[str]) -> Iterator[str]:
     holder = raw.get(block)
-    if isinstance(holder, dict) and isinstance(holder.get(key), str):
-        names = list(getattr(import_module(module), table))
-        if holder[key] not in names:
-            yield f"{block}.{key}: found {holder[key]!r}, allowed: {', '.join(names)}{did_you_mean(holder[key], names)}"
+    value = holder.get(key) if isinstance(holder, dict) else None
+    if isinstance(value, str) and value not in names:
+        yield f"{block}.{key}: found {value!r}, allowed: {', '.join(names)}{did_you_mean(value, names)}"
 
 
 def joint_problems(study: Study) -> Iterator[str]:
@@ -155,7 +153,7 @@ def joint_problems(study: Study) -> Iterator[str]:
             yield "transfer.dataset: found 'afew-va-like', whose clips show several emotions each; use nefer-like"
         if isinstance(study.regression, StandIn) and study.transfer.size != study.regression.size:
             yield f"transfer.size: found {study.transfer.size}, allowed: {study.regression.size}, as regression.size: a network learns one"
-    for name, source in (("regression", study.regression), ("transfer", study.transfer)):
+    for name, source in study.sources.items():
         if isinstance(source, StandIn):
             yield from (f"{name}.{problem}" for problem in _too_short(source, study))
 
@@ -176,7 +174,7 @@ def _too_short(source: StandIn, study: Study) -> Iterator[str]:
 
 def missing_clips(study: Study) -> Iterator[str]:
     """Prepared folders that hold no clips."""
-    for name, source in (("regression", study.regression), ("transfer", study.transfer)):
+    for name, source in study.sources.items():
         if isinstance(source, Prepared) and not clip_files(source.root):
             found = "holds no clips (*.h5)" if source.root.is_dir() else "is no folder"
             yield f"{name}.root: {source.root} {found}; make some with `spikeva prepare`"

@@ -18,7 +18,7 @@ JPEG_QUALITY = 8
 NEURONS = 64
 
 
-def every_encoding(events: EventStream, end_us: int, bits: int = 8, dt: int = 2500) -> Arrays:
+def every_encoding(events: EventStream, end_us: int, bits: int, dt: int) -> Arrays:
     """`{name: channels [C, H, W]}` of the window that ends at `end_us`, in each encoding.
 
     The window is that of a TBR of `bits` and `dt` (us), whose steps the others have, too; counts are of the whole window. A voxel

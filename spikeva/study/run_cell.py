@@ -26,7 +26,7 @@ from spikeva.study.cells import Cell, options_of, prepared_clips
 from spikeva.study.claims import LOCK, claimed
 from spikeva.study.comparisons import AXES
 from spikeva.study.config import Study
-from spikeva.study.environment import device
+from spikeva.study.environment import device, devices_of
 from spikeva.study.files import read_json, write_csv, write_json, write_yaml
 from spikeva.training.augment import Augmentation
 from spikeva.training.data import Windows
@@ -67,10 +67,8 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
     material.check(cell.study)
     folder = cell.folder(out)
     if not (folder / "done.json").exists():
-        from spikeva.training.fitting import count_devices  # Lightning takes seconds; a finished cell does without
-
         folder.mkdir(parents=True, exist_ok=True)
-        shared = count_devices(cell.study.trainer.model_dump()) > 1
+        shared = devices_of(cell.study) > 1
         with nullcontext() if shared else claimed(folder, f"{place} {cell.label}".strip()):
             if not (folder / "done.json").exists():
                 _finish(cell, material, folder, place)

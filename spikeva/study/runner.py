@@ -12,14 +12,14 @@ from spikeva.datasets.preparing import ACCOUNT, RECIPE
 from spikeva.datasets.recipe import read_recipe
 from spikeva.errors import UserError
 from spikeva.progress import console, is_first
-from spikeva.study.attempts import attempts, check_jobs, devices_of, is_of_all, unfinished, weights_named
+from spikeva.study.attempts import attempts, check_jobs, is_of_all, unfinished, weights_named
 from spikeva.study.baselines import baselines
 from spikeva.study.cells import Cell, cells, prepared_clips
 from spikeva.study.checks import check_clips, check_models
 from spikeva.study.claims import claimed
 from spikeva.study.comparisons import compare
 from spikeva.study.config import DataSource, Prepared, StandIn, Study
-from spikeva.study.environment import environment
+from spikeva.study.environment import devices_of, environment
 from spikeva.study.files import digest, read_csv, write_json
 from spikeva.study.gallery import GALLERY_VERSION, gallery_made_from, write_gallery
 from spikeva.study.run_cell import Material, spikes
@@ -150,7 +150,7 @@ def _about(study: Study, material: Material) -> dict[str, Any]:
 def _recipes(study: Study) -> dict[str, Any]:
     """How `spikeva prepare` made the clips that the study read, of which a config names the folder alone; and which it failed to make."""
     found = {}
-    for name, source in (("regression", study.regression), ("transfer", study.transfer)):
+    for name, source in study.sources.items():
         if isinstance(source, Prepared) and (source.root / RECIPE).is_file():
             found[name] = read_recipe(source.root / RECIPE)
             account = source.root / ACCOUNT
