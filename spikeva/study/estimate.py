@@ -119,7 +119,7 @@ def _seconds(cell: Cell, material: Material, sizes: _Sizes) -> float:
     needed = math.ceil((STEPS + 1) * study.training.batch_size / study.training.samples_per_clip) + 1
     data = windows(cell, ClipSet(clips.clips[:needed]), training=True)
     where = own_device(study.trainer.model_dump())
-    module = Regression.of(create(cell).to(where), study.training.model_dump(), sizes.steps, seed=0)
+    module = Regression(create(cell).to(where), study.training.model_dump(), sizes.steps, seed=0)
     optimizer = module.configure_optimizers()["optimizer"]
     in_precision = step_context(study.trainer.model_dump())
     marks = [time.perf_counter()]

@@ -162,10 +162,9 @@ class EpochSampler(Sampler[Sample]):
 
     def __init__(self, data: Windows, per_clip: int, seed: int) -> None:
         self.seed, self.per_clip, self.epoch, self.share = seed, per_clip, 0, (0, 1)
-        labels: dict[int, list[int]] = {}
+        self.labels: dict[int, list[int]] = {}
         for sample in data.samples:
-            labels.setdefault(sample.clip, []).append(sample.label)
-        self.labels = labels
+            self.labels.setdefault(sample.clip, []).append(sample.label)
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the trainer at the start of each epoch."""

@@ -211,6 +211,7 @@ def fit(
         UserError: a setting is missing, the checkpoint is damaged or of a training with others, or this machine lacks the devices.
     """
     keep_freed()
+    trainer = trainer or {}
     checkpoint, seed = Path(checkpoint), index(seed)  # a checkpoint holds plain values
     training = {name: value.item() if isinstance(value, np.generic) else value for name, value in training.items()}
     settings = settings_of(training, seed, trainer)
@@ -219,17 +220,17 @@ def fit(
     if there != settings:
         other = ", ".join(k for k in {**there, **settings} if there.get(k) != settings.get(k))
         raise UserError(f"{checkpoint} is of a training with other settings ({other}); delete it or name another file")
-    on_gpu = own_device(trainer or {}).type == "cuda"
+    on_gpu = own_device(trainer).type == "cuda"
     loader = batches(data, training, seed, epoch=state["epoch"] + 1, pin_memory=on_gpu)
     steps = count_steps(loader, training)
-    module = Regression.of(model.train(), training, steps, seed=seed)  # Lightning trains in the mode it finds
+    module = Regression(model.train(), training, steps, seed=seed)  # Lightning trains in the mode it finds
     module.settings = settings
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # encoding takes microseconds
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning on recent torch
         warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # one process needs none
         engine = _engine(
-            trainer or {},
+            trainer,
             max_epochs=training["epochs"],
             callbacks=[
                 _Bar(name, state["global_step"]),

@@ -10,18 +10,18 @@ import torch
 from torch import nn
 
 from spikeva.errors import UserError
-from spikeva.training.loss import Loss, create_loss
+from spikeva.training.loss import create_loss
 
 NEEDED = ("epochs", "samples_per_clip", "batch_size", "learning_rate", "weight_decay", "loss")
 
 
-def settings_of(training: Mapping[str, Any], seed: int, trainer: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def settings_of(training: Mapping[str, Any], seed: int, trainer: Mapping[str, Any]) -> dict[str, Any]:
     """What a training's result depends on, beside the data. Raises UserError where a setting is missing."""
     missing = [name for name in NEEDED if name not in training]
     if missing:
         raise UserError(f"training settings lack {', '.join(missing)}; needed are {', '.join(NEEDED)}")
     own = {name: value for name, value in training.items() if name != "workers"} | {"seed": seed}
-    return own | {f"trainer.{name}": value for name, value in (trainer or {}).items()}
+    return own | {f"trainer.{name}": value for name, value in trainer.items()}
 
 
 class Diverged(UserError, FloatingPointError):
@@ -38,27 +38,14 @@ class Regression(lightning.LightningModule):
     run takes the same steps as one that was never stopped: a checkpoint holds no generator's state.
     """
 
-    def __init__(
-        self, model: nn.Module, loss: Loss, *, learning_rate: float, weight_decay: float, total_steps: int, seed: int
-    ) -> None:
+    def __init__(self, model: nn.Module, training: Mapping[str, Any], steps: int, *, seed: int) -> None:
+        """`model` under the settings of a study's `training` block, for so many steps."""
         super().__init__()
-        self.model, self.loss = model, loss
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.total_steps, self.seed = total_steps, seed
+        self.model, self.loss = model, create_loss(training["loss"])
+        self.learning_rate, self.weight_decay = training["learning_rate"], training["weight_decay"]
+        self.total_steps, self.seed = steps, seed
         self.settings: dict[str, Any] = {}  # stored beside the weights
         self.history: list[float] = []
-
-    @classmethod
-    def of(cls, model: nn.Module, training: Mapping[str, Any], steps: int, *, seed: int) -> "Regression":
-        """`model` under the settings of a study's `training` block, for so many steps."""
-        return cls(
-            model,
-            create_loss(training["loss"]),
-            learning_rate=training["learning_rate"],
-            weight_decay=training["weight_decay"],
-            total_steps=steps,
-            seed=seed,
-        )
 
     def setup(self, stage: str) -> None:
         """Limits the steps to those of the optimiser: several devices share the batches, gradients may be accumulated.

@@ -63,7 +63,7 @@ def data(clip_files):
 
 def test_weights_decay_and_biases_and_norms_do_not():
     net = Net()
-    module = Regression.of(net, TRAINING, 10, seed=0)
+    module = Regression(net, TRAINING, 10, seed=0)
     decay = {
         id(p): group["weight_decay"]
         for group in module.configure_optimizers()["optimizer"].param_groups
@@ -76,7 +76,7 @@ def test_weights_decay_and_biases_and_norms_do_not():
 
 def test_the_learning_rate_rises_and_falls_once():
     """By cosines: from a 25th of the peak, which stands at a quarter of the steps, to a 250,000th at the last one; beta1 runs against it."""
-    made = Regression.of(Net(), TRAINING, 20, seed=0)
+    made = Regression(Net(), TRAINING, 20, seed=0)
     both = made.configure_optimizers()
     optimizer, schedule = both["optimizer"], both["lr_scheduler"]["scheduler"]
     found, momenta = [], []
