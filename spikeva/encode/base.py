@@ -145,18 +145,16 @@ def model_input(array: NDArray[Any], name: str, kind: Kind, **kw: Any) -> NDArra
     channels (oldest step first, within a step ON before OFF). Raises UserError where the array is not of this encoding.
     """
     encoding, kind = create(name, **kw), _kind(kind)
-    inner = len(encoding.frame_shape((1, 1)))
-    shape = array.shape
-    fits = array.ndim in (inner + 1, inner + 2) and shape[-inner:-2] == encoding.frame_shape((1, 1))[:-2]
-    if not fits:
-        wanted = ", ".join(["K", *map(str, encoding.frame_shape((1, 1))[:-2]), "H", "W"])
+    inner, shape = encoding.frame_shape((1, 1))[:-2], array.shape  # (steps,) P
+    if array.ndim - len(inner) not in (3, 4) or shape[-len(inner) - 2 : -2] != inner:
+        wanted = ", ".join(["K", *map(str, inner), "H", "W"])
         raise UserError(f"encoding {name!r} with {spec(name, **kw)} makes arrays [{wanted}], found {list(shape)}")
     scaled = encoding.scale(array)
     if not encoding.stepped:
         return scaled
-    lead, (k, steps, planes) = shape[: -inner - 1], shape[-inner - 1 : -2]
+    *lead, k, steps, planes, height, width = shape
     frames = (k, steps * planes) if kind == "ann" else (k * steps, planes)
-    return scaled.reshape(*lead, *frames, *shape[-2:])
+    return scaled.reshape(*lead, *frames, height, width)
 
 
 def name_and_options(encoding: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
