@@ -82,9 +82,9 @@ def measure(model: "nn.Module", batch: "Tensor", kind: str, *, repeats: int = 20
     if kind == "snn" and not tally.emitted:
         raise UserError("kind 'snn', but no layer with the attribute `spiking = True` ran; give such layers one")
     layers = list(tally.layers.values())
-    total = Layer("total", type(model).__name__)
-    for name in ("dense", "macs", "effective_macs", "acs", "state_updates", "spikes", "memory_accesses"):
-        setattr(total, name, sum(getattr(layer, name) for layer in layers))
+    counts = ("dense", "macs", "effective_macs", "acs", "state_updates", "spikes", "memory_accesses")
+    sums = {name: sum(getattr(layer, name) for layer in layers) for name in counts}
+    total = Layer("total", type(model).__name__, **sums)
     energies = {name: energy.picojoules(total) for name, energy in ENERGY_MODELS.items()}
     return {
         "parameters": sum(p.numel() for p in model.parameters()),

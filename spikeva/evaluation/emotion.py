@@ -137,7 +137,7 @@ def transfer(
 ) -> dict[str, Any]:
     """The scores of predicted emotions, one a recording, with jackknife-t intervals over subjects.
 
-    `{n, subjects, labels, confusion, accuracy, balanced_accuracy, chance, majority, majority_label, three_way_*,
+    `{n, subjects, anchors, labels, confusion, accuracy, balanced_accuracy, chance, majority, majority_label, three_way_*,
     valence_sign_*, ..._ci95}`. `confusion[i][j]` counts recordings of labels[i] predicted as labels[j]; labels are
     the anchor set's, in alphabetical order, then "None" where it occurs. Balanced accuracy is the mean recall over
     the labels that occur. chance: 1 / number of labels that occur; majority: the share of the most frequent one,

@@ -5,7 +5,7 @@ All metrics follow from six sums over frames (n, Sy, Sp, Syy, Spp, Syp) and two 
 bits, and nearly constant series lose nothing to cancellation.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -39,13 +39,10 @@ class Sums:
         return cls(y.size, _sum(y), _sum(p), _dot(y, y), _dot(p, p), _dot(y, p), same, zeros)
 
     def __add__(self, other: "Sums") -> "Sums":
-        return Sums(*(a + b for a, b in zip(self._tuple(), other._tuple(), strict=True)))
+        return Sums(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def __sub__(self, other: "Sums") -> "Sums":
-        return Sums(*(a - b for a, b in zip(self._tuple(), other._tuple(), strict=True)))
-
-    def _tuple(self) -> tuple[Any, ...]:
-        return self.n, self.y, self.p, self.yy, self.pp, self.yp, self.same_sign, self.zeros
+        return Sums(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def regression(self) -> dict[str, Any]:
         """`{rmse, pcc, ccc, sagr, n, zero_share, constant}` of the frames summed. Raises UserError for no frame.

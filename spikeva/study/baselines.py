@@ -38,12 +38,12 @@ def baselines(study: Study, material: Material, cells: list[Cell]) -> list[Entry
             "shuffled": fitted.shuffled(train.counts, train.labels, train.clips, test.counts, study.seed),
             "event rate only": fitted.event_rate(train.counts, train.labels, test.counts),
         }
-        other = Counts(cell, material.transfer) if material.transfer is not None else None
         for name, predicted in predictions.items():
             rows = test.rows(predicted)
             pooled.setdefault(name, []).extend(rows)
             entry = _entry(study, name, fold, material) | {"regression": regression(rows)}
-            if material.transfer is not None and other is not None and name == "event rate only":
+            if material.transfer is not None and name == "event rate only":
+                other = Counts(cell, material.transfer)
                 shown = fitted.event_rate(train.counts, train.labels, other.counts)
                 entry["transfer"] = {**source(material.transfer), **zero_shot(cell, other.rows(shown))}
             found.append(entry)
