@@ -240,7 +240,7 @@ def test_arguments_read_from_source_are_the_real_ones(name: str) -> None:
         ({"neuron": ["lif"]}, r"unknown neuron \"\['lif'\]\""),
         ({"readout_beta": 1.0}, r"\(readout_beta\) must be a number inside \(0, 1\), got 1.0"),
         ({"norm": "bntt"}, "norm='bntt' needs steps="),
-        ({"width": 0}, "must be at least 1, got 2, 0, 4, 4"),
+        ({"width": 0}, "width must be a whole number above 0, not 0"),
         ({"neuron": "alif", "reset": "subtract_delayed"}, "ALIF has no reset 'subtract_delayed'"),
     ],
 )

@@ -167,7 +167,7 @@ def test_validate_looks_for_clips_and_builds_models(tmp_path, capsys):
     assert "holds no clips" in said
     path.write_text(yaml.safe_dump({**raw, "transfer": None}))
     assert main(["validate", str(path)]) == 2
-    assert "grid.models[1]: in_channels, width" in capsys.readouterr().err
+    assert "grid.models[1]: width must be a whole number above 0, not -4" in capsys.readouterr().err
 
 
 def test_yes_is_fine_where_it_is_meant():

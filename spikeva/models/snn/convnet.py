@@ -7,7 +7,7 @@ from torch import nn
 
 from spikeva.errors import UserError
 from spikeva.models import register_model
-from spikeva.models.ann.checks import doubled
+from spikeva.models.ann.checks import doubled, positive
 from spikeva.models.grid_pool import GridPool2d
 from spikeva.models.snn.layers import Chain, Convolution, Folded, Spikes, SpikingModel
 from spikeva.models.snn.options import Norm, Pool, Readout
@@ -81,10 +81,7 @@ def _convnet(
     readout: Readout,
     readout_beta: float,
 ) -> SpikingModel:
-    if in_channels < 1 or width < 1 or not spikes or grid < 1:
-        raise UserError(
-            f"in_channels, width, depth and grid must be at least 1, got {in_channels}, {width}, {len(spikes)}, {grid}"
-        )
+    positive(in_channels=in_channels, width=width, depth=len(spikes), grid=grid)
     channels = [in_channels, *doubled(width, len(spikes))]
     body = Chain(
         *(Convolution(a, b, s, pool) for (a, b), s in zip(pairwise(channels), spikes, strict=True)),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from spikeva.errors import UserError
 from spikeva.models import register_model
-from spikeva.models.ann.checks import check_input
+from spikeva.models.ann.checks import check_input, positive
 from spikeva.models.ann.fusion import Fusion
 from spikeva.models.ann.options import FusionKind, Stem
 from spikeva.models.snn.layers import Chain, Folded, NormNeuron, Spikes, SpikingModel
@@ -140,8 +140,7 @@ def resnet18_body(
     The stem's neuron stands behind the blocks where it `fires_last`; its norm then comes after pooling, because the largest
     of nine currents is far above their mean.
     """
-    if in_channels < 1 or width < 1:
-        raise UserError(f"in_channels and width must be at least 1, got {in_channels} and {width}")
+    positive(in_channels=in_channels, width=width)
     first = (
         spikes.convolution(in_channels, width, 7, 2) if stem == "imagenet" else spikes.convolution(in_channels, width)
     )
@@ -186,8 +185,7 @@ class SNNResNet18Fusion(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
-        if repeat < 1:
-            raise UserError(f"repeat must be at least 1, got {repeat}")
+        positive(repeat=repeat)
         self.frames, self.repeat = frames, repeat
         spikes = Spikes(neuron, norm, per_channel, steps, **options)
         self.body = resnet18_body(
