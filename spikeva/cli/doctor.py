@@ -7,15 +7,15 @@ SUMMARY = "Show what is installed, which devices and backends are found, and how
 EXAMPLES = """  spikeva doctor
 """
 
-# distribution, module, what for, how to get it
+# distribution and module, what for, the extra that brings it
 OPTIONAL = (
-    ("norse", "norse", "the norse backend of spiking neurons", "pip install 'spikeva[norse]'"),
-    ("tonic", "tonic", "event augmentation", "pip install 'spikeva[tonic]'"),
-    ("av", "av", "video files, in and out", "pip install 'spikeva[video]'"),
-    ("nir", "nir", "export of spiking models", "pip install 'spikeva[nir]'"),
-    ("aedat", "aedat", "reading AEDAT4 files", "pip install 'spikeva[aedat]'"),
-    ("distributed", "distributed", "prepare on a cluster", "pip install 'spikeva[cluster]'"),
-)  # fmt: skip
+    ("norse", "the norse backend of spiking neurons", "norse"),
+    ("tonic", "event augmentation", "tonic"),
+    ("av", "video files, in and out", "video"),
+    ("nir", "export of spiking models", "nir"),
+    ("aedat", "reading AEDAT4 files", "aedat"),
+    ("distributed", "prepare on a cluster", "cluster"),
+)
 REQUIRED = (
     "torch",
     "numpy",
@@ -52,13 +52,13 @@ def run(args: Namespace) -> int:
         print(f"  {'ok' if installed else 'MISSING':<8}{name:<24}{installed or 'pip install spikeva'}")
         missing += [] if installed else [name]
     print("\noptional")
-    for name, module, purpose, remedy in OPTIONAL:
-        there = find_spec(module) is not None
+    for name, purpose, extra in OPTIONAL:
+        there = find_spec(name) is not None
         print(
             f"  {'ok' if there else '-':<8}{name:<24}{(package_version(name) or 'found') if there else 'not found'}: {purpose}"
         )
         if not there:
-            print(f"  {'':<32}to get it: {remedy}")
+            print(f"  {'':<32}to get it: pip install 'spikeva[{extra}]'")
     there, text = _v2e()
     print(f"  {'ok' if there else '-':<8}{'v2e':<24}{text}")
     print("\nbackends of spiking neurons")

@@ -83,7 +83,7 @@ def _sheet(args: Namespace) -> int:
     import cv2
     import numpy as np
 
-    from spikeva._atomic import whole_file
+    from spikeva._atomic import write_bytes
     from spikeva.errors import UserError
     from spikeva.faces.sheet import contact_sheet
 
@@ -98,8 +98,7 @@ def _sheet(args: Namespace) -> int:
     people = range(args.identities or 8)
     sheet = contact_sheet(args.domain, people, args.seed, args.side, float(turn[0]), float(turn[1]))
     _, png = cv2.imencode(".png", sheet[..., ::-1])
-    with whole_file(args.sheet) as part:
-        part.write_bytes(png.tobytes())
+    write_bytes(args.sheet, png.tobytes())
     print(f"{args.sheet}: {len(people)} synthetic people of {args.domain}, {sheet.shape[1]} x {sheet.shape[0]} pixels")
     return 0
 

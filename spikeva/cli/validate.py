@@ -31,11 +31,10 @@ def run(args: Namespace) -> int:
             from spikeva.datasets import ClipSet
             from spikeva.study.checks import check_clips  # with torch, which a mistake above does not wait for
 
-            others = study.transfer.root if isinstance(study.transfer, Prepared) else None
             try:
-                check_clips(
-                    study, ClipSet.read(study.regression.root), None if others is None else ClipSet.read(others)
-                )
+                regression = ClipSet.read(study.regression.root)
+                transfer = ClipSet.read(study.transfer.root) if isinstance(study.transfer, Prepared) else None
+                check_clips(study, regression, transfer)
             except UserError as error:
                 problems.append(str(error))
         if problems:

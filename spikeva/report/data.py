@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +203,7 @@ class Run:
         self.baselines: list[Cell] = results.get("baselines", [])
         self.comparisons: list[dict[str, Any]] = results.get("comparisons", [])
         self.environment: dict[str, Any] = results.get("environment", {})
-        self.read = lru_cache(maxsize=None)(self._read)
+        self.read = cache(self._read)
 
     @classmethod
     def open(cls, directory: Path) -> "Run":
@@ -326,9 +326,9 @@ class Run:
                 "ccc", first.label[:, i], stack, first.subject
             )
         else:
-            each = {cell.get("seed"): [] for cell in cells}  # type: dict[Any, list[float]]
+            each: dict[Any, list[float]] = {}
             for cell in cells:
-                each[cell.get("seed")].append(float(cell["regression"][axis]["ccc"]))
+                each.setdefault(cell.get("seed"), []).append(float(cell["regression"][axis]["ccc"]))
             values, interval = [float(np.mean(v)) for v in each.values()], None
         return Score(float(np.mean(values)), interval, (min(values), max(values)) if len(values) > 1 else None)
 

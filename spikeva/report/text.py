@@ -10,9 +10,9 @@ def number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
-def signed(value: float, digits: int = 2) -> str:
+def signed(value: float) -> str:
     """`value` with its sign always shown."""
-    return ("+" if value >= 0 else "") + number(value, digits)
+    return ("+" if value >= 0 else "") + number(value)
 
 
 def interval(ends: tuple[float, float] | None, digits: int = 2, scale: float = 1) -> str:
