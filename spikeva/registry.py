@@ -24,9 +24,9 @@ def did_you_mean(name: object, allowed: list[str]) -> str:
 class Registry(Generic[T]):
     """Named things of one `kind`; `builtin` maps a name to the module whose import registers it."""
 
-    def __init__(self, kind: str, builtin: Mapping[str, str] | None = None) -> None:
+    def __init__(self, kind: str, builtin: Mapping[str, str]) -> None:
         self.kind = kind
-        self._builtin = dict(builtin or {})
+        self._builtin = dict(builtin)
         self._entries: dict[str, T] = {}
         self._codes: dict[str, str | None] = {}
 

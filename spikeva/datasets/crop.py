@@ -27,10 +27,10 @@ def square_around(box: tuple[float, float, float, float], margin: float = MARGIN
     return Square(round((x0 + x1) / 2 - side / 2), round((y0 + y1) / 2 - side / 2), side)
 
 
-def square_of_landmarks(landmarks: NDArray[np.float32], margin: float = MARGIN) -> Square:
+def square_of_landmarks(landmarks: NDArray[np.float32]) -> Square:
     """One square for a clip: about the union of its landmarks [L, N, 2]; points that are NaN do not count."""
     low, high = np.nanmin(landmarks, axis=(0, 1)), np.nanmax(landmarks, axis=(0, 1))
-    return square_around((float(low[0]), float(low[1]), float(high[0]), float(high[1])), margin)
+    return square_around((float(low[0]), float(low[1]), float(high[0]), float(high[1])))
 
 
 def cut(image: NDArray[np.uint8], square: Square, size: int) -> NDArray[np.uint8]:
