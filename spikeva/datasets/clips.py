@@ -31,7 +31,10 @@ def clip_files(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class ClipSet(Sequence[Clip]):
-    """Clips in a fixed order. `ClipSet.read(folder_or_files)` makes one from clip-store files."""
+    """Clips in a fixed order. `ClipSet.read(folder_or_files)` makes one from clip-store files.
+
+    Raises UserError for two clips of one subject and name.
+    """
 
     clips: tuple[Clip, ...]
 
@@ -112,7 +115,7 @@ class ClipSet(Sequence[Clip]):
         """Train and test sets with no person in both.
 
         `test`: the subjects' names; or how many subjects (int), or which share of them (float between 0 and 1, at least
-        one person), drawn by `seed`.
+        one person), drawn by `seed`. Raises UserError for a subject that is not there, and where nobody is left on a side.
         """
         subjects = self.subjects
         if isinstance(test, int | float):

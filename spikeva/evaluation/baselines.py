@@ -23,7 +23,7 @@ def event_rate(train_counts: ArrayLike, train_labels: ArrayLike, test_counts: Ar
 
     counts `[n, ...]`: events per window and polarity before each label (any shape behind the first axis), taken as
     log(1 + count) and standardised by the training frames. labels `[n, 2]`. `penalty` is the ridge's, in units of
-    frames.
+    frames. Raises UserError where counts and labels do not fit, and for counts below 0 or not finite.
     """
     train, test = (_features(counts) for counts in (train_counts, test_counts))
     labels = _labels(train_labels)

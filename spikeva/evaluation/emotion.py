@@ -73,7 +73,8 @@ def classify(
     """The emotion nearest to each point of `va` `[..., 2]`: an array of names `[...]`.
 
     method "angle" compares directions from the origin, "point" distances. Points closer to the origin than
-    `none_radius` become "None" (for labels that know it). Ties go to the first name in alphabetical order.
+    `none_radius` become "None" (for labels that know it). Ties go to the first name in alphabetical order. Raises UserError for
+    other points, unknown anchors or methods, and a radius below 0.
     """
     va = np.asarray(va, np.float64)
     if va.shape[-1:] != (2,) or not np.isfinite(va).all():
@@ -109,7 +110,8 @@ def recording_point(va: ArrayLike, method: str = "mean") -> Array:
     """One (valence, arousal) `[2]` for a recording's points `[n, 2]`.
 
     "mean"; "peak": the point farthest from the origin; "weighted": the mean with each point's distance from the
-    origin as its weight, so that the neutral start and end of a posed expression count little.
+    origin as its weight, so that the neutral start and end of a posed expression count little. Raises UserError for another
+    method, and for no point.
     """
     va = np.asarray(va, np.float64)
     if va.ndim != 2 or va.shape[1] != 2 or not len(va):
@@ -142,7 +144,8 @@ def transfer(
     the anchor set's, in alphabetical order, then "None" where it occurs. Balanced accuracy is the mean recall over
     the labels that occur. chance: 1 / number of labels that occur; majority: the share of the most frequent one,
     which "always the same" reaches. Intervals are cut to [0, 1], and None where all subjects score alike: differences
-    between them are what an interval is made of.
+    between them are what an interval is made of. Raises UserError for arrays that are not equally long, and for emotions that
+    the anchors do not know.
     """
     names = [*anchor_points(anchors)[0], NONE]
     true, predicted, subjects = (np.asarray(a).astype(str) for a in (true, predicted, subjects))
@@ -227,7 +230,8 @@ def ceiling(
     the origin; `shown_at` names the anchors where they truly lie, if others than those they are read by. `agreement` is the
     share of recordings whose label is what was shown; the others are labelled with another emotion that occurs (label noise).
     "None" has no anchor: it lies at the origin, and is read right within `none_radius` of it (see `classify`), which takes
-    from the emotions what comes so near.
+    from the emotions what comes so near. Raises UserError for an error or a radius below 0, an agreement outside of 0 to 1,
+    unknown anchors, and emotions that they do not have.
     """
     _check_radius(none_radius)
     if error_sd < 0 or not 0 <= agreement <= 1:

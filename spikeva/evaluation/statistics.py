@@ -5,7 +5,8 @@ intervals far too narrow. `benchmarks/coverage.py` measures how often the interv
 test cries wolf.
 
 Everywhere: y `[n]` labels, p `[n]` predictions or `[S, n]` for S training seeds (the metric is averaged over seeds; the
-spread over seeds is another quantity, see `seed_spread`), groups `[n]` each frame's subject.
+spread over seeds is another quantity, see `seed_spread`), groups `[n]` each frame's subject. UserError is raised for shapes
+that do not fit, numbers that are not finite, an unknown metric, and frames as the unit.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -118,7 +119,10 @@ def paired_permutation(
 
 
 def holm(p_values: Sequence[float] | Mapping[str, float]) -> Any:
-    """Holm's adjusted p-values (1979) of one declared family, in the order and the form (list or dict) given."""
+    """Holm's adjusted p-values (1979) of one declared family, in the order and the form (list or dict) given.
+
+    Raises UserError for one outside of 0 to 1.
+    """
     if isinstance(p_values, Mapping):
         return dict(zip(p_values, holm(list(p_values.values())), strict=True))
     p = np.asarray(p_values, np.float64)

@@ -19,7 +19,7 @@ def sectors(
     """Axes of the plane with the borders within which `evaluation.emotion.classify` reads a point as each emotion.
 
     method "angle" draws rays, "point" the lines halfway between the anchors, which are marked by crosses; within a circle of
-    `none_radius` the point is "None".
+    `none_radius` the point is "None". Raises UserError for another method.
     """
     ax = axes(ax, 4.6, 4.6)
     ax.set(xlim=(-1.42, 1.42), ylim=(-1.12, 1.12), aspect="equal", xlabel="valence", ylabel="arousal")
