@@ -91,15 +91,13 @@ def problems(name: str, arguments: Mapping[str, Any]) -> list[str]:
     neuron = arguments.get("neuron")
     if neuron is not None and (not isinstance(neuron, str) or neuron not in NEURONS):
         return [f"model {name!r}, argument 'neuron': {NEURONS.unknown(str(neuron))}"]
-    allowed = parameters(name, neuron if "neuron" in parameters(name) else None)
-    if any(p.kind is p.VAR_KEYWORD for p in allowed.values()):
-        unknown = []
-    else:
-        unknown = [
-            f"model {name!r} has no argument {n!r}{did_you_mean(n, list(allowed))} (it has: {', '.join(allowed)})"
-            for n in arguments
-            if n not in allowed
-        ]
+    allowed = parameters(name, neuron)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in allowed.values())
+    unknown = [
+        f"model {name!r} has no argument {n!r}{did_you_mean(n, list(allowed))} (it has: {', '.join(allowed)})"
+        for n in arguments
+        if n not in allowed and not takes_any
+    ]
     missing = [
         f"model {name!r} needs the argument {n!r}"
         for n, p in allowed.items()

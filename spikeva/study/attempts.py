@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from spikeva.datasets.mapping import cores
 from spikeva.datasets.pool import THREADS, NoWorker, WorkerDied, WorkerPool, tell
 from spikeva.errors import UserError
@@ -101,8 +103,6 @@ def _free_first(places: Sequence[int], todo: Sequence[Cell], out: Path) -> Itera
 
 def _environments(jobs: int, study: Study) -> list[dict[str, str]]:
     """What each worker is to know before it imports anything: its threads, unless they are set already, and its GPU."""
-    import torch
-
     threads = {name: os.environ.get(name, str(threads_of(jobs))) for name in THREADS}
     if study.trainer.accelerator not in {"auto", "gpu", "cuda"} or study.trainer.devices != 1:
         return [threads] * jobs

@@ -6,9 +6,11 @@ from dataclasses import fields
 from inspect import Parameter as Signature
 from typing import Any
 
+from spikeva import encode, models
 from spikeva.datasets.clips import clip_files
 from spikeva.errors import UserError
 from spikeva.evaluation.emotion import ANCHORS
+from spikeva.neurons import NEURONS
 from spikeva.registry import did_you_mean
 from spikeva.study.cells import Cell, cells, options_of
 from spikeva.study.config import Grid, Prepared, StandIn, Study
@@ -33,12 +35,12 @@ def value_problems(part: Any, path: str = "") -> Iterator[str]:
 
 def named_problems(raw: dict[str, Any]) -> Iterator[str]:
     """Mistakes in what is known by name: models, encodings, loss, anchors, pixels."""
-    from spikeva.encode import list_encodings
-    from spikeva.models import list_models
-
     grid = raw.get("grid")
     grid = grid if isinstance(grid, dict) else {}
-    for key, kind, table in (("models", "model", list_models()), ("encodings", "encoding", list_encodings())):
+    for key, kind, table in (
+        ("models", "model", models.list_models()),
+        ("encodings", "encoding", encode.list_encodings()),
+    ):
         entries = grid.get(key)
         for i, entry in enumerate(entries if isinstance(entries, list) else []):
             where = f"grid.{key}[{i}]"
@@ -75,26 +77,16 @@ def _pixel_problems(pixel: Any) -> Iterator[str]:
 
 def _option_problems(kind: str, entry: Mapping[str, Any], names: list[str]) -> Iterator[tuple[str, str]]:
     """(key, what is wrong) of one model or encoding; where the name is unknown, its keys are held against all of them."""
-    from spikeva import models
-    from spikeva.encode import parameters as encoding_parameters
-    from spikeva.neurons import NEURONS
-
-    def parameters(known: str) -> Mapping[str, Any]:
-        if kind == "encoding":
-            return encoding_parameters(known)
-        neuron = str(entry.get("neuron"))
-        takes_it = neuron in NEURONS and "neuron" in models.parameters(known)
-        return models.parameters(known, neuron if takes_it else None)
-
-    name = entry[kind]
-    neuron = entry.get("neuron")
-    if kind == "model" and neuron is not None and not (isinstance(neuron, str) and neuron in NEURONS):
-        yield "neuron", NEURONS.unknown(str(neuron))
+    name, neuron = entry[kind], entry.get("neuron")
+    if not (isinstance(neuron, str) and neuron in NEURONS):
+        if kind == "model" and neuron is not None:
+            yield "neuron", NEURONS.unknown(str(neuron))
+        neuron = None
     if name not in names:
         yield kind, f"found {name!r}, allowed: {', '.join(names)}{did_you_mean(str(name), names)}"
     allowed: dict[str, Any] = {}
     for known in [name] if name in names else names:
-        allowed |= parameters(known)
+        allowed |= encode.parameters(known) if kind == "encoding" else models.parameters(known, neuron)
     allowed.pop("in_channels", None)  # follows from the encoding
     for key, value in entry.items():
         if key == kind:
@@ -110,9 +102,7 @@ def _option_problems(kind: str, entry: Mapping[str, Any], names: list[str]) -> I
 def _unfit(key: str, value: Any, parameter: Any) -> str | None:
     """What is wrong with the value of a model's or an encoding's argument, or None where it is fine."""
     if isinstance(parameter, Signature):
-        from spikeva.models import wrong_value
-
-        return wrong_value(key, parameter, value)
+        return models.wrong_value(key, parameter, value)
     try:
         parameter.check(value)
     except UserError:
@@ -182,13 +172,11 @@ def missing_clips(study: Study) -> Iterator[str]:
 
 def unbuildable(study: Study) -> Iterator[str]:
     """Models of the grid that cannot be built; each is, once for each number of channels, which takes torch and seconds."""
-    from spikeva.encode import channels
-
     tried: list[Any] = []
     failed: list[Any] = []
     for cell in cells(study):
         options = options_of(cell.encoding, "encoding")
-        case = (cell.model, channels(cell.encoding["encoding"], cell.kind, **options), _steps(cell))
+        case = (cell.model, encode.channels(cell.encoding["encoding"], cell.kind, **options), _steps(cell))
         if case in tried or cell.model in failed:
             continue
         tried.append(case)
@@ -201,9 +189,7 @@ def unbuildable(study: Study) -> Iterator[str]:
 
 def _steps(cell: Cell) -> int:
     """T of the cell's samples."""
-    from spikeva.encode import create
-
-    encoding = create(cell.encoding["encoding"], **options_of(cell.encoding, "encoding"))
+    encoding = encode.create(cell.encoding["encoding"], **options_of(cell.encoding, "encoding"))
     return cell.study.window.frames * (encoding.grid[0] if encoding.stepped and cell.kind == "snn" else 1)
 
 

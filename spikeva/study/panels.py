@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any]]
 JPEG_QUALITY = 8
-NEURONS = 64
+NEURONS = 64  # of a layer that are drawn
 
 
 def every_encoding(events: EventStream, end_us: int, bits: int, dt: int) -> Arrays:
