@@ -73,7 +73,7 @@ def difference(run: Run, a: Row, b: Row, axis: str) -> Difference | None:
     if np.array_equal(ours, theirs):
         return None
     args = "ccc", label[:, i], ours, theirs, who
-    seed = (run.study.get("config") or {}).get("seed", 0)
+    seed = run.config.get("seed", 0)
     ends, p = statistics.jackknife_difference(*args), statistics.paired_permutation(*args, seed=seed)
     return Difference(statistics.difference(*args), ends, p)
 

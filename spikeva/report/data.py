@@ -200,6 +200,7 @@ class Run:
             raise UserError(f"{directory}: no finished cell in the results; run the study again")
         self.directory = directory
         self.name = str(self.study.get("name", directory.name))
+        self.config: dict[str, Any] = self.study.get("config") or {}
         self.baselines: list[Cell] = results.get("baselines", [])
         self.comparisons: list[dict[str, Any]] = results.get("comparisons", [])
         self.environment: dict[str, Any] = results.get("environment", {})
@@ -269,7 +270,7 @@ class Run:
 
     def unfinished(self) -> str:
         """`2 of 8 cells are not finished`; nothing where all are, or where the config does not tell how many there should be."""
-        grid = (self.study.get("config") or {}).get("grid") or {}
+        grid = self.config.get("grid") or {}
         planned = math.prod(len(grid.get(part) or []) for part in ("models", "encodings", "folds", "seeds"))
         missing = planned - len(self.cells)
         return f"{missing} of {planned} cells are not finished" if missing > 0 else ""

@@ -1,5 +1,6 @@
 """The report: one HTML file that opens offline, and its figures as SVG files beside it."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,17 +83,14 @@ def _part(run: Run, rows: Sequence[Row], figures: Figures) -> dict[str, Any]:
 
 def provenance(run: Run) -> dict[str, Any]:
     """Where the numbers come from: command, config, versions, and the hash of every cell."""
-    import hashlib
-
     import yaml
 
     recipes = run.study.get("recipes", {}).items()
     facts = {**run.environment, **{f"{name} clips, as prepared": recipe for name, recipe in recipes}}
     facts["results.json (SHA-256)"] = hashlib.sha256((run.directory / "results.json").read_bytes()).hexdigest()
-    config = run.study.get("config") or run.study
     return {
         "facts": {name: _fact(value) for name, value in facts.items() if value is not None},
-        "config": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        "config": yaml.safe_dump(run.config or run.study, sort_keys=False, allow_unicode=True),
         "cells": [{key: cell.get(key) for key in ("hash", "model", "encoding", "fold", "seed")} for cell in run.cells],
     }
 

@@ -128,7 +128,7 @@ def _strip(clips: Sequence[Mapping[str, Any]], figures: Figures) -> list[Section
 
 def _reading(run: Run) -> dict[str, Any]:
     """How the study reads an emotion from a point: `anchors`, `method` and `none_radius`."""
-    settings = (run.study.get("config") or {}).get("evaluation") or {}
+    settings = run.config.get("evaluation") or {}
     return {key: settings.get(key, own) for key, own in READING.items()}
 
 
