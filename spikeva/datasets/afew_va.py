@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from spikeva.datasets.clips import Clip, ClipSet, Split
 from spikeva.datasets.crop import Square, square_of_landmarks
-from spikeva.datasets.findings import Finding, few, summary
+from spikeva.datasets.findings import Finding, few, summary, told
 from spikeva.datasets.tree import walk
 from spikeva.errors import UserError
 from spikeva.progress import track
@@ -133,9 +134,7 @@ class AFEWVA(Sequence[Film]):
         labels = sum(len(f.labelled) for f in self._films)
         title = "afew-va-like (synthetic)" if self.synthetic else "AFEW-VA"
         head = f"{title} at {self.root}: {len(self)} clips, {len(self.clips.subjects)} actors, {labels} labelled frames"
-        return head + (
-            f", {len(self.findings)} findings\n{summary(self.findings)}" if self.findings else ", nothing wrong"
-        )
+        return head + told(self.findings)
 
     def _find(self, kind: str, where: str, detail: str, effect: str, count: int = 1) -> None:
         self.findings.append(Finding(kind, where, detail, effect, count))
@@ -367,8 +366,6 @@ def _short(value: object) -> str:
 
 def frames_of(film: Film) -> Iterator[NDArray[np.uint8]]:
     """The film's images as luma [H, W], one after the other. Raises UserError for one that cannot be decoded."""
-    import cv2
-
     for file in film.images:
         # Landmarks count pixels as they are stored, so that a tag which turns the picture does not count.
         image = cv2.imread(str(film.folder / file), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION)

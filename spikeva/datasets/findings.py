@@ -34,6 +34,11 @@ def summary(findings: Iterable[Finding], examples: int = 3) -> str:
     return "\n".join(lines)
 
 
+def told(findings: Sequence[Finding]) -> str:
+    """How the report of a dataset ends: the number of findings and their summary."""
+    return f", {len(findings)} findings\n{summary(findings)}" if findings else ", nothing wrong"
+
+
 def few(names: Sequence[object], most: int = 5) -> str:
     """The first names of a list as text."""
     return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")

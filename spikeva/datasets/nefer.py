@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeva.datasets.clips import Clip, ClipSet, Split
-from spikeva.datasets.findings import Finding, few, summary
+from spikeva.datasets.findings import Finding, few, summary, told
 from spikeva.datasets.tree import walk
 from spikeva.errors import UserError
 
@@ -141,7 +141,10 @@ class NEFER(Sequence[Recording]):
         return clips.split(held_out)
 
     def frames(self, recording: Recording) -> NDArray[np.uint8]:
-        """The distributed TBR pictures of a recording, [n, H, W] as stored (look at `findings` before trusting the values)."""
+        """The distributed TBR pictures of a recording, [n, H, W] as stored (look at `findings` before trusting the values).
+
+        Raises UserError for another `source` than "frames", and for a picture that cannot be decoded.
+        """
         if self.source != "frames":
             raise UserError(
                 "these are raw recordings; use NEFER(root, source='frames') for the distributed TBR pictures"
@@ -159,9 +162,7 @@ class NEFER(Sequence[Recording]):
         head = f"{title} at {self.root}, {self.labels} emotions: {', '.join(parts)}"
         if not self.synthetic:
             head += " (the official users)" if official else " (not the official list of users)"
-        return head + (
-            f", {len(self.findings)} findings\n{summary(self.findings)}" if self.findings else ", nothing wrong"
-        )
+        return head + told(self.findings)
 
     def _find(self, kind: str, where: str, detail: str, effect: str, count: int = 1) -> None:
         self.findings.append(Finding(kind, where, detail, effect, count))

@@ -11,6 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -192,8 +193,6 @@ def _film(
     domain: str,
     threads: int,
 ) -> None:
-    import cv2
-
     from spikeva.simulate import Simulator
     from spikeva.simulate.interpolate import interpolate
 

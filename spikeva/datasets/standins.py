@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spikeva._atomic import whole_file
 from spikeva.datasets.clips import ClipSet
 from spikeva.datasets.mapping import local_executor, map_clips, remove_parts
 from spikeva.errors import UserError
@@ -123,7 +124,6 @@ def _sensor(domain: str, pixel: "str | Mapping[str, Any] | DVSPixel | None") -> 
 
 def _render(job: _Job, domain: str, make: Mapping[str, Any]) -> None:
     from spikeva import faces
-    from spikeva._atomic import whole_file
 
     clip = faces.make_clip(domain, job.identity, job.clip, **make)
     with whole_file(job.frames) as part, part.open("wb") as file:
