@@ -2,6 +2,9 @@
 
 from argparse import ArgumentParser, Namespace
 
+from spikeva.errors import UserError
+from spikeva.registry import did_you_mean
+
 SUMMARY = "Print BibTeX entries of what spikeva builds on: cite those that your study used."
 EXAMPLES = """  spikeva cite
   spikeva cite tbr v2e
@@ -146,9 +149,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from spikeva.errors import UserError
-    from spikeva.registry import did_you_mean
-
     for name in args.what:
         if name not in REFERENCES:
             raise UserError(

@@ -3,6 +3,9 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from spikeva.cli._out import check_folder
+from spikeva.errors import UserError
+
 SUMMARY = "Run a study: models x encodings x folds x seeds, from the clips to the report. Interrupted, the same command continues."
 EXAMPLES = """  spikeva compare configs/quick.yaml --out runs/quick
   spikeva compare configs/quick.yaml --out runs/quick --max-cells 1   # one more cell, then the report so far
@@ -24,8 +27,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from spikeva.cli._out import check_folder
-    from spikeva.errors import UserError
     from spikeva.study.config import load
 
     study = load(args.config)

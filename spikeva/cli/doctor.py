@@ -3,6 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from importlib.util import find_spec
 
+from spikeva.errors import UserError
+
 SUMMARY = "Show what is installed, which devices and backends are found, and how to get what is missing."
 EXAMPLES = """  spikeva doctor
 """
@@ -69,7 +71,6 @@ def run(args: Namespace) -> int:
 
 def _v2e() -> tuple[bool, str]:
     """Whether the original simulator is usable, not only there: it imports what it does not install."""
-    from spikeva.errors import UserError
     from spikeva.simulate.engines.v2e import load
 
     try:

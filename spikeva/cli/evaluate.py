@@ -3,6 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from spikeva.cli._out import check_file
+
 SUMMARY = (
     "Score a trained cell on a folder of event clips with valence and arousal labels, of people it was not trained on."
 )
@@ -17,7 +19,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from spikeva.cli._out import check_file
     from spikeva.datasets import ClipSet
     from spikeva.study.checks import check_interval, check_labels
     from spikeva.study.run_cell import PREDICTIONS, regression, score_rows

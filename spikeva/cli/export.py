@@ -3,7 +3,9 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from spikeva.cli._out import check_file
 from spikeva.cli._size import add_size, read_size
+from spikeva.errors import UserError
 
 SUMMARY = "Write the spiking model of a finished cell as a NIR graph (HDF5), for neuromorphic hardware and simulators."
 EXAMPLES = """  spikeva export runs/quick/cells/<hash> --out model.nir
@@ -24,8 +26,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from spikeva.cli._out import check_file
-    from spikeva.errors import UserError
     from spikeva.models.snn.nir_graph import export_nir
     from spikeva.study.trained import load_cell
 

@@ -7,6 +7,10 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikeva.cli._out import check_folder
+from spikeva.errors import UserError
+from spikeva.registry import did_you_mean
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -51,11 +55,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from spikeva.cli._out import check_folder
-    from spikeva.errors import UserError
     from spikeva.faces.clip import PRESETS
     from spikeva.faces.identity import check_domain
-    from spikeva.registry import did_you_mean
 
     check_domain(args.domain)
     if args.preset not in PRESETS:
@@ -84,7 +85,6 @@ def _sheet(args: Namespace) -> int:
     import numpy as np
 
     from spikeva._atomic import write_bytes
-    from spikeva.errors import UserError
     from spikeva.faces.sheet import contact_sheet
 
     if args.sheet.suffix.lower() != ".png" or not args.sheet.parent.is_dir():

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from dataclasses import asdict
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from spikeva.errors import UserError
@@ -44,8 +45,6 @@ def run(args: Namespace) -> int:
 
 
 def _lines(kind: str, pattern: str) -> list[str]:
-    from fnmatch import fnmatchcase
-
     from spikeva import models, neurons
     from spikeva.encode import list_encodings, parameters
 

@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from spikeva.cli._size import add_size, read_size
+from spikeva.errors import UserError
 
 SUMMARY = (
     "Print valence and arousal along a recording, one CSV line a prediction. Each uses only events before its time."
@@ -26,7 +27,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from spikeva.errors import UserError
     from spikeva.events import read_events
     from spikeva.live import Follower
     from spikeva.study.trained import check_picture, load_cell

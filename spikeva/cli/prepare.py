@@ -5,6 +5,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from spikeva.cli._out import check_folder
+from spikeva.errors import UserError
+from spikeva.registry import did_you_mean
+
 SUMMARY = (
     "Turn AFEW-VA (films) or NEFER (recordings) into event clips of faces, one file each; events of films are simulated. A "
     "list of everything wrong, left out or failed comes at the end. Interrupted, the same command continues."
@@ -63,10 +67,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from spikeva.cli._out import check_folder
-    from spikeva.errors import UserError
-    from spikeva.registry import did_you_mean
-
     names = ["afew-va", "nefer"]
     if args.dataset not in names:
         close = did_you_mean(args.dataset, names)

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from spikeva.cli._out import check_file
+
 SUMMARY = "Build the report of one or several runs: an HTML page that opens offline, or the tables alone."
 EXAMPLES = """\
   spikeva report runs/quick                                 write runs/quick/report.html anew
@@ -25,8 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from spikeva.cli._out import check_file
-
     if args.out is not None:
         check_file(args.out)
     if args.format == "html":

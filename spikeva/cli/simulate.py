@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikeva.cli._size import add_size, read_size
+from spikeva.errors import UserError
+from spikeva.registry import did_you_mean
 
 if TYPE_CHECKING:
     from spikeva.simulate import DVSPixel
@@ -69,7 +71,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from spikeva.errors import UserError
     from spikeva.events import write_events
     from spikeva.progress import console, stage
     from spikeva.simulate import Simulator
@@ -140,8 +141,6 @@ def _pixel(preset: str, changes: list[str]) -> "DVSPixel":
     """The preset with `NAME=VALUE` changes."""
     from dataclasses import fields, replace
 
-    from spikeva.errors import UserError
-    from spikeva.registry import did_you_mean
     from spikeva.simulate import DVSPixel
 
     names = [f.name for f in fields(DVSPixel)]

@@ -1,7 +1,11 @@
 """``spikeva train``: some cells of a study."""
 
 from argparse import ArgumentParser, Namespace
+from fnmatch import fnmatchcase
 from pathlib import Path
+
+from spikeva.cli._out import check_folder
+from spikeva.errors import UserError
 
 SUMMARY = "Train and score some cells of a study: those that match all options. A later `compare` adds the rest and the report."
 EXAMPLES = """  spikeva train configs/quick.yaml --model snn_convnet --encoding spikes
@@ -26,10 +30,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from fnmatch import fnmatchcase
-
-    from spikeva.cli._out import check_folder
-    from spikeva.errors import UserError
     from spikeva.study.cells import cells
     from spikeva.study.config import load
 

@@ -3,6 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from spikeva.cli._out import check_file
+
 SUMMARY = (
     "Zero-shot emotion of a folder of event clips from a trained cell's valence and arousal; nothing is fitted on them."
 )
@@ -34,7 +36,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from dataclasses import replace
 
-    from spikeva.cli._out import check_file
     from spikeva.datasets import ClipSet
     from spikeva.study.checks import check_emotions
     from spikeva.study.run_cell import TRANSFER, score_rows, zero_shot

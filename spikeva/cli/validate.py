@@ -3,6 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from spikeva.errors import UserError
+
 SUMMARY = "Check a config and show what it would run. All mistakes are shown at once; the exit code is then 2."
 EXAMPLES = """  spikeva validate configs/quick.yaml
 """
@@ -14,7 +16,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from spikeva.errors import UserError
     from spikeva.study.cells import cells
     from spikeva.study.config import Prepared, load
     from spikeva.study.mistakes import unbuildable
