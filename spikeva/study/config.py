@@ -261,7 +261,6 @@ def parse(raw: Any, name: str = "config", folder: Path = Path()) -> Study:
 
 
 _SOURCES = {"regression", "transfer"}
-_ALLOWED = ", allowed: "
 _REAL = ("afew-va", "nefer")  # what `spikeva prepare` makes clips of
 _WORDS = {  # for what pydantic says of them
     "string_pattern_mismatch": "letters, digits, '_', '.' and '-', beginning with a letter or a digit",
@@ -284,15 +283,13 @@ def _sentences(errors: ValidationError) -> list[str]:
     """A line a mistake; what a value may be instead, in one."""
     allowed: dict[str, list[str]] = {}
     for error in errors.errors():
-        head, _, what = _sentence(error).partition(_ALLOWED)
+        head, what = _sentence(error)
         allowed.setdefault(head, []).append(what)
-    return [
-        f"{head}{_ALLOWED}{' or '.join(filter(None, what))}".removesuffix(_ALLOWED) for head, what in allowed.items()
-    ]
+    return [head + (f", allowed: {' or '.join(what)}" if any(what) else "") for head, what in allowed.items()]
 
 
-def _sentence(error: Any) -> str:
-    """One mistake of pydantic's as a line of ours."""
+def _sentence(error: Any) -> tuple[str, str]:
+    """One mistake of pydantic's in our words: what is wrong, and what is allowed where that stands apart."""
     kind, found, location = error["type"], error["input"], [*error["loc"]]
     if location[0] in _SOURCES:
         del location[1:2]  # which kind of source it is, no key
@@ -302,11 +299,11 @@ def _sentence(error: Any) -> str:
     if kind == "extra_forbidden":
         allowed = sorted(_block_at(error["loc"]).model_fields)
         hint = did_you_mean(str(location[-1]), allowed)
-        return f"{path}: unknown key {location[-1]!r}{hint} (allowed: {', '.join(allowed)})"
+        return f"{path}: unknown key {location[-1]!r}{hint} (allowed: {', '.join(allowed)})", ""
     if kind == "missing":
-        return f"{path}: this key is missing; add it"
+        return f"{path}: this key is missing; add it", ""
     if kind == "union_tag_not_found":
-        return f"{path}.dataset: this key is missing; allowed: afew-va-like, nefer-like, prepared"
+        return f"{path}.dataset: this key is missing; allowed: afew-va-like, nefer-like, prepared", ""
     text = _WORDS.get(kind, error["msg"].removeprefix("Input should be ").removeprefix("Value error, "))
     if kind == "dict_type" and path.startswith("grid."):
         text = f"a name with its parameters, as {{{'model' if path.startswith('grid.models') else 'encoding'}: NAME}}"
@@ -319,7 +316,7 @@ def _sentence(error: Any) -> str:
         hint = did_you_mean(str(found), allowed)
         if found in _REAL:  # not the stand-in, whose name is the nearest
             hint = "; clips of the real one are {dataset: prepared, root: FOLDER}, with the folder that `spikeva prepare` wrote"
-    return f"{path}: found {found!r}{_ALLOWED}{text}{hint}"
+    return f"{path}: found {found!r}", f"{text}{hint}"
 
 
 def _block_at(location: tuple[Any, ...]) -> type[_Block]:
