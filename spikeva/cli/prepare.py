@@ -80,7 +80,8 @@ def run(args: Namespace) -> int:
     from spikeva.datasets import AFEWVA, NEFER, cluster, prepare
     from spikeva.datasets.preparing import check_options
 
-    check_options(args.size, args.pixel, args.interpolate, args.timing, args.seed, args.pool, args.workers)
+    options = {name: getattr(args, name) for name in ("size", "pixel", "interpolate", "timing", "seed", "pool")}
+    check_options(**options, workers=args.workers)
     dataset: AFEWVA | NEFER
     root = args.root.resolve()  # the workers of a cluster may stand in another folder
     if args.dataset == "afew-va":
@@ -92,9 +93,6 @@ def run(args: Namespace) -> int:
         return 0
     executor: Any = cluster(args.cluster) if args.cluster else nullcontext(args.workers)
     with executor as workers:
-        done = prepare(
-            dataset, args.out.resolve(), size=args.size, pixel=args.pixel, interpolate=args.interpolate, timing=args.timing,
-            seed=args.seed, pool=args.pool, workers=workers,
-        )  # fmt: skip
+        done = prepare(dataset, args.out.resolve(), **options, workers=workers)
     print(done)
     return 1 if done.account.errors else 0

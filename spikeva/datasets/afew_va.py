@@ -189,17 +189,13 @@ class AFEWVA(Sequence[Film]):
             )  # fmt: skip
         try:
             content = json.loads(texts[0])
-            actor, frames = content["actor"], content["frames"].items()
+            actor, frames = content.get("actor"), content["frames"].items()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if isinstance(error, KeyError) and error.args == ("actor",):
-                self._find(
-                    "no actor", name, "the json names no actor", f"{gone}: it could share a person with the test set"
-                )
-            else:
-                self._find("unreadable labels", name, f"{type(error).__name__}: {error}", gone)
+            self._find("unreadable labels", name, f"{type(error).__name__}: {error}", gone)
             return None
         if not isinstance(actor, str) or not _person(actor):
-            self._find("no actor", name, f"actor is {actor!r}", f"{gone}: it could share a person with the test set")
+            detail = "the json names no actor" if actor is None else f"actor is {actor!r}"
+            self._find("no actor", name, detail, f"{gone}: it could share a person with the test set")
             return None
         video = str(content.get("video_id", name))
         if video.strip().zfill(3) != name:
