@@ -4,7 +4,6 @@ import os
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from spikeva.study.cells import Cell
 from spikeva.study.claims import is_claimed
 from spikeva.study.config import Study
 from spikeva.study.environment import devices_of
-from spikeva.study.files import damaged
 from spikeva.study.modules import code_of, import_modules
 from spikeva.study.run_cell import Material, run_cell
 
@@ -147,8 +145,7 @@ def attempt(cell: Cell, material: Material, out: Path, place: str = "") -> dict[
     too (a UserError, a full disk), and all errors where several devices share a training, since the others would wait.
     """
     try:
-        with weights_named(cell, out):
-            return run_cell(cell, material, out, place)
+        return run_cell(cell, material, out, place)
     except Exception as error:
         if is_of_all(error, cell.study):
             raise
@@ -164,17 +161,6 @@ def is_of_all(error: Exception, study: Study) -> bool:
     if isinstance(error, OSError) or (isinstance(error, UserError) and not isinstance(error, Diverged)):
         return True
     return devices_of(study) > 1
-
-
-@contextmanager
-def weights_named(cell: Cell, out: Path) -> Iterator[None]:
-    """Damaged weights of the cell are a UserError that names their file."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except SafetensorError as error:
-        raise damaged(cell.folder(out) / "model.safetensors", error) from error
 
 
 def _say_failed(cell: Cell, place: str, why: str, calls: Sequence[str] = ()) -> None:

@@ -27,7 +27,7 @@ from spikeva.study.claims import LOCK, claimed
 from spikeva.study.comparisons import AXES
 from spikeva.study.config import Study
 from spikeva.study.environment import device, devices_of
-from spikeva.study.files import read_json, write_csv, write_json, write_yaml
+from spikeva.study.files import damaged, read_json, write_csv, write_json, write_yaml
 from spikeva.training.augment import Augmentation
 from spikeva.training.data import Windows
 from spikeva.training.prediction import predict
@@ -145,7 +145,7 @@ def create(cell: Cell, *, to_load: bool = False) -> torch.nn.Module:
 
 
 def _train(cell: Cell, model: torch.nn.Module, material: Material, folder: Path, name: str) -> None:
-    from safetensors.torch import load_file, save
+    from safetensors.torch import save
 
     weights = folder / "model.safetensors"
     if not weights.exists():
@@ -164,7 +164,19 @@ def _train(cell: Cell, model: torch.nn.Module, material: Material, folder: Path,
         material.check(study)
         write_csv(folder / "training.csv", ("step", "loss"), enumerate(history))
         write_bytes(weights, save({k: v.contiguous() for k, v in model.state_dict().items()}))
-    model.load_state_dict(load_file(weights))
+    load_weights(model, folder)
+
+
+def load_weights(model: torch.nn.Module, folder: Path) -> None:
+    """Nothing; gives the model the weights that were trained in a cell's folder. Raises UserError where their file is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    weights = folder / "model.safetensors"
+    try:
+        model.load_state_dict(load_file(weights))
+    except SafetensorError as error:
+        raise damaged(weights, error) from error
 
 
 def _evaluate(
@@ -207,10 +219,8 @@ def source(clips: ClipSet) -> dict[str, Any]:
 
 def spikes(cell: Cell, material: Material, out: Path) -> dict[str, NDArray[Any]]:
     """Spikes of the finished cell's layers for one sample of a held-out person (see `panels.raster`)."""
-    from safetensors.torch import load_file
-
     model = create(cell, to_load=True)
-    model.load_state_dict(load_file(cell.folder(out) / "model.safetensors"))
+    load_weights(model, cell.folder(out))
     samples = windows(cell, material.folds[cell.fold].test)
     found = panels.raster(model, samples[len(samples) // 2][0][None])
     return {f"{cell.label}: {layer}": fired for layer, fired in found.items()}

@@ -12,7 +12,7 @@ from spikeva.datasets.preparing import ACCOUNT, RECIPE
 from spikeva.datasets.recipe import read_recipe
 from spikeva.errors import UserError
 from spikeva.progress import console, is_first
-from spikeva.study.attempts import attempts, check_jobs, is_of_all, unfinished, weights_named
+from spikeva.study.attempts import attempts, check_jobs, is_of_all, unfinished
 from spikeva.study.baselines import baselines
 from spikeva.study.cells import Cell, cells, prepared_clips
 from spikeva.study.checks import check_clips, check_models
@@ -94,8 +94,7 @@ def _make_gallery(study: Study, material: Material, done: list[Cell], out: Path)
         return
     raster = {}
     if spiking := [cell for cell in done if cell.kind == "snn"]:
-        with weights_named(spiking[-1], out):
-            raster = spikes(spiking[-1], material, out)
+        raster = spikes(spiking[-1], material, out)
     test = material.folds[study.grid.folds[0]].test
     write_gallery(out / "gallery.npz", study, test, *_transfer(material), raster=raster, made_from=made_from)
 

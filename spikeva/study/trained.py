@@ -15,7 +15,7 @@ from spikeva.study.checks import picture_sizes
 from spikeva.study.config import StandIn, Study
 from spikeva.study.files import damaged, read_json
 from spikeva.study.modules import code_of, import_modules
-from spikeva.study.run_cell import create
+from spikeva.study.run_cell import create, load_weights
 
 
 def load_cell(folder: str | Path) -> tuple[Cell, nn.Module]:
@@ -23,9 +23,6 @@ def load_cell(folder: str | Path) -> tuple[Cell, nn.Module]:
 
     Raises UserError where the folder is not that of a trained cell, or was written by another version of spikeva.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     folder = Path(folder)
     config, weights = folder / "config.yaml", folder / "model.safetensors"
     if config.is_file() and not weights.is_file():
@@ -53,8 +50,8 @@ def load_cell(folder: str | Path) -> tuple[Cell, nn.Module]:
     cell = Cell(study, found["model"], found["encoding"], found["fold"], found["run_seed"], history)
     model = create(cell, to_load=True)
     try:
-        model.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError) as error:
+        load_weights(model, folder)
+    except RuntimeError as error:  # they are those of another model
         raise damaged(weights, error) from error
     return cell, model.eval()
 

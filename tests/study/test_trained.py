@@ -17,7 +17,7 @@ from spikeva.models import create_model
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.files import write_json, write_yaml
-from spikeva.study.run_cell import Material, create, run_cell
+from spikeva.study.run_cell import Material, create, run_cell, spikes
 from spikeva.study.run_cell import zero_shot as read
 from spikeva.study.trained import learned_from, load_cell
 
@@ -209,6 +209,9 @@ def test_damaged_files_are_named_with_what_to_do(tmp_path):
     folder = cell.folder(tmp_path)
     for name in ("metrics.json", "done.json"):
         write_json(folder / name, {})
+    (folder / "model.safetensors").write_bytes(b"short")
+    with pytest.raises(UserError, match=r"model\.safetensors is damaged .* delete the cell's folder"):
+        spikes(cell, Material([], None), tmp_path)
     (folder / "metrics.json").write_text('{"ha')
     with pytest.raises(UserError, match=r"metrics\.json is damaged .* delete the cell's folder"):
         run_cell(cell, Material([], None), tmp_path)
