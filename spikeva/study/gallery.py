@@ -34,10 +34,10 @@ def gallery_made_from(path: Path) -> str | None:
 def write_gallery(
     path: Path, study: Study, *sets: ClipSet, raster: panels.Arrays | None = None, made_from: str = ""
 ) -> None:
-    """`<i>/{on, off, tbr, t_us, subject, clip, domain, synthetic}` of a few clips of each set, of different people.
+    """`<i>/{on, off, tbr, t_us, subject, clip, domain, emotion, synthetic}` of a few clips of each set, of different people.
 
-    Also `<i>/frames` where a clip has a video, `0/enc/<encoding>`, `compression/...` of the first clip that has a video,
-    `raster/<layer>` and `made_from` as given.
+    Also `<i>/{valence, arousal}` where a clip tells them, `<i>/frames` where it has a video, `0/enc/<encoding>`,
+    `compression/...` of the first clip that has a video, `raster/<layer>` and `made_from` as given.
     """
     from spikeva.report import figures  # matplotlib
 
