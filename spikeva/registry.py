@@ -4,7 +4,7 @@ What spikeva brings is known by name without importing it (`builtin` says which 
 config is checked without torch. What a user registers is added to the same table.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -15,7 +15,7 @@ from spikeva._source import source_digest
 T = TypeVar("T")
 
 
-def did_you_mean(name: object, allowed: list[str]) -> str:
+def did_you_mean(name: object, allowed: Iterable[str]) -> str:
     """`'; did you mean 'x'?'` for the closest of `allowed`, or an empty string."""
     close = get_close_matches(str(name), allowed, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -98,7 +98,7 @@ def _run(argv: list[str]) -> int:
     name, rest = argv[0], argv[1:]
     if name not in COMMANDS:
         print(
-            f"spikeva: unknown command {name!r}{did_you_mean(name, [*COMMANDS])} (see spikeva --help)",
+            f"spikeva: unknown command {name!r}{did_you_mean(name, COMMANDS)} (see spikeva --help)",
             file=sys.stderr,
         )
         return 2

@@ -152,7 +152,7 @@ def run(args: Namespace) -> int:
     for name in args.what:
         if name not in REFERENCES:
             raise UserError(
-                f"no reference {name!r}{did_you_mean(name, list(REFERENCES))} (there are: {', '.join(REFERENCES)})"
+                f"no reference {name!r}{did_you_mean(name, REFERENCES)} (there are: {', '.join(REFERENCES)})"
             )
     print("\n\n".join(REFERENCES[name] for name in args.what or REFERENCES))
     return 0

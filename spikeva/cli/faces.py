@@ -60,7 +60,7 @@ def run(args: Namespace) -> int:
 
     check_domain(args.domain)
     if args.preset not in PRESETS:
-        close = did_you_mean(args.preset, list(PRESETS))
+        close = did_you_mean(args.preset, PRESETS)
         raise UserError(f"unknown preset {args.preset!r}{close} (there are: {', '.join(PRESETS)})")
     if (args.out is None) == (args.sheet is None):
         raise UserError("give --out DIR for a dataset or --sheet PNG for a contact sheet")

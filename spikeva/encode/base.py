@@ -90,7 +90,7 @@ def create(name: str, **kw: Any) -> Encoding:
     for key in kw:
         if key not in known:
             raise UserError(
-                f"encoding {name!r} takes no {key!r}{did_you_mean(key, list(known))} (it takes: {', '.join(known)})"
+                f"encoding {name!r} takes no {key!r}{did_you_mean(key, known)} (it takes: {', '.join(known)})"
             )
     try:
         return _class(name)(**kw)

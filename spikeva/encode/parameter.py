@@ -43,7 +43,7 @@ class Parameter:
         else:
             ok = isinstance(value, self.type) and (not self.choices or value in self.choices)
         if not ok:
-            hint = did_you_mean(value, list(self.choices)) if isinstance(value, str) else ""
+            hint = did_you_mean(value, self.choices) if isinstance(value, str) else ""
             raise UserError(f"{self.name} must be {self.allowed}, found {value!r}{hint}")
         return self.type(value) if self.type in (int, float) else value
 

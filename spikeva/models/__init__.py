@@ -94,7 +94,7 @@ def problems(name: str, arguments: Mapping[str, Any]) -> list[str]:
     allowed = parameters(name, neuron)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in allowed.values())
     unknown = [
-        f"model {name!r} has no argument {n!r}{did_you_mean(n, list(allowed))} (it has: {', '.join(allowed)})"
+        f"model {name!r} has no argument {n!r}{did_you_mean(n, allowed)} (it has: {', '.join(allowed)})"
         for n in arguments
         if n not in allowed and not takes_any
     ]
@@ -122,7 +122,7 @@ def wrong_value(name: str, parameter: inspect.Parameter, value: Any) -> str | No
     if text.startswith("Literal[") and text.endswith("]"):
         choices = ast.literal_eval(f"({text[8:-1]},)")
         if value not in choices:
-            close = did_you_mean(str(value), [str(c) for c in choices])
+            close = did_you_mean(value, map(str, choices))
             return f"must be one of {', '.join(map(repr, choices))}, got {value!r}{close}"
         return None
     parts = [part.strip() for part in text.split("|")]

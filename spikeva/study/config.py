@@ -298,7 +298,7 @@ def _sentence(error: Any) -> tuple[str, str]:
     path = _path(location)
     if kind == "extra_forbidden":
         allowed = sorted(_block_at(error["loc"]).model_fields)
-        hint = did_you_mean(str(location[-1]), allowed)
+        hint = did_you_mean(location[-1], allowed)
         return f"{path}: unknown key {location[-1]!r}{hint} (allowed: {', '.join(allowed)})", ""
     if kind == "missing":
         return f"{path}: this key is missing; add it", ""
@@ -313,7 +313,7 @@ def _sentence(error: Any) -> tuple[str, str]:
         allowed = [name.strip(" '") for name in expected.replace(" or ", ",").split(",")]
         if kind == "union_tag_invalid":
             path, found, text = f"{path}.dataset", error["ctx"]["tag"], ", ".join(allowed)
-        hint = did_you_mean(str(found), allowed)
+        hint = did_you_mean(found, allowed)
         if found in _REAL:  # not the stand-in, whose name is the nearest
             hint = "; clips of the real one are {dataset: prepared, root: FOLDER}, with the folder that `spikeva prepare` wrote"
     return f"{path}: found {found!r}", f"{text}{hint}"

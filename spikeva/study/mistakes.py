@@ -1,7 +1,7 @@
 """Mistakes of a config that its schema cannot see: names, options, and what lies between keys."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
 from inspect import Parameter as Signature
 from typing import Any
@@ -51,8 +51,8 @@ def named_problems(raw: dict[str, Any]) -> Iterator[str]:
                 continue
             for key_, problem in _option_problems(kind, entry, table):
                 yield f"{where}.{key_}: {problem}"
-    yield from _named_value(raw, "training", "loss", list(LOSSES))
-    yield from _named_value(raw, "evaluation", "anchors", list(ANCHORS))
+    yield from _named_value(raw, "training", "loss", LOSSES)
+    yield from _named_value(raw, "evaluation", "anchors", ANCHORS)
     for block in ("regression", "transfer"):
         if isinstance(raw.get(block), dict):
             yield from (f"{block}.{problem}" for problem in _pixel_problems(raw[block].get("pixel")))
@@ -83,7 +83,7 @@ def _option_problems(kind: str, entry: Mapping[str, Any], names: list[str]) -> I
             yield "neuron", NEURONS.unknown(str(neuron))
         neuron = None
     if name not in names:
-        yield kind, f"found {name!r}, allowed: {', '.join(names)}{did_you_mean(str(name), names)}"
+        yield kind, f"found {name!r}, allowed: {', '.join(names)}{did_you_mean(name, names)}"
     allowed: dict[str, Any] = {}
     for known in [name] if name in names else names:
         allowed |= encode.parameters(known) if kind == "encoding" else models.parameters(known, neuron)
@@ -92,7 +92,7 @@ def _option_problems(kind: str, entry: Mapping[str, Any], names: list[str]) -> I
         if key == kind:
             continue
         if key not in allowed:
-            yield key, f"unknown key {key!r}{did_you_mean(str(key), list(allowed))} (allowed: {', '.join(allowed)})"
+            yield key, f"unknown key {key!r}{did_you_mean(key, allowed)} (allowed: {', '.join(allowed)})"
         elif isinstance(value, float) and not math.isfinite(value):
             yield key, f"found {value!r}, allowed: a finite number"
         elif problem := _unfit(key, value, allowed[key]):
@@ -110,7 +110,7 @@ def _unfit(key: str, value: Any, parameter: Any) -> str | None:
     return None
 
 
-def _named_value(raw: dict[str, Any], block: str, key: str, names: list[str]) -> Iterator[str]:
+def _named_value(raw: dict[str, Any], block: str, key: str, names: Collection[str]) -> Iterator[str]:
     holder = raw.get(block)
     value = holder.get(key) if isinstance(holder, dict) else None
     if isinstance(value, str) and value not in names:

@@ -56,5 +56,5 @@ LOSSES = {
 def create_loss(name: str) -> Loss:
     """The loss called `name`. Raises UserError that lists the names."""
     if name not in LOSSES:
-        raise UserError(f"unknown loss {name!r}{did_you_mean(name, list(LOSSES))} (there are: {', '.join(LOSSES)})")
+        raise UserError(f"unknown loss {name!r}{did_you_mean(name, LOSSES)} (there are: {', '.join(LOSSES)})")
     return LOSSES[name]

@@ -25,9 +25,8 @@ class LinearReadout(nn.Module):
 
     def __init__(self, features: int, how: Readout = "membrane_mean", beta: float = 0.9, outputs: int = 2) -> None:
         super().__init__()
-        if how not in get_args(Readout):
-            known = list(get_args(Readout))
-            raise UserError(f"unknown readout {how!r}{did_you_mean(str(how), known)} (there are: {', '.join(known)})")
+        if how not in (known := get_args(Readout)):
+            raise UserError(f"unknown readout {how!r}{did_you_mean(how, known)} (there are: {', '.join(known)})")
         if not 0 < beta < 1:
             raise UserError(f"beta of a readout (readout_beta) must be a number inside (0, 1), got {beta!r}")
         self.how, self.beta = how, beta
