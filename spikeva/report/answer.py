@@ -130,7 +130,7 @@ def _silent(rows: Sequence[Row]) -> list[str]:
 
 
 def _uncounted(rows: Sequence[Row]) -> list[str]:
-    left = [_who(row) for row in rows if any((cell.get("cost") or {}).get("uncounted") for cell in row.cells)]
+    left = [_who(row) for row in rows if any(row.values("cost", "uncounted"))]
     if not left:
         return []
     return [
@@ -226,7 +226,7 @@ def _transfer(rows: Sequence[Row], best: Sequence[Row]) -> list[str]:
     if len(reached) < len(best):
         return []
     to = best[0].cells[0]["transfer"]
-    word = "synthetic " if is_synthetic(to, str(to["dataset"])) else ""
+    word = "synthetic " if is_synthetic(to) else ""
     chance, majority = (best[0].mean("transfer", name) for name in ("chance", "majority"))
     floor = ", ".join(
         f"{name} {number(100 * value, 0)} %"

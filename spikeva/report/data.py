@@ -112,9 +112,13 @@ class Row:
             replace(self, cells=(cell,), ccc={axis: single_score(cell, axis) for axis in AXES}) for cell in self.cells
         ]
 
+    def values(self, *path: str) -> list[Any]:
+        """What each of the cells has at `path`; None where it lacks it."""
+        return [_dig(cell, path) for cell in self.cells]
+
     def mean(self, *path: str) -> float | None:
         """Mean over the cells of the number at `path`; None where a cell lacks it."""
-        values = [_dig(cell, path) for cell in self.cells]
+        values = self.values(*path)
         return None if any(v is None for v in values) else float(np.mean(np.array(values, float)))
 
     def transfer(self, name: str = "accuracy") -> Score | None:
@@ -125,7 +129,7 @@ class Row:
         value = self.mean("transfer", name)
         if value is None:
             return None
-        ends = [_dig(cell, ("transfer", f"{name}_ci95")) for cell in self.cells]
+        ends = self.values("transfer", f"{name}_ci95")
         if any(pair is None for pair in ends):
             return Score(value)
         low, high = np.mean(ends, axis=0)
@@ -134,23 +138,22 @@ class Row:
     @property
     def several_seeds(self) -> bool:
         """Whether the row was trained with more than one seed."""
-        return len({cell.get("seed") for cell in self.cells}) > 1
+        return len({*self.values("seed")}) > 1
 
     @property
     def data(self) -> str:
         """What the row's numbers are of: "synthetic" faces, "recorded" ones, or a ceiling "simulated" for these."""
-        ceiling = any((cell.get("transfer") or {}).get("error_sd") is not None for cell in self.cells)
+        ceiling = any(error is not None for error in self.values("transfer", "error_sd"))
         return "synthetic" if self.synthetic else "simulated" if ceiling else "recorded"
 
     @property
     def transfer_synthetic(self) -> bool:
         """Whether the recordings of the transfer are synthetic, which those that the row learned from need not be."""
-        found = [c["transfer"] for c in self.cells if c.get("transfer")]
-        return any(is_synthetic(one, str(one["dataset"])) for one in found)
+        return any(is_synthetic(found) for found in self.values("transfer") if found)
 
     def confusion(self) -> tuple[npt.NDArray[np.float64], list[str]] | None:
         """Counts [true, predicted] summed over the cells, and the class names."""
-        found = [c["transfer"] for c in self.cells if (c.get("transfer") or {}).get("confusion")]
+        found = [transfer for transfer in self.values("transfer") if transfer and transfer.get("confusion")]
         if not found:
             return None
         # has "None", the last class, which only some cells may predict
@@ -161,8 +164,9 @@ class Row:
         return total, [str(c) for c in largest.get("labels") or range(len(total))]
 
 
-def is_synthetic(found: Mapping[str, Any], name: str) -> bool:
-    """Whether data are synthetic: as the results say; older ones, which do not, by the dataset's `name`."""
+def is_synthetic(found: Mapping[str, Any]) -> bool:
+    """Whether scores or an example clip are of synthetic data: as they say; where they do not, by the dataset's name."""
+    name = str(found.get("dataset") or found.get("domain"))
     return bool(found.get("synthetic", name.endswith("-like")))
 
 
@@ -307,7 +311,7 @@ class Run:
             groups.setdefault(key, []).append(cell)
         rows = []
         for (model, kind, encoding, dataset), cells in groups.items():
-            synthetic = all(is_synthetic(c, dataset) for c in cells)
+            synthetic = all(map(is_synthetic, cells))
             ccc = {axis: self._score(cells, axis) for axis in AXES if all("regression" in c for c in cells)}
             rows.append(Row(self.name, model, kind, encoding, dataset, synthetic, tuple(cells), ccc))
         return rows

@@ -109,7 +109,7 @@ def _strip(clips: Sequence[Mapping[str, Any]], figures: Figures) -> list[Section
         if "frames" in group:
             example["frame"] = group["frames"][at]
         domains.setdefault(domain := str(group["domain"]), []).append(example)
-        word[domain] = " (synthetic)" if is_synthetic(group, domain) else ""
+        word[domain] = " (synthetic)" if is_synthetic(group) else ""
     figure = {}
     for domain, examples in domains.items():
         height, width = examples[0]["on"].shape
@@ -234,7 +234,7 @@ def _confusion(best: Mapping[str, Row], figures: Figures) -> list[Section]:
         figure[kind], (ax,) = style.panels(1, 4.6, 4.3)
         draw.confusion(matrix, classes, ax)
         to = best[kind].cells[0]["transfer"]
-        word = " (synthetic)" if is_synthetic(to, str(to["dataset"])) else ""
+        word = " (synthetic)" if is_synthetic(to) else ""
         ax.set_title(f"{fill(f'{kind.upper()}: {best[kind].name}', LETTERS)}\n{to['dataset']}{word}")
     several = len(next(iter(best.values())).cells)
     together = f", summed over the {several} cells (folds and seeds)" if several > 1 else ""
@@ -275,7 +275,7 @@ def _cost(models: Sequence[Row], figures: Figures) -> list[Section]:
 def _spikes(best: Mapping[str, Row], gallery: Mapping[str, Any], figures: Figures) -> list[Section]:
     out = []
     if (snn := best.get("snn")) is not None:
-        layers = [c for c in (snn.cells[0].get("cost") or {}).get("layers") or [] if c.get("spike_rate") is not None]
+        layers = [c for c in snn.values("cost", "layers")[0] or [] if c.get("spike_rate") is not None]
         if layers:
             figure, (ax,) = style.panels(1, 6.4, 0.9 + 0.3 * len(layers))
             draw.layer_rates(layers, ax)

@@ -40,7 +40,7 @@ def _mean(head: str, *path: str, show: Callable[[float | None], str] = number) -
 
 def _pcc(axis: str) -> Column:
     def text(row: Row) -> str:
-        constant = any(((cell.get("regression") or {}).get(axis) or {}).get("constant") for cell in row.cells)
+        constant = any(row.values("regression", axis, "constant"))
         return number(row.mean("regression", axis, "pcc")) + " (constant)" * constant
 
     return Column(f"PCC {axis}", text, lambda row: row.mean("regression", axis, "pcc"))

@@ -41,7 +41,7 @@ def viewer(run: Run, best: Mapping[str, Row], figures: Figures) -> dict[str, Any
         clips.append({"aspect": aspect, "t_us": t_us.tolist(), "strips": strips, "values": values, "span": span})
         courses.append(course)
         shown = str(group.get("emotion", ""))
-        synthetic = ", synthetic" if is_synthetic(group, str(group["domain"])) else ""
+        synthetic = ", synthetic" if is_synthetic(group) else ""
         names.append(f"{subject}, {clip}{': ' + shown if shown else ''} ({group['domain']}{synthetic})")
     if not clips:
         return None
