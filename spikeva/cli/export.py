@@ -19,7 +19,7 @@ pooling, residual connections) is refused with the reason.
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("cell", type=Path, help="folder of a trained cell, runs/.../cells/<hash>")
     parser.add_argument("--out", type=Path, required=True, help="the file to write, e.g. model.nir")
-    add_size(parser, "of a picture (default: the study's)")
+    add_size(parser, "of a picture (default: that of the clips it learned from)")
     parser.add_argument(
         "--dt", type=float, default=1e-4, help="seconds of one time step (default: 1e-4, as snntorch assumes)"
     )
@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     from spikeva.models.snn.nir_graph import export_nir
-    from spikeva.study.trained import load_cell
+    from spikeva.study.trained import learned_from, load_cell
 
     size = read_size(args.size)
     check_file(args.out)
@@ -37,10 +37,11 @@ def run(args: Namespace) -> int:
             f"{args.cell} holds {cell.model['model']}, which does not spike; NIR is for spiking models (snn_*)"
         )
     if size is None:
-        side = getattr(cell.study.regression, "size", None)
-        if side is None:
-            raise UserError(f"{args.cell}/config.yaml does not say the size of its pictures; give --size")
-        size = side, side
+        size, _ = learned_from(cell)
+    if size is None:
+        raise UserError(
+            f"the clips that {args.cell} learned from are gone, and with them the size of a picture; give --size"
+        )
     width, height = size
     print(export_nir(model, args.out, (height, width), args.dt))
     return 0

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from spikeva.cli import main
 from spikeva.errors import UserError
+from spikeva.events import EventStream, write_clip
 from spikeva.models import create_model
 from spikeva.models.snn.nir_graph import export_nir, fold_norms, import_nir
 from spikeva.neurons.base import Neuron
@@ -205,16 +206,22 @@ def test_a_graph_without_a_node_is_refused(tmp_path: Path) -> None:
         import_nir(chain(tmp_path / "empty.nir", outputs=4))
 
 
-def test_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cell = tmp_path / "cell"
+def stored(cell: Path, **changes: Any) -> nn.Module:
+    """The model of a cell that is trained; `changes` are of its study."""
     cell.mkdir()
     options = {"width": 3, "depth": 2, "grid": 2}
     model = create_model("snn_convnet", in_channels=2, **options).eval()
     save_file(model.state_dict(), cell / "model.safetensors")
-    raw = yaml.safe_load((Path(__file__).parents[2] / "configs" / "tiny.yaml").read_text())
+    raw = yaml.safe_load((Path(__file__).parents[2] / "configs" / "tiny.yaml").read_text()) | changes
     raw["grid"] = {"models": [{"model": "snn_convnet", **options}], "encodings": [{"encoding": "spikes", "steps": 8}]}
     trained_cell = next(cells(parse(raw)))
     (cell / "config.yaml").write_text(yaml.safe_dump(trained_cell.determinants()))
+    return model
+
+
+def test_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = tmp_path / "cell"
+    model = stored(cell)
     assert main(["export", str(cell), "--out", str(tmp_path / "m.nir"), "--size", "8"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "m.nir")
     made = import_nir(tmp_path / "m.nir")
@@ -235,3 +242,17 @@ def test_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "from 1e-12 to 1e12, got 0" in capsys.readouterr().err
     assert main(["export", str(tmp_path), "--out", str(tmp_path / "n.nir")]) == 2
     assert "name the folder of a trained cell" in capsys.readouterr().err
+
+
+def test_export_takes_the_size_of_prepared_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = tmp_path / "clips" / "a.h5"
+    clip.parent.mkdir()
+    write_clip(clip, EventStream.empty((16, 8)), labels={"t_us": np.array([0])}, attributes={"subject": "p"})
+    stored(tmp_path / "cell", regression={"dataset": "prepared", "root": str(clip.parent)}, transfer=None)
+    command = ["export", str(tmp_path / "cell"), "--out", str(tmp_path / "m.nir")]
+    assert main(command) == 0
+    sizes = nir.read(tmp_path / "m.nir").nodes["input"].input_type["input"].tolist()
+    assert sizes == [2, 8, 16], "channels, height, width"
+    clip.unlink()
+    assert main(command) == 2
+    assert "learned from are gone, and with them the size of a picture; give --size" in capsys.readouterr().err
