@@ -74,7 +74,7 @@ def classify(
 
     method "angle" compares directions from the origin, "point" distances. Points closer to the origin than
     `none_radius` become "None" (for labels that know it). Ties go to the first name in alphabetical order. Raises UserError for
-    other points, unknown anchors or methods, and a radius below 0.
+    points of another shape or not finite, unknown anchors or methods, and a radius below 0.
     """
     va = np.asarray(va, np.float64)
     if va.shape[-1:] != (2,) or not np.isfinite(va).all():
