@@ -41,6 +41,6 @@ def run(args: argparse.Namespace) -> int:
     if args.out is None:
         print(text, end="")
     else:
-        write_bytes(args.out, text.encode())
+        write_bytes(args.out, text.encode(errors="backslashreplace"))
         print(args.out)
     return 0

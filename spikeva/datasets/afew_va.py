@@ -364,7 +364,8 @@ def frames_of(film: Film) -> Iterator[NDArray[np.uint8]]:
     """The film's images as luma [H, W], one after the other. Raises UserError for one that cannot be decoded."""
     for file in film.images:
         # Landmarks count pixels as they are stored, so that a tag which turns the picture does not count.
-        image = cv2.imread(str(film.folder / file), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imread(os.fsencode(film.folder / file), flags)  # type: ignore[call-overload]  # as bytes: it crashes on a str of a name that is no UTF-8
         if image is None or image.shape[1::-1] != film.image_size:
             raise UserError(f"{film.folder / file}: the image cannot be decoded; fetch it again or remove it")
         # Not IMREAD_GRAYSCALE: each format's own decoder would round luma in its own way.

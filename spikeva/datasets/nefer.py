@@ -337,7 +337,7 @@ def _numbered(folder: Path) -> list[Path]:
 def _grey(path: Path) -> NDArray[np.uint8]:
     import cv2
 
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    image = cv2.imread(os.fsencode(path), cv2.IMREAD_GRAYSCALE)  # type: ignore[call-overload]  # as bytes: it crashes on a str of a name that is no UTF-8
     if image is None:
         raise UserError(f"{path}: the picture cannot be decoded; fetch it again")
     return np.asarray(image, np.uint8)

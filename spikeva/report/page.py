@@ -30,7 +30,8 @@ def write_report(*run_dirs: str | os.PathLike[str], out: str | os.PathLike[str] 
         raise UserError("a report needs at least one run directory")
     runs = Run.open_all([Path(directory) for directory in run_dirs])
     path = Path(out) if out is not None else runs[0].directory / "report.html"
-    write_bytes(path, render(runs, path.parent / "figures").encode())
+    page = render(runs, path.parent / "figures")
+    write_bytes(path, page.encode(errors="backslashreplace"))  # the name of a file may be no UTF-8
     return path
 
 

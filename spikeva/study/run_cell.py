@@ -170,11 +170,11 @@ def _train(cell: Cell, model: torch.nn.Module, material: Material, folder: Path,
 def load_weights(model: torch.nn.Module, folder: Path) -> None:
     """Nothing; gives the model the weights that were trained in a cell's folder. Raises UserError where their file is damaged."""
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     weights = folder / "model.safetensors"
     try:
-        model.load_state_dict(load_file(weights))
+        model.load_state_dict(load(weights.read_bytes()))  # the library's own reading takes no name that is not UTF-8
     except SafetensorError as error:
         raise damaged(weights, error) from error
 

@@ -275,6 +275,14 @@ def test_two_pictures_are_a_film(afew_va_data, tmp_path):
     assert film.images == ("00000.png", "00001.png")
 
 
+def test_a_tree_in_a_folder_whose_name_is_no_utf8(afew_va_data, tmp_path):
+    """OpenCV ends the whole process where it is given such a name as text."""
+    afew_va_data.write_layout(tmp_path / "root", "official", clips=1)
+    (tmp_path / "root").rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    (film,) = AFEWVA(tmp_path / os.fsdecode(b"caf\xe9"))
+    assert len(list(frames_of(film))) == 6
+
+
 def test_frames_a_second_stretch_the_times(afew_va_data, tmp_path):
     afew_va_data.write_layout(tmp_path, "official", clips=1)
     (film,) = AFEWVA(tmp_path, fps=50)

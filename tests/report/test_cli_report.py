@@ -1,5 +1,6 @@
 """`spikeva report` on finished runs."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,9 @@ def test_tables_as_text(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFix
     both = [str(run_dir), str(tmp_path / "other")]
     assert main(["report", *both, "--format", "csv", "--out", str(tmp_path / "all.csv")]) == 0
     assert len((tmp_path / "all.csv").read_text().splitlines()) == 21
+    no_utf8 = str((tmp_path / "other").rename(tmp_path / os.fsdecode(b"caf\xe9")))
+    assert main(["report", str(run_dir), no_utf8, "--format", "csv", "--out", str(tmp_path / "all.csv")]) == 0
+    assert r"caf\udce9)," in (tmp_path / "all.csv").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("form", ["html", "md"])

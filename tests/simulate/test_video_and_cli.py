@@ -1,6 +1,7 @@
 """From a folder or an .npz to an event file; interpolation; compression artefacts."""
 
 import itertools
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -466,6 +467,18 @@ def test_images_come_in_the_order_of_their_numbers(tmp_path: Path, frames: np.nd
     for name, frame in zip(names, frames, strict=False):
         cv2.imwrite(str(tmp_path / name), frame)
     for (found, _), wanted in zip(read_frames(tmp_path, 25.0)[0], frames[:4], strict=True):
+        assert np.array_equal(found, wanted)
+
+
+def test_images_of_a_name_that_is_no_utf8(tmp_path: Path, frames: np.ndarray) -> None:
+    """OpenCV ends the whole process where it is given such a name as text."""
+    import cv2
+
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    for i in range(2):
+        (folder / f"{i}.png").write_bytes(cv2.imencode(".png", frames[i])[1].tobytes())
+    for (found, _), wanted in zip(read_frames(folder, 25.0)[0], frames[:2], strict=True):
         assert np.array_equal(found, wanted)
 
 

@@ -1,6 +1,7 @@
 """What a cell's model is given."""
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from spikeva.study.config import parse
 from spikeva.study.files import read_csv, write_json
 from spikeva.study.run_cell import Material, create, run_cell, windows, zero_shot
 from spikeva.study.runner import prepare, run
+from spikeva.study.trained import load_cell
 
 STUDY = {
     "study": "s",
@@ -173,6 +175,20 @@ def test_predictions_that_another_program_saved_are_refused_and_made_anew(tmp_pa
     (path.parent / "done.json").unlink()
     run(study, out)
     assert path.read_bytes() == wrote
+
+
+def test_a_run_may_lie_in_a_folder_whose_name_is_no_utf8(tmp_path, monkeypatch):
+    """As on a disk of older days: safetensors takes no such path, and what is printed and the page escape it."""
+    (tmp_path / "clips").mkdir()
+    people(tmp_path / "clips", *"abcd")
+    out = tmp_path / os.fsdecode(b"caf\xe9")
+    monkeypatch.setattr(sys, "argv", ["spikeva", "compare", "--out", str(out)])
+    regression = {"dataset": "prepared", "root": str(tmp_path / "clips")}
+    grid = STUDY["grid"] | {"models": [{"model": "snn_convnet", "width": 4}]}
+    run(parse(STUDY | {"regression": regression, "grid": grid, "training": {"epochs": 1}}), out)
+    (cell,) = out.glob("cells/*")
+    load_cell(cell)
+    assert r"caf\udce9" in (out / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_cell_trains_as_the_study_says_and_scores_what_its_model_predicts(tmp_path, monkeypatch):
