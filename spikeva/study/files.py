@@ -34,8 +34,11 @@ def damaged(path: Path, error: Exception) -> UserError:
 
 
 def parse_yaml(text: str) -> Any:
-    """What a YAML text says. Raises yaml.YAMLError, and UserError where a mapping has a key twice."""
-    return yaml.load(text, _Strict)
+    """What a YAML text says. Raises yaml.YAMLError, and UserError where a mapping has a key twice or lists are nested too deeply."""
+    try:
+        return yaml.load(text, _Strict)
+    except RecursionError:
+        raise UserError("lists or mappings are nested too deeply") from None
 
 
 class _Strict(yaml.SafeLoader):

@@ -16,6 +16,7 @@ from spikeva.study.cells import Cell, cells, options_of
 from spikeva.study.config import Grid, Prepared, StandIn, Study
 from spikeva.training.loss import LOSSES
 
+MOST = 10**6  # frames or labels a clip, as `spikeva.faces` allows, which takes a second to import
 OPTIONS = ("grid.models", "grid.encodings", "regression.pixel", "transfer.pixel")  # held against what each takes
 
 
@@ -145,11 +146,14 @@ def joint_problems(study: Study) -> Iterator[str]:
             yield f"transfer.size: found {study.transfer.size}, allowed: {study.regression.size}, as regression.size: a network learns one"
     for name, source in study.sources.items():
         if isinstance(source, StandIn):
-            yield from (f"{name}.{problem}" for problem in _too_short(source, study))
+            yield from (f"{name}.{problem}" for problem in _unfit_length(source, study))
 
 
-def _too_short(source: StandIn, study: Study) -> Iterator[str]:
-    """A stand-in's clips of which no label has as much of the clip before it as the windows need."""
+def _unfit_length(source: StandIn, study: Study) -> Iterator[str]:
+    """A stand-in's clips that never end, or of which no label has as much of the clip before it as the windows need."""
+    if (frames := source.seconds * max(source.fps, source.label_fps)) > MOST:
+        yield f"seconds: found {source.seconds:g}, which is {frames:g} frames or labels, allowed: at most {MOST} of each"
+        return
     if source.seconds * min(source.fps, source.label_fps) < 1:
         yield f"seconds: found {source.seconds:g}, allowed: enough for a frame at fps {source.fps:g} and label_fps {source.label_fps:g}"
         return

@@ -8,6 +8,8 @@ import yaml
 
 from spikeva.cli import main
 from spikeva.errors import UserError
+from spikeva.faces import clip
+from spikeva.study import mistakes
 from spikeva.study.cells import cells
 from spikeva.study.config import load, parse
 
@@ -117,6 +119,12 @@ def test_all_mistakes_at_once_each_with_its_remedy(tmp_path, capsys):
         ("trainer.devices", [0, 0], "trainer.devices: found [0, 0], allowed: a number above 0"),
         ("regression.seconds", 0.01, "regression.seconds: found 0.01, allowed: enough for a frame"),
         ("regression.label_fps", 0.1, "regression.seconds: found 0.4, allowed: enough for a frame"),
+        (
+            "regression.seconds",
+            1e308,
+            "regression.seconds: found 1e+308, which is inf frames or labels, allowed: at most",
+        ),
+        ("transfer.fps", 1e7, "transfer.seconds: found 0.4, which is 4e+06 frames or labels, allowed: at most 1000000"),
         ("window.frames", 40, "transfer.seconds: found 0.4, where the last label is at 0.36 s; "),
         ("transfer.dataset", "afew-va-like", "transfer.dataset: found 'afew-va-like', whose clips show several"),
         ("transfer.size", 64, "transfer.size: found 64, allowed: 32, as regression.size"),
@@ -137,7 +145,18 @@ def test_a_mistake_names_key_finding_and_remedy(key, value, said):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "- 1", "a: [", "\0", "a: &a [*a]", "a: &a {b: *a}", "a: 2001-99-99", "a: " + "9" * 5000]
+    "text",
+    [
+        "",
+        "- 1",
+        "a: [",
+        "\0",
+        "a: &a [*a]",
+        "a: &a {b: *a}",
+        "a: 2001-99-99",
+        "a: " + "9" * 5000,
+        "[" * 5000 + "]" * 5000,
+    ],
 )
 def test_what_is_not_a_config_is_said(tmp_path, text):
     path = tmp_path / "odd.yaml"
@@ -146,6 +165,10 @@ def test_what_is_not_a_config_is_said(tmp_path, text):
         load(path)
     with pytest.raises(UserError, match="cannot read the config"):
         load(tmp_path / "absent.yaml")
+
+
+def test_the_longest_clip_is_what_can_be_rendered():
+    assert mistakes.MOST == clip.MOST
 
 
 @pytest.mark.parametrize("text", ["seed: 1\nseed: 2", "window: {frames: 1, frames: 2}"])
