@@ -161,6 +161,8 @@ def _cluster(options: Mapping[str, Any]) -> list[Any]:
     Never Lightning's requeueing under SLURM, which saves a training in the middle of an epoch for any other to begin with.
     """
     devices = options.get("devices")
+    if isinstance(devices, str) and "," in devices:
+        devices = [number for number in devices.split(",") if number]  # "0," is [0]
     one = devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)
     if one and options.get("num_nodes", 1) == 1:
         return [LightningEnvironment()]

@@ -192,7 +192,7 @@ def test_a_job_of_slurm_trains_the_same(data, tmp_path, monkeypatch, recwarn, de
     assert not recwarn.list
 
 
-@pytest.mark.parametrize("devices", [1, "1", [0], [3]])
+@pytest.mark.parametrize("devices", [1, "1", [0], [3], "0,"])
 def test_one_device_takes_no_part_in_a_job(devices, monkeypatch):
     monkeypatch.setenv("SLURM_NTASKS", "4")
     assert [type(found) for found in _cluster({"devices": devices})] == [LightningEnvironment]
