@@ -26,7 +26,7 @@ def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Pat
         raise UserError(f"{path}: its folder does not exist; create it first")
     if path.is_dir():  # before the work, not at its end
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
-    part, before = path.with_name(f".{path.name}.{_here()}-{os.getpid()}-{secrets.token_hex(4)}.part"), _identity(path)
+    part, before = part_of(path), _identity(path)
     try:
         yield part
         try:
@@ -43,6 +43,11 @@ def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Pat
     finally:
         with suppress(OSError):  # there is none to remove; a disk that is read-only would say so of the part
             part.unlink()
+
+
+def part_of(path: Path) -> Path:
+    """A name beside `path` for what is to become it, and of which `is_orphan` knows whose it is."""
+    return path.with_name(f".{path.name}.{_here()}-{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:

@@ -105,7 +105,7 @@ def _sheet(args: Namespace) -> int:
 
 def _dataset(args: Namespace, fps: float) -> int:
     from spikeva import __version__
-    from spikeva.datasets.mapping import map_clips
+    from spikeva.datasets.mapping import map_clips, remove_parts
     from spikeva.datasets.recipe import keep_recipe
     from spikeva.faces import layouts
     from spikeva.faces.clip import PRESETS
@@ -126,6 +126,8 @@ def _dataset(args: Namespace, fps: float) -> int:
         everyone = layouts.jobs(max(people, layouts.people(args.out)), clips)
         videos = [job for job in everyone if layouts.video_done(job, args.out)]
         layouts.write_annotations(videos, args.out, args.seed)
+    for folder in layouts.folders(args.out):
+        remove_parts(folder)
     print(f"{args.out}: {len(jobs)} synthetic {args.domain} clips, {len(account.skipped)} of them were there already")
     return 0
 

@@ -71,6 +71,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from spikeva.datasets.mapping import remove_parts
     from spikeva.events import write_events
     from spikeva.progress import console, stage
     from spikeva.simulate import Simulator
@@ -109,6 +110,7 @@ def run(args: Namespace) -> int:
 
         moving = interpolate(prepared(), args.interpolate, args.subframes, args.threads)
         write_events(args.out, summary.watch(simulator.stream(moving)))
+    remove_parts(args.out.parent, escape(args.out.name))
     console.print(f"{args.out}: {summary.text(times[-1] - times[0], blocks=size is None)}", highlight=False)
     for note in notes:
         console.print(note, highlight=False)

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -146,16 +147,17 @@ def _local(workers: int) -> Iterator[Executor]:
         pool.terminate()
 
 
-def remove_parts(folder: Path, idle: float = 3600.0) -> None:
-    """Remove what killed workers left half-written in `folder`, of files that are there whole by now.
+def remove_parts(folder: Path, of: str = "*", idle: float = 3600.0) -> None:
+    """Remove what killed processes left half-written in `folder`, of files (`of`: a pattern of their names) that are
+    there whole by now.
 
     What was touched in the last `idle` seconds stays, unless its process is gone: another one may be at it.
     """
-    for part in folder.glob(".*.part"):
-        with suppress(FileNotFoundError):  # another process tidies up, or has just finished this file
+    for part in folder.glob(f".{of}.*.part"):
+        with suppress(OSError):  # another process tidies up, or has just finished this file; or it is another user's
             left = time.time() - part.stat().st_mtime >= idle or is_orphan(part)
             if left and (folder / part.name[1:].rsplit(".", 2)[0]).exists():
-                part.unlink()
+                shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
 @contextmanager

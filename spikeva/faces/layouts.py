@@ -7,7 +7,6 @@ any number of workers may write.
 
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,13 +18,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeva._atomic import part_of, whole_file
 from spikeva.faces.clip import FaceClip, make_clip
 from spikeva.faces.script import EMOTIONS
 
 FILM_SIZE = (720, 576)
 CAMERA_SIZE = (1280, 720)
 FRAMES_A_VIDEO = 51  # rows that NEFER's annotations hold for each video
-# writes the events of frames (luma 0..255 [H, W], one after the other) at times [T] s to a file
+# writes the events of frames (luma 0..255 [H, W], one after the other) at times [T] s to a file, whole or not at all
 Recorder = Callable[[Iterator[NDArray[np.float32]], NDArray[np.float64], Path], None]
 
 _NOTE = """SYNTHETIC: faces rendered by spikeva, domain {domain}, in the layout of {like}.
@@ -50,13 +50,18 @@ def jobs(identities: int, clips: int) -> list[Job]:
     return [Job(i, c, i * clips + c) for i in range(identities) for c in range(clips)]
 
 
+def folders(root: Path) -> list[Path]:
+    """The folders of a tree in which its files, and the folders of its films, appear."""
+    return [root, *(folder for of in ("exact", "event_raw/*", "annotations/*") for folder in root.glob(of))]
+
+
 def start_tree(root: Path, domain: str) -> None:
     """Make the folders of a tree and the note that says it is synthetic."""
     film = domain == "afew-va-like"
     for folder in ("exact",) if film else ("exact", "event_raw", "annotations"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     note = _NOTE.format(domain=domain, like="AFEW-VA" if film else "NEFER")
-    with _whole(root / "SYNTHETIC.txt") as part:
+    with whole_file(root / "SYNTHETIC.txt") as part:
         part.write_text(note)
 
 
@@ -89,8 +94,7 @@ def write_film(job: Job, root: Path, **make: Any) -> None:
             "arousal": float(np.rint(10 * clip.arousal_rated[i])),
         }
     _write_exact(root, name, clip)
-    with _whole(root / name) as part:
-        part.mkdir()
+    with _whole_folder(root / name) as part:
         for i, picture in enumerate(clip.rgb):
             _, png = cv2.imencode(".png", picture[..., ::-1])
             (part / f"{i:05d}.png").write_bytes(png.tobytes())
@@ -124,8 +128,7 @@ def write_video(job: Job, root: Path, record: Recorder, **make: Any) -> None:
     enlarged = (cv2.resize(f, (width, height), interpolation=cv2.INTER_CUBIC) for f in clip.frames)
     path = video_file(job, root)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _whole(path) as part:
-        record((np.clip(f, 0, 255) for f in enlarged), clip.times, part)
+    record((np.clip(f, 0, 255) for f in enlarged), clip.times, path)
     _write_exact(root, video_name(job), clip, zoom=2.0)
 
 
@@ -156,7 +159,7 @@ def write_annotations(videos: Sequence[Job], root: Path, seed: int = 0) -> None:
                 for frame in range(FRAMES_A_VIDEO):
                     picture = f"../event_frame_NEW/{user}/{video}/frame_{frame:02d}.png"
                     lines.append(f"{user},{video},{picture},{label.capitalize()}\n")
-            with _whole(folder / f"{kind}_emotions" / f"{split}_event{suffix}.csv") as part:
+            with whole_file(folder / f"{kind}_emotions" / f"{split}_event{suffix}.csv") as part:
                 part.write_text("".join(lines))
 
 
@@ -169,7 +172,7 @@ def _reported(emotion: str, job: Job, seed: int) -> str:
 
 
 def _write_exact(root: Path, name: str, clip: FaceClip, zoom: float = 1.0) -> None:
-    with _whole(root / "exact" / f"{name}.npz") as part, part.open("wb") as file:
+    with whole_file(root / "exact" / f"{name}.npz") as part, part.open("wb") as file:
         np.savez_compressed(
             file,
             label_times=clip.label_times,
@@ -186,15 +189,15 @@ def _write_exact(root: Path, name: str, clip: FaceClip, zoom: float = 1.0) -> No
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` for a file or a folder, renamed to `path` when the block ends well."""
-    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
+def _whole_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, renamed to `path` when the block ends well."""
+    part = part_of(path)
+    part.mkdir()
     try:
         yield part
-        if part.is_dir() and path.is_dir():
+        if path.is_dir():
             shutil.rmtree(path)
         os.replace(part, path)
     finally:
         if part.is_dir():
             shutil.rmtree(part)
-        part.unlink(missing_ok=True)

@@ -126,6 +126,17 @@ def test_the_input_is_never_overwritten(tmp_path: Path, frames: np.ndarray, caps
     assert path.read_bytes() == before
 
 
+def test_what_a_kill_left_of_the_file_goes(tmp_path: Path, frames: np.ndarray) -> None:
+    np.savez(tmp_path / "clip.npz", frames=frames, times=np.arange(len(frames)) / 100)
+    mine, other, at_work = (tmp_path / f".{name}.part" for name in ("[a].h5.killed", "a.h5.killed", "[a].h5.at-work"))
+    for part in (mine, other, at_work):
+        part.touch()
+    for part in (mine, other):
+        os.utime(part, (0, 0))
+    assert main(["simulate", str(tmp_path / "clip.npz"), "-o", str(tmp_path / "[a].h5")]) == 0
+    assert {*tmp_path.iterdir()} == {tmp_path / "clip.npz", tmp_path / "[a].h5", other, at_work}
+
+
 def test_a_folder_that_is_not_there_is_said_before_the_work(
     tmp_path: Path, frames: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
