@@ -134,7 +134,6 @@ def prepare(
     for i in stale & set(account.errors):
         if _agrees(clips[i], out) is False:  # else another process has made it
             _path(out, clips[i]).unlink()
-    remove_parts(out)
     own = {_path(out, clip).name for clip in clips}  # beside them may lie those of another split
     events = sum(entry["events"] for entry in write_manifest(out) if entry["file"] in own)
     again = len(stale - set(account.errors))
@@ -148,6 +147,7 @@ def prepare(
         "failed": {_name(account.clips[i]): _reason(error) for i, error in sorted(account.errors.items())},
         "findings": [asdict(finding) for finding in dataset.findings],
     })  # fmt: skip
+    remove_parts(out)
     return done
 
 
