@@ -139,6 +139,13 @@ def test_steps_of_more_events_than_are_placed_at_once(polarity: str) -> None:
     np.testing.assert_array_equal(codes, (wanted[:, 0] > 0) + 2 * (wanted[:, 1] > 0))
 
 
+@pytest.mark.parametrize("polarity", ["signed", "split", "merge"])
+def test_grids_of_more_events_than_are_placed_at_once(polarity: str) -> None:
+    events, p = stream(5, 5 * BLOCK), {"bins": 3, "dt": 100, "polarity": polarity}
+    wanted = reference(events, "voxel", [300, 350], p)
+    np.testing.assert_array_equal(spikeva.encode(events, "voxel", ends=[300, 350], **p), wanted)
+
+
 @pytest.mark.parametrize(("divisor", "top"), [("2^N-1", 1.0), ("2^N", 255 / 256), ("2^(N-1)", 255 / 128)])
 def test_divisor_scales_without_clipping(divisor: str, top: float) -> None:
     codes = np.full((1, 1, 2, 2), 255, np.uint8)
@@ -151,6 +158,7 @@ def test_a_network_gets_the_logarithm_of_counts_or_the_counts() -> None:
     counts = np.array([0, 1, 3, 70_000], np.uint32).reshape(1, 1, 2, 1, 2)
     for options, wanted in (({}, np.log1p([0, 1, 3, 70_000])), ({"scaling": "linear"}, [0, 1, 3, 70_000])):
         found = enc.model_input(counts, "counts", "snn", **options)
+        assert found.dtype == np.float32
         np.testing.assert_allclose(found.ravel(), wanted, rtol=1e-6)
 
 
@@ -216,6 +224,17 @@ def test_a_plain_field_of_an_encoding_takes_any_whole_number() -> None:
     assert [lag.check(value) for value in (-(10**12), 0, 10**12)] == [-(10**12), 0, 10**12]
     with pytest.raises(UserError, match=r"^lag must be a whole number, found 1\.5$"):
         lag.check(1.5)
+
+
+def test_an_encoding_without_a_word() -> None:
+    """Studies whose configs leave parameters out have these."""
+    assert {name: (enc.create(name).grid, enc.spec(name)["polarity"]) for name in enc.list_encodings()} == {
+        "bitplanes": ((8, 2500), "merge"),
+        "counts": ((1, 20_000), "split"),
+        "spikes": ((8, 2500), "split"),
+        "tbr": ((8, 2500), "merge"),
+        "voxel": ((8, 2500), "signed"),
+    }
 
 
 def test_parameters_are_known_without_torch_or_numba() -> None:

@@ -83,6 +83,20 @@ def test_snn_by_hand():
     assert cost["energy_models_pj"]["45nm-memory"] == pytest.approx(0.9 * 78 + 4.6 * 150 + 5 * cost["memory_accesses"])
 
 
+def test_layers_that_only_keep_a_state_have_updates_and_no_spikes():
+    """Their outputs are no spikes, however many are not 0; what is counted is for each of three samples."""
+    membrane = Threshold(0.5)
+    membrane.spiking = False
+    model = OverFrames(Threshold(0.5), nn.Flatten(), ones(nn.Linear(8, 2, bias=False)), membrane)
+    batch = torch.zeros(3, 5, 2, 2, 2)
+    batch[:, 0] = 1  # all neurons of the first layer spike in one step of five
+    cost = measure(model, batch, "snn", repeats=1)
+    spikes, _, kept = cost["layers"]
+    assert (spikes["spike_rate"], spikes["spikes"]) == (1 / 5, 8)
+    assert (kept["spike_rate"], kept["spikes"]) == (None, 0)
+    assert (cost["spike_rate"], cost["state_updates"]) == (1 / 5, 5 * 8 + 5 * 2)
+
+
 def test_stride_groups_counts_and_missing_weights_by_hand():
     """Grouped convolution by stride 2 without padding on 5 x 5: 4 positions of 9 taps, one of two channels each."""
     conv = ones(nn.Conv2d(2, 4, 3, stride=2, groups=2, bias=False))
@@ -217,6 +231,8 @@ def test_sequences_by_hand_and_what_no_layer_accounts_for_is_said():
     assert attention["macs"] == 4 * 4 * 8 * 8 + 2 * 4 * 4 * 8
     assert attention["parameters"] == 4 * (8 * 8 + 8)
     assert cost["uncounted"] == {"mm": 1}
+    ones = measure(Sequence(), torch.ones(3, 4, 5), "ann", repeats=1)  # states are no spikes, whatever the inputs
+    assert (ones["macs"], ones["acs"]) == (cost["macs"], 0)
 
 
 def test_the_same_at_every_run_and_the_model_is_left_as_it_was():

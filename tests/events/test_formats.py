@@ -271,6 +271,48 @@ def test_dat_by_hand(tmp_path: Path) -> None:
         read_events(write(path, b"% Version 2\n\x00\x08" + body))
 
 
+WORDS = {  # of each format: time that overflows, what is valid for several events, triggers, faults
+    "evt3": evt3(
+        *[(0x8, 0xFFF), (0x6, 1), (0x0, 7), (0x2, 0x800 | 5), (0x3, 0x800 | 30), (0x4, 0xFFF), (0xA, 0x201)],
+        *[(0x4, 0b11), (0x5, 0b10000001), (0x8, 0), (0x2, 6), (0x5, 1), (0x6, 9), (0x4, 5), (0x9, 0), (0x2, 8)],
+        *[(0x6, 8), (0x2, 9), (0xA, 0x300), (0x0, 480), (0x2, 10), (0x0, 9), (0x6, 9), (0x2, 11)],
+    ),
+    "evt2": b"% evt 2.0\n% geometry 640x480\n"
+    + struct.pack(
+        "<12I",
+        *[evt2_word(0, 3), 0xA << 28, 0x8FFFFFFF, evt2_word(1, 5, 3, 4), 0xA << 28 | 6 << 22 | 1, 0x80000000],
+        *[evt2_word(1, 9, 5), 0x80000000, 0x80000001, evt2_word(0, 0, 6), 0x80000000, evt2_word(0, 63, 7)],
+    ),
+    "evt21": b"% evt 2.1\n% geometry 640x480\n% format EVT21;endianness=legacy\n"
+    + struct.pack(
+        "<14I",
+        *[evt2_word(0, 3), 1, 0x8FFFFFFF, 0, evt2_word(1, 5, 3, 4), 0xF000000F, 0x80000000, 0],
+        *[evt2_word(1, 9, 5), 5, evt2_word(1, 8, 5), 7, evt2_word(0, 9, 638), 15],
+    ),
+    "dat": b"% Width 640\n% Height 480\n\x0c\x08"
+    + struct.pack("<10I", 2**32 - 2, 1, 2, 1 << 28 | 5, 1, 6, 9, 700, 10, 7),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "events", "triggers"), [("evt3", 23, 2), ("evt2", 3, 1), ("evt21", 12, 0), ("dat", 3, 0)]
+)
+def test_blocks_may_end_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, events: int, triggers: int
+) -> None:
+    """What a word says of those after it holds beyond the block that it is read in."""
+    path, found = write(tmp_path / ("a.dat" if name == "dat" else "a.raw"), WORDS[name]), []
+    for words in (100, 1, 2, 3):
+        monkeypatch.setattr("spikeva.events.prophesee.BLOCK", words)
+        reader = open_events(path, strict=False)
+        blocks = [row for block in reader.blocks() for row in rows(block)]
+        assert rows(reader.read()) == blocks
+        found.append((blocks, reader.triggers.tolist(), reader.report))  # type: ignore[attr-defined]  # of a file of words
+    assert found[1:] == found[:1] * 3
+    assert [len(part) for part in found[0][:2]] == [events, triggers]
+    assert found[0][2].faults
+
+
 @pytest.mark.parametrize(
     ("header", "message"),
     [

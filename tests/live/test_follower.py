@@ -46,8 +46,14 @@ def test_pieces_do_not_matter(chunk):
 
 def test_without_a_word_a_prediction_comes_each_window():
     events = stream()
-    times = [p.t_us for p in Follower(model, SPIKES, "snn", 3).push(events)]
-    assert times == list(range(int(events.t[0]) + 60_000, int(events.t[-1]) + 1, 20_000))
+    times = [p.t_us for p in Follower(model, SPIKES | {"steps": 3}, "snn", 3).push(events)]
+    assert times == list(range(int(events.t[0]) + 45_000, int(events.t[-1]) + 1, 15_000))
+
+
+def test_a_prediction_is_due_once_an_event_comes_at_its_time():
+    follower = Follower(model, SPIKES, "snn", 1, every_us=1)
+    events = EventStream([0, 20_001], [0, 0], [0, 0], [1, 1], (16, 12))
+    assert [p.t_us for p in follower.push(events)] == [20_000, 20_001]
 
 
 def test_events_of_one_time_may_come_in_two_pieces():

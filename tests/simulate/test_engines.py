@@ -14,6 +14,7 @@ from spikeva.simulate import Simulator, simulate
 from spikeva.simulate.draws import philox
 from spikeva.simulate.engines import compiled
 from spikeva.simulate.engines.receptor import MAIN, REST
+from spikeva.simulate.engines.tiles import TILE
 from spikeva.simulate.luma import LUMA_AT, LUMA_STEPS
 
 PIXELS = {
@@ -58,6 +59,18 @@ def test_numba_and_torch_are_the_reference(name: str, timing: str) -> None:
     assert len(wanted) > 1000
     for engine in ("numba", "torch"):
         assert same(wanted, simulate(frames, times, PIXELS[name], seed=5, engine=engine, timing=timing)), engine
+
+
+@pytest.mark.parametrize("timing", ["v2e", "crossing"])
+@pytest.mark.parametrize("name", ["noisy", "photoreceptor", "both noises at once", "long rest"])
+def test_pictures_of_several_tiles(name: str, timing: str) -> None:
+    """Tiles begin within a row; their pixels have places, memories and random numbers of their own."""
+    frames, times = clip(count=6, width=150, height=70)
+    assert 2 * TILE < frames[0].size < 3 * TILE
+    wanted, found = (
+        simulate(frames, times, PIXELS[name], seed=5, engine=engine, timing=timing) for engine in ("reference", "numba")
+    )
+    assert same(wanted, found)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
