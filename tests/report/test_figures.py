@@ -1,6 +1,6 @@
 """Figures as functions: they draw what they are given, on given axes, without pyplot's state."""
 
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 from typing import Any
 
 import numpy as np
@@ -64,19 +64,119 @@ def test_a_tbr_picture_of_any_number_of_bits_uses_all_greys() -> None:
     assert figures.tbr(np.array([[0, 1, 65535]], np.uint16), bits=16).tolist() == [[0, 1, 255]]
 
 
+def points(ax: Axes) -> dict[str, list[list[float]]]:
+    """The points of each line with a label."""
+    return {str(line.get_label()): line.get_xydata().tolist() for line in ax.get_lines() if line.get_label()[0] != "_"}
+
+
+def test_a_line_of_the_plane_leads_from_the_label_to_the_prediction(ax: Axes) -> None:
+    label, predicted = [[0.5, 0.1], [0.2, -0.3]], [[0.4, 0.0], [-0.1, -0.2]]
+    figures.plane(np.array(label), np.array(predicted), "ann", ax=ax)
+    assert points(ax) == {"label": label, "prediction": predicted}
+    hollow = {line.get_label(): line.get_markerfacecolor() == style.PAPER for line in ax.get_lines()}
+    assert (hollow["label"], hollow["prediction"]) == (True, False)
+    lines = [line.get_xydata().tolist() for line in ax.get_lines()]
+    assert all([a, b] in lines for a, b in zip(label, predicted, strict=True))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("valence", "arousal")
+
+
+def test_a_marker_is_where_a_trajectory_begins_and_an_arrow_where_it_ends(ax: Axes) -> None:
+    label, predicted = [[0.0, 0.0], [0.2, 0.1], [0.5, 0.4]], [[0.1, 0.3], [-0.2, 0.3], [-0.4, 0.1]]
+    figures.trajectories(np.array(label), {"snn": np.array(predicted)}, ax=ax)
+    assert points(ax) == {"label": label, "snn": predicted}
+    lines = [line.get_xydata().tolist() for line in ax.get_lines()]
+    arrows = [(list(text.xyann), list(text.xy)) for text in ax.texts if text.get_text() == ""]
+    assert [label[:1] in lines, predicted[:1] in lines] == [True, True]
+    assert arrows == [(way[1], way[2]) for way in (label, predicted)]
+
+
+def test_names_stand_at_their_anchors() -> None:
+    for method in ("angle", "point"):
+        ax = Figure().subplots()
+        figures.sectors("face-like", method, ax, none_radius=0.25)
+        anchors = dict(zip(*emotion.anchor_points("face-like"), strict=True))
+        found = {text.get_text(): np.array(text.xy) for text in ax.texts}
+        assert found.keys() == anchors.keys()
+        for name, place in anchors.items():
+            assert found[name] == pytest.approx(1.04 * place / np.hypot(*place) if method == "angle" else place)
+        crosses = [line.get_xydata()[0].tolist() for line in ax.get_lines() if line.get_marker() == "+"]
+        assert crosses == ([] if method == "angle" else [place.tolist() for place in anchors.values()])
+        rounds = [np.hypot(*line.get_xydata().T) for line in ax.get_lines() if len(line.get_xydata()) > 100]
+        assert [(one.min(), one.max()) for one in rounds] == [(pytest.approx(r), pytest.approx(r)) for r in (1, 0.25)]
+
+
 def test_confusion_counts_are_written(ax: Axes) -> None:
     figures.confusion([[3, 1], [0, 4]], ["fear", "anger"], ax)
-    assert [t.get_text() for t in ax.texts] == ["3", "1", "0", "4"]
+    assert [(t.get_text(), t.get_position()) for t in ax.texts] == [
+        ("3", (0, 0)),
+        ("1", (1, 0)),
+        ("0", (0, 1)),
+        ("4", (1, 1)),
+    ]
+    assert np.asarray(ax.images[0].get_array()).tolist() == [[0.75, 0.25], [0, 1]]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "shown")
+    for axis in (ax.xaxis, ax.yaxis):
+        assert [t.get_text() for t in axis.get_ticklabels()] == ["fear", "anger"]
 
 
 def test_forest_tells_shown_from_not_shown(ax: Axes) -> None:
+    ends = [(0.05, 0.15), (-0.05, 0.25), (-0.3, -0.1)]
     items = [
-        {"a": "x", "b": "y", "metric": "ccc", "difference": 0.1, "ci95": [0.05, 0.15]},
-        {"a": "x", "b": "z", "metric": "ccc", "difference": 0.1, "ci95": [-0.05, 0.25]},
+        {"a": "x", "b": b, "metric": "ccc", "difference": (low + high) / 2, "ci95": [low, high]}
+        for b, (low, high) in zip("yzw", ends, strict=True)
     ]
     figures.forest(items, ax)
-    markers = [line.get_marker() for line in ax.get_lines() if len(line.get_xdata()) == 1]
-    assert markers == ["D", "o"]
+    drawn = [line for line in ax.get_lines()[1:] if line.get_marker() != "None"]
+    assert [line.get_marker() for line in drawn] == ["D", "o", "D"]
+    assert [line.get_xydata()[0].tolist() for line in drawn] == [[i["difference"], n] for n, i in enumerate(items)]
+    bars = [line.get_xydata().tolist() for line in ax.get_lines()[1:] if line.get_marker() == "None"]
+    assert bars == [[[low, n], [high, n]] for n, (low, high) in enumerate(ends)]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["x − y: ccc", "x − z: ccc", "x − w: ccc"]
+    assert ax.yaxis_inverted()
+
+
+def test_a_row_of_people_holds_the_marks_of_its_person(ax: Axes) -> None:
+    figures.subjects(["p", "q"], {"ann": [0.2, 0.5], "snn": [0.3, 0.4]}, ax=ax)
+    assert points(ax) == {"ANN": [[0.2, 0], [0.5, 1]], "SNN": [[0.3, 0], [0.4, 1]]}
+    assert [line.get_xydata().tolist() for line in ax.get_lines()[:2]] == [[[0.2, 0], [0.3, 0]], [[0.4, 1], [0.5, 1]]]
+    hollow = [line.get_label() for line in ax.get_lines() if line.get_markerfacecolor() == style.PAPER]
+    assert hollow == ["ANN"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["p", "q"]
+    assert ax.yaxis_inverted()
+
+
+def test_what_happens_stands_at_its_time() -> None:
+    course, raster, rates = (Figure().subplots() for _ in range(3))
+    figures.time_course([0, 500_000, 1_500_000], [0.1, 0.2, 0.3], {"snn": [0.0, -0.1, 0.4]}, ax=course)
+    assert points(course) == {
+        "label": [[0, 0.1], [0.5, 0.2], [1.5, 0.3]],
+        "SNN": [[0, 0.0], [0.5, -0.1], [1.5, 0.4]],
+    }
+    assert (course.get_xlim(), course.get_ylim()) == ((0, 1.5), (-1, 1))
+    spikes = np.zeros((5, 3), bool)
+    spikes[4, 0] = spikes[1, 2] = True
+    figures.raster(spikes, ax=raster)
+    assert raster.get_lines()[0].get_xydata().tolist() == [[1, 2], [4, 0]]
+    assert (raster.get_xlim(), raster.get_ylim()) == ((-0.5, 4.5), (-0.5, 2.5))
+    layers = [{"name": "a", "spike_rate": 0.125}, {"name": "b", "spike_rate": None}, {"name": "c", "spike_rate": 0.5}]
+    figures.layer_rates(layers, rates)
+    assert [(bar.get_y() + bar.get_height() / 2, bar.get_width()) for bar in rates.patches] == [(0, 12.5), (1, 50)]
+    assert [t.get_text() for t in rates.get_yticklabels()] == ["a", "c"]
+    assert [t.get_text() for t in rates.texts] == ["12.5 %", "50.0 %"]
+    assert rates.yaxis_inverted()
+
+
+def test_a_point_of_cost_has_its_score_and_interval(ax: Axes) -> None:
+    rows = [
+        {"label": "m", "kind": "ann", "energy_pj": 2e8, "value": 0.5, "low": 0.4, "high": 0.7},
+        {"label": "n", "kind": "snn", "energy_pj": 3e6, "value": 0.3, "low": 0.1, "high": 0.4},
+    ]
+    figures.cost(rows, ax=ax)
+    assert points(ax) == {"1  m": [[200, 0.5]], "2  n": [[3, 0.3]]}
+    assert [(t.get_text(), t.get_position()) for t in ax.texts] == [("1", (200, 0.5)), ("2", (3, 0.3))]
+    lines = [line.get_xydata().tolist() for line in ax.get_lines()]
+    assert [[200, 0.4], [200, 0.7]] in lines
+    assert [[3, 0.1], [3, 0.4]] in lines
 
 
 def test_long_names_of_models_leave_room_for_the_intervals() -> None:
@@ -180,6 +280,57 @@ def test_encodings_and_strip(ax: Axes) -> None:
     assert sheet.shape == (11, 4, 4)
     assert sheet[0, 0, 0] == 255
     assert sheet[0, 1, 0] == 0
+
+
+def pictures(ax: Axes, size: int) -> dict[tuple[str, str], list[list[int]]]:
+    """The grey picture at each name of a row and title of a column."""
+    sheet = np.asarray(ax.images[0].get_array())
+    found = {}
+    for row, column in product(ax.get_yticklabels(), ax.get_xticklabels()):
+        y, x = (round(v - size / 2) for v in (row.get_position()[1], column.get_position()[0]))
+        found[row.get_text(), column.get_text()] = sheet[y : y + size, x : x + size, 0].tolist()
+    return found
+
+
+def test_a_strip_has_a_column_an_example(ax: Axes) -> None:
+    one, two = np.zeros((2, 2), np.uint8), np.array([[9, 0], [0, 9]], np.uint8)
+    figures.strip(
+        [
+            {"title": "a", "frame": one + 40, "on": two, "off": one, "tbr": one + 7},
+            {"title": "b", "frame": one + 50, "on": one, "off": two, "tbr": one + 8},
+        ],
+        ax,
+    )
+    grey = {number: [[number, number]] * 2 for number in (7, 8, 40, 50)}
+    assert pictures(ax, 2) == {
+        ("face", "a"): grey[40],
+        ("face", "b"): grey[50],
+        ("events", "a"): [[255, 128], [128, 255]],
+        ("events", "b"): [[0, 128], [128, 0]],
+        ("TBR", "a"): grey[7],
+        ("TBR", "b"): grey[8],
+    }
+
+
+def test_what_compression_added_is_bright_and_what_it_removed_dark(ax: Axes) -> None:
+    grey, events = np.full((2, 2), 60, np.uint8), np.zeros((2, 2), np.uint8)
+    lossless, compressed = ({"frame": grey + n, "on": events.copy(), "off": events.copy()} for n in (0, 1))
+    lossless["on"][0, 0], compressed["off"][0, 1] = 3, 3
+    lossless["off"][1, 0], compressed["on"][1, 0] = 1, 1
+    figures.compression(lossless, compressed, ax)
+    found = pictures(ax, 2)
+    assert [found[side, "frame"][0][0] for side in ("lossless", "compressed")] == [60, 61]
+    assert found["lossless", "events"] == [[255, 128], [85, 128]]
+    assert found["compressed", "events"] == [[128, 0], [170, 128]]
+    assert found["compressed", "added − removed"] == [[0, 255], [128, 128]]
+
+
+def test_channels_of_an_encoding_stand_in_order(ax: Axes) -> None:
+    ramp = np.array([0.0, 1.0, 2.0]).reshape(3, 1, 1)
+    figures.encodings({"up": ramp, "signed": ramp - 2}, ax=ax)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["up", "signed"]
+    sheet = np.asarray(ax.images[0].get_array())[..., 0]
+    assert sheet[[0, 4]][:, [0, 4, 8]].tolist() == [[0, 128, 255], [0, 64, 128]]
 
 
 def test_a_page_keeps_every_digit_of_the_words() -> None:

@@ -1,5 +1,6 @@
 """The page: whole, offline, honest about synthetic numbers, the same bytes every time."""
 
+import base64
 import csv
 import hashlib
 import io
@@ -11,16 +12,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 from fake_run import write_run
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
 
 from spikeva.errors import UserError
 from spikeva.report import figures, table_text, terminal_table, write_report
-from spikeva.report.data import Run
-from spikeva.report.sections import Figures
+from spikeva.report.data import AXES, Run
+from spikeva.report.sections import Figures, _forest
+from spikeva.report.viewer import _strip
 
 
 def test_parts_and_figures_are_there(run_dir: Path) -> None:
@@ -207,6 +212,170 @@ def test_the_error_of_a_person_is_the_mean_over_seeds(tmp_path: Path, monkeypatc
         of_all = [p.select(p.subject == names[0]) for p in run.seeds(row.cells)]
         wanted = np.mean([np.sqrt(((p.label - p.predicted)[:, 1] ** 2).mean()) for p in of_all])
         assert values[row.kind][0] == pytest.approx(wanted)
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, *names: str) -> dict[str, list[tuple[Any, ...]]]:
+    """What the functions of these names are called with from here on, and, last, the title of what they draw on."""
+    drawn: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
+
+    def watched(name: str, draw: Any) -> Any:
+        def call(*given: Any, **options: Any) -> Any:
+            drawn[name].append((*(one for one in given if not isinstance(one, Axes)), lambda: title(axes)))
+            axes = draw(*given, **options)
+            return axes
+
+        return call
+
+    def title(axes: Axes) -> str:
+        return " ".join(axes.get_title(loc="left").split())
+
+    for name in names:
+        monkeypatch.setattr(figures, name, watched(name, getattr(figures, name)))
+    return drawn
+
+
+def test_a_figure_shows_what_its_title_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is drawn from the predictions and results of its model, on its axis."""
+    drawn = watch(monkeypatch, "plane", "trajectories", "time_course", "confusion", "cost", "subjects")
+    run = Run.open(write_run(tmp_path, encodings=("tbr",), gallery=0))
+    write_report(run.directory)
+    rows = {row.kind: row for row in run.rows() if row.kind != "baseline"}
+    found = {kind: part for kind, row in rows.items() if (part := run.predictions(row))}
+    named = {kind: f"{kind.upper()}: {row.name}" for kind, row in rows.items()}
+    for (label, predicted, kind, title), own in zip(drawn["plane"], rows, strict=True):
+        assert (kind, title()) == (own, f"{named[own]} (synthetic)")
+        np.testing.assert_array_equal((label, predicted), found[own].clip_means())
+    names = found["ann"].clips()
+    names.sort(key=lambda name: -found["ann"].clip_of(*name).label.std(0).sum())
+    first = [next(n for n in names if n[0] == person) for person in dict.fromkeys(person for person, _ in names)][:3]
+    for (label, ways, title), name in zip(drawn["trajectories"], first, strict=True):
+        assert title() == f"{', '.join(name)} (synthetic)"
+        np.testing.assert_array_equal(label, found["ann"].clip_of(*name).label)
+        for kind in rows:
+            np.testing.assert_array_equal(ways[kind], found[kind].clip_of(*name).predicted)
+    for (t_us, label, guesses, axis, _), (i, own) in zip(drawn["time_course"], enumerate(AXES), strict=True):
+        parts = {kind: part.clip_of(*first[0]) for kind, part in found.items()}
+        assert axis == own
+        np.testing.assert_array_equal((t_us, label), (parts["ann"].t_us, parts["ann"].label[:, i]))
+        for kind in rows:
+            np.testing.assert_array_equal(guesses[kind], parts[kind].predicted[:, i])
+    assert drawn["time_course"][0][-1]() == f"{', '.join(first[0])} (synthetic)"
+    for (matrix, _, title), row in zip(drawn["confusion"], rows.values(), strict=True):
+        assert title() == f"{named[row.kind]} nefer-like (synthetic)"
+        assert matrix.tolist() == row.cells[0]["transfer"]["confusion"]
+    for (points, name, title), axis in zip(drawn["cost"], AXES, strict=True):
+        assert (name, title()) == (f"CCC {axis}", f"{axis} (synthetic)")
+        for point, row in zip(points, rows.values(), strict=True):
+            score = row.ccc[axis]
+            assert (point["label"], point["kind"]) == (row.name, row.kind)
+            assert point["energy_pj"] == row.cells[0]["cost"]["energy_pj"]
+            assert (point["value"], (point["low"], point["high"])) == (score.value, score.interval)
+    people = sorted({*found["ann"].subject.tolist()})
+    of_one = {kind: [part.select(part.subject == person) for person in people] for kind, part in found.items()}
+    error = {kind: np.array([np.sqrt(((p.label - p.predicted) ** 2).mean(0)) for p in of_one[kind]]) for kind in rows}
+    order = np.argsort(error["snn"][:, 0] - error["ann"][:, 0])
+    for (listed, values, name, title), (i, axis) in zip(drawn["subjects"], enumerate(AXES), strict=True):
+        assert (name, title()) == (f"RMSE {axis}", f"{axis} (synthetic)")
+        assert listed == [people[n] for n in order]
+        for kind in rows:
+            assert values[kind] == pytest.approx(error[kind][order, i])
+
+
+def test_pictures_are_those_of_the_gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = watch(monkeypatch, "strip", "encodings", "compression", "raster")
+    run = write_run(tmp_path, encodings=("tbr",), gallery=5)
+    with np.load(run / "gallery.npz") as stored:
+        arrays = dict(stored)
+    arrays["raster/head"] = arrays["raster/blocks.0.act"][:, :9]
+    arrays["3/off"] = arrays["3/off"] * np.uint16(5)  # other windows are lively
+    arrays["1/subject"] = np.array("someone")
+    arrays["compression/lossless_frame"] = arrays["compression/compressed_frame"] + np.uint8(1)
+    np.savez(run / "gallery.npz", **arrays)
+    write_report(run)
+    ((examples, _),) = drawn["strip"]
+    assert [example["title"] for example in examples] == [
+        "fold0-person00",
+        "someone",
+        "fold0-person02",
+        "fold0-person03",
+    ]
+    for i, example in enumerate(examples):
+        events = (arrays[f"{i}/on"].astype(int) + arrays[f"{i}/off"]).sum((1, 2))
+        at = [n for n in range(20) if (example["on"] == arrays[f"{i}/on"][n]).all()]
+        (n,) = [n for n in at if (example["off"] == arrays[f"{i}/off"][n]).all()]
+        assert sorted(events)[15] == events[n]  # lively, not the liveliest
+        np.testing.assert_array_equal(example["tbr"], arrays[f"{i}/tbr"][n])
+        np.testing.assert_array_equal(example["frame"], arrays[f"{i}/frames"][n])
+    (((window, _),)) = drawn["encodings"]
+    assert [*window] == ["tbr", "bitplanes"]
+    for name, channels in window.items():
+        np.testing.assert_array_equal(channels, arrays[f"0/enc/{name}"])
+    ((*sides, _),) = drawn["compression"]
+    for name, side in zip(("lossless", "compressed"), sides, strict=True):
+        for key, picture in side.items():
+            np.testing.assert_array_equal(picture, arrays[f"compression/{name}_{key}"])
+    assert [name for _, name, _ in drawn["raster"]] == ["blocks.0.act", "head"]
+    for spikes, name, _ in drawn["raster"]:
+        np.testing.assert_array_equal(spikes, arrays[f"raster/{name}"])
+
+
+def test_of_many_comparisons_those_of_the_families_are_drawn_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = watch(monkeypatch, "forest")
+    run = Run.open(write_run(tmp_path, gallery=0))
+    between = run.comparisons
+    alone = {**between[0], "a": "snn_convnet · tbr", "b": "snn_convnet · spikes"}
+    for many, said in ((20, ""), (21, "The first 24 of 25, SNN against ANN before others;")):
+        run.comparisons = [*[alone] * many, *between]
+        (section,) = _forest(run, run.rows(), Figures(tmp_path))
+        assert drawn["forest"].pop()[0] == [*between, *[alone] * 20]
+        assert ("The first" in section["caption"], said in section["caption"]) == (bool(said), True)
+
+
+def unpacked(strip: str, width: int) -> list[npt.NDArray[np.uint8]]:
+    """The pictures of a strip of the viewer, each `width` pixels wide."""
+    data = np.frombuffer(base64.b64decode(strip.removeprefix("data:image/webp;base64,")), np.uint8)
+    sheet = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+    return np.split(sheet, sheet.shape[1] // width, axis=1)
+
+
+def test_pictures_and_numbers_of_the_viewer_are_of_one_time(tmp_path: Path) -> None:
+    """Of a long clip that is not square, with models that begin late in it: 48 moments from the first prediction to the last."""
+    run = write_run(tmp_path, gallery=5, frames=110)
+    with np.load(run / "gallery.npz") as stored:
+        arrays = {
+            key: value[:, :30] if key[0].isdigit() and value.ndim == 3 and "enc/" not in key else value
+            for key, value in stored.items()
+        }
+    np.savez(run / "gallery.npz", **arrays)
+    for path in run.glob("cells/*/predictions.csv"):
+        head, *lines = path.read_text().splitlines()
+        path.write_text("\n".join([head, *(line for line in lines if int(line.split(",")[3]) > 120_000)]))
+    text = write_report(run).read_text()
+    clips = json.loads(re.search(r'<script type="application/json">(.*?)</script>', text)[1])
+    assert len(clips) == 3  # of a domain
+    for i, clip in enumerate(clips):
+        at = np.unique(np.linspace(3, 109, 48).round().astype(int))
+        assert clip["t_us"] == arrays[f"{i}/t_us"][at].tolist()
+        assert clip["aspect"] == "48 / 30"
+        face, events, codes = (unpacked(strip, 48) for strip in clip["strips"])
+        assert np.abs(np.float64(face) - arrays[f"{i}/frames"][at]).mean() < 2
+        np.testing.assert_array_equal(events, figures.polarity(arrays[f"{i}/on"][at], arrays[f"{i}/off"][at]))
+        np.testing.assert_array_equal(codes, figures.tbr(arrays[f"{i}/tbr"][at]))
+        for row in Run.open(run).rows():
+            if row.kind in (values := dict(clip["values"])) and row.encoding == "tbr":
+                part = Run.open(run).predictions(row).clip_of(f"fold0-person{i:02}", "clip1")  # type: ignore[union-attr]  # there are some
+                here = np.isin(part.t_us, clip["t_us"])
+                assert values[row.kind] == np.round(part.predicted[here], 3).tolist()
+                assert values["label"] == np.round(part.label[here], 3).tolist()
+
+
+def test_strips_that_a_picture_cannot_hold_are_shrunk_whole() -> None:
+    pictures = np.arange(0, 200, 5, dtype=np.uint8)[:, None, None] * np.ones((1, 100, 600), np.uint8)
+    found = unpacked(_strip(pictures), 16_000 // 40)
+    assert [one.shape for one in found] == [(67, 400)] * 40
+    assert [{*one.ravel().tolist()} for one in found] == [{n} for n in range(0, 200, 5)]
 
 
 def test_clips_without_a_video_are_shown_by_their_events(tmp_path: Path) -> None:

@@ -44,12 +44,33 @@ def test_one_size_of_each_encoding_is_no_sweep(run_dir: Path) -> None:
 
 
 def test_every_size_is_a_point_whether_or_not_the_label_tells_it(swept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[dict[str, Any]] = []
-    monkeypatch.setattr(figures, "sweep", lambda curves, *_: drawn.extend(curves))
+    """In its encoding's column, at its score on the row's axis, beside the best of the baselines."""
+    drawn: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(figures, "sweep", lambda *given: drawn.append(given))
     rows = Run.open(swept).rows()
     sweep(rows, Figures(swept.parent))
-    sizes = {curve["name"]: [point["size"] for point in curve["points"]] for curve in drawn if curve["kind"] == "snn"}
-    assert sizes == {"tbr": [1, 8], "bitplanes": [2, 8], "voxel": [4]}
+    panels = itertools.product(("bits", "operations", "energy"), ("valence", "arousal"), ("tbr", "bitplanes", "others"))
+    for (curves, floor, base, ax), (plot, axis, column) in zip(drawn, panels, strict=True):
+        assert floor == max(row.ccc[axis].value for row in rows if row.kind == "baseline" and row.ccc)
+        assert base == (2 if plot == "bits" else 10)
+        assert ax.get_ylabel() in ("", f"CCC {axis}")
+        assert ax.get_title().partition(" ")[0] in ("", column)
+        name = "voxel" if column == "others" else column
+        assert [(curve["kind"], curve["name"]) for curve in curves] == [("ann", name), ("snn", name)]
+        for curve in curves:
+            own = [row for row in rows if row.kind == curve["kind"] and row.encoding.partition("(")[0] == name]
+            own.sort(key=lambda row: SWEEP[row.encoding])
+            cost = [row.cells[0]["cost"] for row in own]
+            x = {
+                "bits": [SWEEP[row.encoding] for row in own],
+                "operations": [one["macs"] + one["acs"] for one in cost],
+                "energy": [one["energy_pj"] for one in cost],
+            }[plot]
+            score = [row.ccc[axis] for row in own]
+            assert [point["x"] for point in curve["points"]] == x
+            assert [point["size"] for point in curve["points"]] == [SWEEP[row.encoding] for row in own]
+            assert [point["value"] for point in curve["points"]] == [one.value for one in score]
+            assert [(point["low"], point["high"]) for point in curve["points"]] == [one.interval for one in score]
 
 
 def test_curves_hold_their_points_and_intervals() -> None:
@@ -64,6 +85,7 @@ def test_curves_hold_their_points_and_intervals() -> None:
     figures.sweep(curves, floor=0.05, base=10, ax=ax)
     data = [line.get_xydata().tolist() for line in ax.get_lines()]
     assert [[10.0, 0.1], [100.0, 0.2]] in data
+    assert [[0, 0.05], [1, 0.05]] in data
     assert [[100.0, 0.1], [100.0, pytest.approx(0.3)]] in data
     assert [t.get_text() for t in ax.texts] == ["2", "4", "voxel 2"]
     assert [t.xy for t in ax.texts] == [(10, 0.1), (100, 0.2), (10, 0.1)]
