@@ -71,13 +71,14 @@ def points(ax: Axes) -> dict[str, list[list[float]]]:
 
 def test_a_line_of_the_plane_leads_from_the_label_to_the_prediction(ax: Axes) -> None:
     label, predicted = [[0.5, 0.1], [0.2, -0.3]], [[0.4, 0.0], [-0.1, -0.2]]
-    figures.plane(np.array(label), np.array(predicted), "ann", ax=ax)
+    figures.plane(np.array(label), np.array(predicted), "ann", ax=ax, none_radius=0.25)
     assert points(ax) == {"label": label, "prediction": predicted}
     hollow = {line.get_label(): line.get_markerfacecolor() == style.PAPER for line in ax.get_lines()}
     assert (hollow["label"], hollow["prediction"]) == (True, False)
     lines = [line.get_xydata().tolist() for line in ax.get_lines()]
     assert all([a, b] in lines for a, b in zip(label, predicted, strict=True))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("valence", "arousal")
+    assert any(np.allclose(np.hypot(*line.get_xydata().T), 0.25) for line in ax.get_lines())
 
 
 def test_a_marker_is_where_a_trajectory_begins_and_an_arrow_where_it_ends(ax: Axes) -> None:

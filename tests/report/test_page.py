@@ -22,10 +22,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from spikeva.errors import UserError
-from spikeva.report import figures, table_text, terminal_table, write_report
+from spikeva.report import figures, table_text, terminal_table, viewer, write_report
 from spikeva.report.data import AXES, Run
 from spikeva.report.sections import Figures, _forest
-from spikeva.report.viewer import _strip
 
 
 def test_parts_and_figures_are_there(run_dir: Path) -> None:
@@ -214,24 +213,25 @@ def test_the_error_of_a_person_is_the_mean_over_seeds(tmp_path: Path, monkeypatc
         assert values[row.kind][0] == pytest.approx(wanted)
 
 
-def watch(monkeypatch: pytest.MonkeyPatch, *names: str) -> dict[str, list[tuple[Any, ...]]]:
-    """What the functions of these names are called with from here on, and, last, the title of what they draw on."""
+def watch(monkeypatch: pytest.MonkeyPatch, *names: str, of: Any = figures) -> dict[str, list[tuple[Any, ...]]]:
+    """What the functions of these names are called with from here on, and, last, the axes that they draw on."""
     drawn: dict[str, list[tuple[Any, ...]]] = {name: [] for name in names}
 
     def watched(name: str, draw: Any) -> Any:
         def call(*given: Any, **options: Any) -> Any:
-            drawn[name].append((*(one for one in given if not isinstance(one, Axes)), lambda: title(axes)))
             axes = draw(*given, **options)
+            drawn[name].append((*(one for one in given if one is not axes), axes))
             return axes
 
         return call
 
-    def title(axes: Axes) -> str:
-        return " ".join(axes.get_title(loc="left").split())
-
     for name in names:
-        monkeypatch.setattr(figures, name, watched(name, getattr(figures, name)))
+        monkeypatch.setattr(of, name, watched(name, getattr(of, name)))
     return drawn
+
+
+def title(axes: Axes) -> str:
+    return " ".join(axes.get_title(loc="left").split())
 
 
 def test_a_figure_shows_what_its_title_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,14 +242,14 @@ def test_a_figure_shows_what_its_title_says(tmp_path: Path, monkeypatch: pytest.
     rows = {row.kind: row for row in run.rows() if row.kind != "baseline"}
     found = {kind: part for kind, row in rows.items() if (part := run.predictions(row))}
     named = {kind: f"{kind.upper()}: {row.name}" for kind, row in rows.items()}
-    for (label, predicted, kind, title), own in zip(drawn["plane"], rows, strict=True):
-        assert (kind, title()) == (own, f"{named[own]} (synthetic)")
+    for (label, predicted, kind, ax), own in zip(drawn["plane"], rows, strict=True):
+        assert (kind, title(ax)) == (own, f"{named[own]} (synthetic)")
         np.testing.assert_array_equal((label, predicted), found[own].clip_means())
     names = found["ann"].clips()
     names.sort(key=lambda name: -found["ann"].clip_of(*name).label.std(0).sum())
     first = [next(n for n in names if n[0] == person) for person in dict.fromkeys(person for person, _ in names)][:3]
-    for (label, ways, title), name in zip(drawn["trajectories"], first, strict=True):
-        assert title() == f"{', '.join(name)} (synthetic)"
+    for (label, ways, ax), name in zip(drawn["trajectories"], first, strict=True):
+        assert title(ax) == f"{', '.join(name)} (synthetic)"
         np.testing.assert_array_equal(label, found["ann"].clip_of(*name).label)
         for kind in rows:
             np.testing.assert_array_equal(ways[kind], found[kind].clip_of(*name).predicted)
@@ -259,12 +259,12 @@ def test_a_figure_shows_what_its_title_says(tmp_path: Path, monkeypatch: pytest.
         np.testing.assert_array_equal((t_us, label), (parts["ann"].t_us, parts["ann"].label[:, i]))
         for kind in rows:
             np.testing.assert_array_equal(guesses[kind], parts[kind].predicted[:, i])
-    assert drawn["time_course"][0][-1]() == f"{', '.join(first[0])} (synthetic)"
-    for (matrix, _, title), row in zip(drawn["confusion"], rows.values(), strict=True):
-        assert title() == f"{named[row.kind]} nefer-like (synthetic)"
+    assert title(drawn["time_course"][0][-1]) == f"{', '.join(first[0])} (synthetic)"
+    for (matrix, _, ax), row in zip(drawn["confusion"], rows.values(), strict=True):
+        assert title(ax) == f"{named[row.kind]} nefer-like (synthetic)"
         assert matrix.tolist() == row.cells[0]["transfer"]["confusion"]
-    for (points, name, title), axis in zip(drawn["cost"], AXES, strict=True):
-        assert (name, title()) == (f"CCC {axis}", f"{axis} (synthetic)")
+    for (points, name, ax), axis in zip(drawn["cost"], AXES, strict=True):
+        assert (name, title(ax)) == (f"CCC {axis}", f"{axis} (synthetic)")
         for point, row in zip(points, rows.values(), strict=True):
             score = row.ccc[axis]
             assert (point["label"], point["kind"]) == (row.name, row.kind)
@@ -274,8 +274,8 @@ def test_a_figure_shows_what_its_title_says(tmp_path: Path, monkeypatch: pytest.
     of_one = {kind: [part.select(part.subject == person) for person in people] for kind, part in found.items()}
     error = {kind: np.array([np.sqrt(((p.label - p.predicted) ** 2).mean(0)) for p in of_one[kind]]) for kind in rows}
     order = np.argsort(error["snn"][:, 0] - error["ann"][:, 0])
-    for (listed, values, name, title), (i, axis) in zip(drawn["subjects"], enumerate(AXES), strict=True):
-        assert (name, title()) == (f"RMSE {axis}", f"{axis} (synthetic)")
+    for (listed, values, name, ax), (i, axis) in zip(drawn["subjects"], enumerate(AXES), strict=True):
+        assert (name, title(ax)) == (f"RMSE {axis}", f"{axis} (synthetic)")
         assert listed == [people[n] for n in order]
         for kind in rows:
             assert values[kind] == pytest.approx(error[kind][order, i])
@@ -340,8 +340,9 @@ def unpacked(strip: str, width: int) -> list[npt.NDArray[np.uint8]]:
     return np.split(sheet, sheet.shape[1] // width, axis=1)
 
 
-def test_pictures_and_numbers_of_the_viewer_are_of_one_time(tmp_path: Path) -> None:
-    """Of a long clip that is not square, with models that begin late in it: 48 moments from the first prediction to the last."""
+def test_pictures_and_numbers_of_the_viewer_are_of_one_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a long clip that is not square, with a model that begins late in it: 48 moments from its first prediction to the last."""
+    courses = watch(monkeypatch, "time_course", of=viewer)["time_course"]
     run = write_run(tmp_path, gallery=5, frames=110)
     with np.load(run / "gallery.npz") as stored:
         arrays = {
@@ -349,7 +350,7 @@ def test_pictures_and_numbers_of_the_viewer_are_of_one_time(tmp_path: Path) -> N
             for key, value in stored.items()
         }
     np.savez(run / "gallery.npz", **arrays)
-    for path in run.glob("cells/*/predictions.csv"):
+    for path in sorted(run.glob("cells/*/predictions.csv"))[::2]:  # of the ANN
         head, *lines = path.read_text().splitlines()
         path.write_text("\n".join([head, *(line for line in lines if int(line.split(",")[3]) > 120_000)]))
     text = write_report(run).read_text()
@@ -359,21 +360,26 @@ def test_pictures_and_numbers_of_the_viewer_are_of_one_time(tmp_path: Path) -> N
         at = np.unique(np.linspace(3, 109, 48).round().astype(int))
         assert clip["t_us"] == arrays[f"{i}/t_us"][at].tolist()
         assert clip["aspect"] == "48 / 30"
+        place = courses[2 * i][-1].get_position()
+        assert clip["span"] == [pytest.approx(place.x0, abs=1e-4), pytest.approx(place.x1, abs=1e-4)]
         face, events, codes = (unpacked(strip, 48) for strip in clip["strips"])
         assert np.abs(np.float64(face) - arrays[f"{i}/frames"][at]).mean() < 2
         np.testing.assert_array_equal(events, figures.polarity(arrays[f"{i}/on"][at], arrays[f"{i}/off"][at]))
         np.testing.assert_array_equal(codes, figures.tbr(arrays[f"{i}/tbr"][at]))
-        for row in Run.open(run).rows():
-            if row.kind in (values := dict(clip["values"])) and row.encoding == "tbr":
-                part = Run.open(run).predictions(row).clip_of(f"fold0-person{i:02}", "clip1")  # type: ignore[union-attr]  # there are some
-                here = np.isin(part.t_us, clip["t_us"])
-                assert values[row.kind] == np.round(part.predicted[here], 3).tolist()
-                assert values["label"] == np.round(part.label[here], 3).tolist()
+        values = dict(clip["values"])
+        for row in Run.open(run).rows()[:2]:
+            part = Run.open(run).predictions(row).clip_of(f"fold0-person{i:02}", "clip1")  # type: ignore[union-attr]  # there are some
+            part = part.select(np.isin(part.t_us, clip["t_us"]))
+            assert values[row.kind] == np.round(part.predicted, 3).tolist()
+            assert values["label"] == np.round(part.label, 3).tolist()
+            for n, (t_us, label, guesses, axis, _) in enumerate(courses[2 * i : 2 * i + 2]):
+                assert (t_us.tolist(), axis) == (clip["t_us"], AXES[n])
+                np.testing.assert_array_equal((label, guesses[row.kind]), (part.label[:, n], part.predicted[:, n]))
 
 
 def test_strips_that_a_picture_cannot_hold_are_shrunk_whole() -> None:
     pictures = np.arange(0, 200, 5, dtype=np.uint8)[:, None, None] * np.ones((1, 100, 600), np.uint8)
-    found = unpacked(_strip(pictures), 16_000 // 40)
+    found = unpacked(viewer._strip(pictures), 16_000 // 40)
     assert [one.shape for one in found] == [(67, 400)] * 40
     assert [{*one.ravel().tolist()} for one in found] == [{n} for n in range(0, 200, 5)]
 

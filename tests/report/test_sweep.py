@@ -17,12 +17,13 @@ from spikeva.report.figures import style
 from spikeva.report.sections import Figures
 from spikeva.report.sweep import sweep
 
-SWEEP = {"tbr(bits=1, dt=40000)": 1, "tbr(dt=5000)": 8, "bitplanes(bits=2)": 2, "bitplanes": 8, "voxel": 4}
+SWEEP = {"tbr(dt=5000)": 8, "tbr(bits=1, dt=40000)": 1, "bitplanes(bits=2)": 2, "bitplanes": 8, "voxel": 4}
+MODELS = ("ann_resnet18_fusion", "snn_convnet", "snn_resnet18_fusion")
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = write_run(tmp_path_factory.mktemp("sweep") / "run", encodings=tuple(SWEEP), gallery=0)
+    run = write_run(tmp_path_factory.mktemp("sweep") / "run", MODELS, tuple(SWEEP), gallery=0)
     results = json.loads((run / "results.json").read_text())
     for cell in results["cells"]:
         cell["time_steps"] = SWEEP[cell["encoding"]]
@@ -56,9 +57,9 @@ def test_every_size_is_a_point_whether_or_not_the_label_tells_it(swept: Path, mo
         assert ax.get_ylabel() in ("", f"CCC {axis}")
         assert ax.get_title().partition(" ")[0] in ("", column)
         name = "voxel" if column == "others" else column
-        assert [(curve["kind"], curve["name"]) for curve in curves] == [("ann", name), ("snn", name)]
-        for curve in curves:
-            own = [row for row in rows if row.kind == curve["kind"] and row.encoding.partition("(")[0] == name]
+        assert [(curve["kind"], curve["name"]) for curve in curves] == [(model[:3], name) for model in MODELS]
+        for curve, model in zip(curves, MODELS, strict=True):
+            own = [row for row in rows if row.model == model and row.encoding.partition("(")[0] == name]
             own.sort(key=lambda row: SWEEP[row.encoding])
             cost = [row.cells[0]["cost"] for row in own]
             x = {
