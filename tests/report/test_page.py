@@ -21,9 +21,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from spikeva._results import RESULTS_VERSION
 from spikeva.errors import UserError
 from spikeva.report import figures, table_text, terminal_table, viewer, write_report
 from spikeva.report.data import AXES, Run
+from spikeva.report.page import provenance
 from spikeva.report.sections import Figures, _forest
 
 
@@ -48,6 +50,27 @@ def test_parts_and_figures_are_there(run_dir: Path) -> None:
     assert "nothing was run" in page
     assert "torch 0.0" in page
     assert not list(run_dir.rglob("*.part"))
+
+
+def test_the_page_says_where_its_numbers_come_from(tmp_path: Path) -> None:
+    run = write_run(tmp_path, folds=2, gallery=0)
+    results = json.loads((run / "results.json").read_text())
+    results["study"]["recipes"] = {"afew-va-like": {"size": 64, "pixel": {"preset": "clean"}}}
+    (run / "results.json").write_text(json.dumps(results))
+    found = provenance(Run.open(run))
+    assert found["facts"] == {
+        "command": "nothing was run",
+        "packages": "torch 0.0",
+        "spikeva": "0.0.0",
+        "results_version": str(RESULTS_VERSION),
+        "python": "3.11",
+        "note": "invented numbers, for tests only",
+        "afew-va-like clips, as prepared": "size 64, pixel preset clean",
+        "results.json (SHA-256)": hashlib.sha256((run / "results.json").read_bytes()).hexdigest(),
+    }
+    assert found["config"] == "study: invented\nseed: 0\n"
+    names = ("hash", "model", "encoding", "fold", "seed")
+    assert found["cells"] == [{name: cell[name] for name in names} for cell in results["cells"]]
 
 
 class _Attributes(HTMLParser):
