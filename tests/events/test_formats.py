@@ -130,7 +130,7 @@ def test_evt3_words_by_hand(tmp_path: Path) -> None:
         evt3(
             *[(0x8, 5), (0x6, 7), (0x0, 0x800 | 100), (0x2, 0x800 | 12)],  # an event; bit 11 of a row is the system
             *[(0x8, 5), (0x2, 13)],  # a repeated upper half leaves the lower
-            *[(0x3, 0x800 | 30), (0x4, 0b100000000011), (0x5, 0b10000001)],  # vectors of 12, then 8
+            *[(0x3, 0x800 | 30), (0x4, 0b100000000011), (0x5, 0b10000001), (0x4, 0b1)],  # vectors of 12, 8 and 12
             *[(0xA, 0x301), (0xE, 1), (0x7, 2), (0xF, 3)],  # a trigger, vendor words
             *[(0x8, 0xFFF), (0x6, 1), (0x2, 1), (0x8, 0), (0x2, 2), (0x6, 9), (0x2, 3)],  # an overflow
         ),
@@ -140,7 +140,7 @@ def test_evt3_words_by_hand(tmp_path: Path) -> None:
     assert rows(reader.read()) == [
         (base, 12, 100, 1),
         (base, 13, 100, 0),
-        *[(base, x, 100, 1) for x in (30, 31, 41, 42, 49)],
+        *[(base, x, 100, 1) for x in (30, 31, 41, 42, 49, 50)],
         (top, 1, 100, 0),
         (over, 2, 100, 0),
         (over + 9, 3, 100, 0),
@@ -269,6 +269,29 @@ def test_dat_by_hand(tmp_path: Path) -> None:
         read_events(write(path, b"% Version 1\n\x00\x08" + body), SIZE)
     with pytest.raises(EventFileError, match="does not state the sensor's size"):
         read_events(write(path, b"% Version 2\n\x00\x08" + body))
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "words", "half", "half_us"),  # of what a word holds, and of time
+    [
+        ("a.raw", evt3((0x0, 0)), lambda high: np.array([0x8000 | high, 0x2001], "<u2"), 2**11, 2**23),
+        (
+            "a.raw",
+            b"% evt 2.0\n% geometry 640x480\n",
+            lambda high: np.array([0x8 << 28 | high, 1], "<u4"),
+            2**27,
+            2**33,
+        ),
+        ("a.dat", b"% Width 640\n% Height 480\n\x0c\x08", lambda time: np.array([time, 1], "<u4"), 2**31, 2**31),
+    ],
+)
+def test_time_that_falls_by_half_its_range_has_overflowed(
+    tmp_path: Path, name: str, header: bytes, words: Any, half: int, half_us: int
+) -> None:
+    path = write(tmp_path / name, header + words(2 * half - 1).tobytes() + words(half - 1).tobytes())
+    assert np.diff(read_events(path).t).tolist() == [half_us]
+    with pytest.raises(EventFileError, match="lies before"):  # by less, it steps back
+        read_events(write(path, header + words(2 * half - 2).tobytes() + words(half - 1).tobytes()))
 
 
 WORDS = {  # of each format: time that overflows, what is valid for several events, triggers, faults
