@@ -131,7 +131,7 @@ def test_evt3_words_by_hand(tmp_path: Path) -> None:
             *[(0x8, 5), (0x6, 7), (0x0, 0x800 | 100), (0x2, 0x800 | 12)],  # an event; bit 11 of a row is the system
             *[(0x8, 5), (0x2, 13)],  # a repeated upper half leaves the lower
             *[(0x3, 0x800 | 30), (0x4, 0b100000000011), (0x5, 0b10000001), (0x4, 0b1)],  # vectors of 12, 8 and 12
-            *[(0xA, 0x301), (0xE, 1), (0x7, 2), (0xF, 3)],  # a trigger, vendor words
+            *[(0xA, 0xF01), (0xE, 1), (0x7, 2), (0xF, 3)],  # a trigger, vendor words
             *[(0x8, 0xFFF), (0x6, 1), (0x2, 1), (0x8, 0), (0x2, 2), (0x6, 9), (0x2, 3)],  # an overflow
         ),
     )
@@ -145,7 +145,7 @@ def test_evt3_words_by_hand(tmp_path: Path) -> None:
         (over, 2, 100, 0),
         (over + 9, 3, 100, 0),
     ]
-    assert reader.triggers.tolist() == [[base, 3, 1]]  # type: ignore[attr-defined]  # bad on purpose
+    assert reader.triggers.tolist() == [[base, 15, 1]]  # type: ignore[attr-defined]  # bad on purpose
     assert (reader.report.triggers, reader.report.skipped) == (1, {"vendor words": 3})
 
 
@@ -198,12 +198,12 @@ def evt2_word(kind: int, t: int = 0, x: int = 0, y: int = 0) -> int:
 
 
 def test_evt2_words_by_hand(tmp_path: Path) -> None:
-    words = [0x8 << 28 | 3, evt2_word(1, 5, 639, 479), 0xA << 28 | 6 << 22 | 2 << 8 | 1, 0xE << 28, evt2_word(0, 6)]
+    words = [0x8 << 28 | 3, evt2_word(1, 5, 639, 479), 0xA << 28 | 38 << 22 | 31 << 8 | 1, 0xE << 28, evt2_word(0, 6)]
     words += [0x8 << 28 | 0xFFFFFFF, 0x8 << 28, evt2_word(0, 1)]
     path = write(tmp_path / "a.raw", b"% evt 2.0\n" + np.array(words, "<u4").tobytes())
     reader = open_events(path, SIZE)
     assert rows(reader.read()) == [(3 * 64 + 5, 639, 479, 1), (3 * 64 + 6, 0, 0, 0), (2**34 + 1, 0, 0, 0)]
-    assert reader.triggers.tolist() == [[3 * 64 + 6, 2, 1]]  # type: ignore[attr-defined]  # bad on purpose
+    assert reader.triggers.tolist() == [[3 * 64 + 38, 31, 1]]  # type: ignore[attr-defined]  # bad on purpose
     for bad, message in (
         (evt2_word(0, 4), "lies before"),
         (evt2_word(0, 9, 640), "outside"),
