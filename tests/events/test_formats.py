@@ -198,12 +198,20 @@ def evt2_word(kind: int, t: int = 0, x: int = 0, y: int = 0) -> int:
 
 
 def test_evt2_words_by_hand(tmp_path: Path) -> None:
-    words = [0x8 << 28 | 3, evt2_word(1, 5, 639, 479), 0xA << 28 | 38 << 22 | 31 << 8 | 1, 0xE << 28, evt2_word(0, 6)]
+    words = [
+        0x8 << 28 | 3,
+        evt2_word(1, 5, 639, 479),
+        0xA << 28 | 38 << 22 | 31 << 8 | 1,
+        0xE << 28,
+        0xF << 28,
+        evt2_word(0, 6),
+    ]
     words += [0x8 << 28 | 0xFFFFFFF, 0x8 << 28, evt2_word(0, 1)]
     path = write(tmp_path / "a.raw", b"% evt 2.0\n" + np.array(words, "<u4").tobytes())
     reader = open_events(path, SIZE)
     assert rows(reader.read()) == [(3 * 64 + 5, 639, 479, 1), (3 * 64 + 6, 0, 0, 0), (2**34 + 1, 0, 0, 0)]
     assert reader.triggers.tolist() == [[3 * 64 + 38, 31, 1]]  # type: ignore[attr-defined]  # bad on purpose
+    assert reader.report.skipped == {"vendor words": 2}
     for bad, message in (
         (evt2_word(0, 4), "lies before"),
         (evt2_word(0, 9, 640), "outside"),
@@ -239,6 +247,7 @@ def test_evt21_faults(tmp_path: Path) -> None:
     for bad, message, left in (
         ((evt2_word(1, 4, 10, 7), 7), "lies before", 3),
         ((evt2_word(1, 5, 639, 7), 7), "outside", 2),
+        ((evt2_word(1, 5, 10, 480), 3), "outside", 2),
         ((3 << 28, 7), "does not know", 1),
     ):
         path = write(tmp_path / "a.raw", header + np.array([*good, bad], "<u4").tobytes())
