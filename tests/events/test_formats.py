@@ -317,9 +317,9 @@ WORDS = {  # of each format: time that overflows, what is valid for several even
     ),
     "evt21": b"% evt 2.1\n% geometry 640x480\n% format EVT21;endianness=legacy\n"
     + struct.pack(
-        "<14I",
+        "<16I",
         *[evt2_word(0, 3), 1, 0x8FFFFFFF, 0, evt2_word(1, 5, 3, 4), 0xF000000F, 0x80000000, 0],
-        *[evt2_word(1, 9, 5), 5, evt2_word(1, 8, 5), 7, evt2_word(0, 9, 638), 15],
+        *[evt2_word(1, 9, 5), 5, evt2_word(1, 8, 5), 7, evt2_word(1, 8, 5), 7, evt2_word(0, 9, 638), 15],
     ),
     "dat": b"% Width 640\n% Height 480\n\x0c\x08"
     + struct.pack("<10I", 2**32 - 2, 1, 2, 1 << 28 | 5, 1, 6, 9, 700, 10, 7),
