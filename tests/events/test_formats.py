@@ -60,6 +60,13 @@ def test_reading_gives_back_what_was_written(tmp_path: Path, suffix: str, name: 
     assert reader.report.events == len(events)
 
 
+@pytest.mark.parametrize("p", [[1, 1], [1, 0], [0, 1]])
+def test_a_vector_that_begins_where_the_last_one_ended_has_its_own_polarity(tmp_path: Path, p: list[int]) -> None:
+    events = EventStream([5] * 6, [0, 1, 2, 12, 13, 14], [7] * 6, [p[0]] * 3 + [p[1]] * 3, SIZE)
+    write_events(tmp_path / "a.raw", events, format="evt3")
+    assert read_events(tmp_path / "a.raw") == events
+
+
 @pytest.mark.parametrize(("suffix", "name"), FORMATS)
 def test_many_blocks_of_a_file_make_one_stream(tmp_path: Path, suffix: str, name: str) -> None:
     events = random_stream(300_000)
@@ -130,7 +137,7 @@ def test_evt3_words_by_hand(tmp_path: Path) -> None:
         evt3(
             *[(0x8, 5), (0x6, 7), (0x0, 0x800 | 100), (0x2, 0x800 | 12)],  # an event; bit 11 of a row is the system
             *[(0x8, 5), (0x2, 13)],  # a repeated upper half leaves the lower
-            *[(0x3, 0x800 | 30), (0x4, 0b100000000011), (0x5, 0b10000001), (0x4, 0b1)],  # vectors of 12, 8 and 12
+            *[(0x3, 0x800 | 30), (0x4, 0b100000000011), (0x5, 0b111110000001), (0x4, 0b1)],  # vectors of 12, 8 and 12
             *[(0xA, 0xF01), (0xE, 1), (0x7, 2), (0xF, 3)],  # a trigger, vendor words
             *[(0x8, 0xFFF), (0x6, 1), (0x2, 1), (0x8, 0), (0x2, 2), (0x6, 9), (0x2, 3)],  # an overflow
         ),
@@ -305,7 +312,8 @@ def test_time_that_falls_by_half_its_range_has_overflowed(
 
 WORDS = {  # of each format: time that overflows, what is valid for several events, triggers, faults
     "evt3": evt3(
-        *[(0x8, 0xFFF), (0x6, 1), (0x0, 7), (0x2, 0x800 | 5), (0x3, 0x800 | 30), (0x4, 0xFFF), (0xA, 0x201)],
+        *[(0xA, 0x100), (0x8, 0xFFF), (0x6, 1), (0x0, 7), (0x2, 0x800 | 5), (0x3, 0x800 | 30), (0x4, 0xFFF)],
+        (0xA, 0x201),
         *[(0x4, 0b11), (0x5, 0b10000001), (0x8, 0), (0x2, 6), (0x5, 1), (0x6, 9), (0x4, 5), (0x9, 0), (0x2, 8)],
         *[(0x6, 8), (0x2, 9), (0xA, 0x300), (0x0, 480), (0x2, 10), (0x0, 9), (0x6, 9), (0x2, 11)],
     ),
