@@ -60,6 +60,16 @@ def test_reading_gives_back_what_was_written(tmp_path: Path, suffix: str, name: 
     assert reader.report.events == len(events)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "name", "side"),
+    [("raw", "evt2", 2**11), ("raw", "evt3", 2**11), ("dat", "dat", 2**14), ("txt", "txt", 2**16)],
+)
+def test_the_farthest_pixels_that_a_format_holds(tmp_path: Path, suffix: str, name: str, side: int) -> None:
+    events = EventStream([5, 6], [side - 1, 0], [0, side - 1], [0, 1], (side, side))
+    write_events(tmp_path / f"a.{suffix}", events, format=name)
+    assert read_events(tmp_path / f"a.{suffix}") == events
+
+
 @pytest.mark.parametrize("p", [[1, 1], [1, 0], [0, 1]])
 def test_a_vector_that_begins_where_the_last_one_ended_has_its_own_polarity(tmp_path: Path, p: list[int]) -> None:
     events = EventStream([5] * 6, [0, 1, 2, 12, 13, 14], [7] * 6, [p[0]] * 3 + [p[1]] * 3, SIZE)
@@ -330,12 +340,12 @@ WORDS = {  # of each format: time that overflows, what is valid for several even
         *[evt2_word(1, 9, 5), 5, evt2_word(1, 8, 5), 7, evt2_word(1, 8, 5), 7, evt2_word(0, 9, 638), 15],
     ),
     "dat": b"% Width 640\n% Height 480\n\x0c\x08"
-    + struct.pack("<10I", 2**32 - 2, 1, 2, 1 << 28 | 5, 1, 6, 9, 700, 10, 7),
+    + struct.pack("<16I", 2**32 - 2, 1, 2, 1 << 28 | 5, 1, 6, 9, 700, 10, 7, 2**32 - 3, 8, 5, 9, 6, 9),
 }
 
 
 @pytest.mark.parametrize(
-    ("name", "events", "triggers"), [("evt3", 23, 2), ("evt2", 3, 1), ("evt21", 12, 0), ("dat", 3, 0)]
+    ("name", "events", "triggers"), [("evt3", 23, 2), ("evt2", 3, 1), ("evt21", 12, 0), ("dat", 6, 0)]
 )
 def test_blocks_may_end_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, events: int, triggers: int
