@@ -329,7 +329,7 @@ def test_pictures_are_those_of_the_gallery(tmp_path: Path, monkeypatch: pytest.M
         assert sorted(events)[15] == events[n]  # lively, not the liveliest
         np.testing.assert_array_equal(example["tbr"], arrays[f"{i}/tbr"][n])
         np.testing.assert_array_equal(example["frame"], arrays[f"{i}/frames"][n])
-    (((window, _),)) = drawn["encodings"]
+    ((window, _),) = drawn["encodings"]
     assert [*window] == ["tbr", "bitplanes"]
     for name, channels in window.items():
         np.testing.assert_array_equal(channels, arrays[f"0/enc/{name}"])
