@@ -93,13 +93,14 @@ def density(frames: np.ndarray, times: np.ndarray, preset: str) -> tuple[float, 
 
 
 MECHANISMS: tuple[tuple[str, dict[str, float], int], ...] = (
-    ("lin-log, count, record", {"sigma_thres": 0.05}, 49),
-    ("+ low-pass, in float64", {"cutoff_hz": 30}, 65),
+    ("light alone", {"sigma_thres": 0.05}, 11),
+    ("+ low-pass, in float64", {"cutoff_hz": 30}, 114),
     ("+ leak with jitter", {"leak_rate_hz": 0.1, "leak_jitter_fraction": 0.1, "noise_rate_cov_decades": 0.1}, 20),
     ("+ shot noise ('noisy')", {"shot_noise_rate_hz": 5}, 14),
 )
 """What they are called, what switches them on, and the bytes that their loops read and write for each pixel and frame, all of them
-in a tile's arrays, which stay in the second-level cache; of the frame it is one byte, once or twice."""
+in a tile's arrays, which stay in the second-level cache; of the frame it is one byte, once or twice. By light alone, still pixels are
+compared with their bounds; with the filter come lin-log, counting and recording of each."""
 
 
 def stages(frames: np.ndarray, repeats: int) -> None:
