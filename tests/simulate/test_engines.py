@@ -99,10 +99,10 @@ def rest_and_unrest(dtype: Any) -> tuple[Any, Any]:
     rng = np.random.default_rng(0)
     still = rng.uniform(0, 255, (60, 100))
     frames = np.repeat(still[None], 60, 0)
-    frames[:, 20:24] = rng.choice([0, 10, 40, 160, 255], (60, 4, 100))
+    frames[:, 20:22] = rng.choice([0, 10, 40, 160, 255], (60, 2, 100))
     frames[20:26] *= np.where(np.arange(6) % 2, 1, 0.3)[:, None, None]
     frames[40:42] = [np.zeros_like(still), np.full_like(still, 255)]
-    frames[44:, 30:40] += np.linspace(-60, 60, 16)[:, None, None]
+    frames[44:, 45:46] += np.linspace(-60, 60, 16)[:, None, None]
     return np.clip(frames, 0, 255).astype(dtype), np.arange(60) * 1e-3
 
 
