@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeva._picture import read_picture
 from spikeva.datasets.clips import Clip, ClipSet, Split
 from spikeva.datasets.crop import Square, square_of_landmarks
 from spikeva.datasets.findings import Finding, few, summary, told
@@ -364,8 +365,7 @@ def frames_of(film: Film) -> Iterator[NDArray[np.uint8]]:
     """The film's images as luma [H, W], one after the other. Raises UserError for one that cannot be decoded."""
     for file in film.images:
         # Landmarks count pixels as they are stored, so that a tag which turns the picture does not count.
-        flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imread(os.fsencode(film.folder / file), flags)  # type: ignore[call-overload]  # as bytes: it crashes on a str of a name that is no UTF-8
+        image = read_picture(film.folder / file, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         if image is None or image.shape[1::-1] != film.image_size:
             raise UserError(f"{film.folder / file}: the image cannot be decoded; fetch it again or remove it")
         # Not IMREAD_GRAYSCALE: each format's own decoder would round luma in its own way.

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeva._picture import read_picture
 from spikeva.datasets.clips import Clip, ClipSet, Split
 from spikeva.datasets.findings import Finding, few, summary, told
 from spikeva.datasets.tree import walk
@@ -337,7 +338,7 @@ def _numbered(folder: Path) -> list[Path]:
 def _grey(path: Path) -> NDArray[np.uint8]:
     import cv2
 
-    image = cv2.imread(os.fsencode(path), cv2.IMREAD_GRAYSCALE)  # type: ignore[call-overload]  # as bytes: it crashes on a str of a name that is no UTF-8
+    image = read_picture(path, cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise UserError(f"{path}: the picture cannot be decoded; fetch it again")
     return np.asarray(image, np.uint8)

@@ -1,7 +1,6 @@
 """Frames and their times from a video file, a folder of images or an .npz, one at a time."""
 
 import math
-import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeva._picture import read_picture
 from spikeva.errors import UserError
 from spikeva.simulate.blocks import deblock
 from spikeva.simulate.frames import check_frames, check_pictures, check_scale, check_times
@@ -107,7 +107,7 @@ def _natural(path: Path) -> list[Any]:
 def _image(path: Path, luma: Luma) -> NDArray[Any]:
     import cv2
 
-    picture = cv2.imread(os.fsencode(path), cv2.IMREAD_ANYCOLOR)  # type: ignore[call-overload]  # as bytes: it crashes on a str of a name that is no UTF-8
+    picture = read_picture(path, cv2.IMREAD_ANYCOLOR)
     if picture is None:
         raise UserError(f"{path}: not a readable image")
     return luma(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if picture.ndim == 3 else picture, name=str(path))
