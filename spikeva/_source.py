@@ -12,7 +12,7 @@ from typing import Any
 def source_digest(entry: Any) -> str | None:
     """16 hexadecimal digits of the file in which a class or function is written; None where that is no file (a notebook).
 
-    Files that it imports count where they lie in the same package or folder.
+    Files that it imports count where they lie in the same package or folder; of an installed package all do.
     """
     entry = inspect.unwrap(entry)
     try:
@@ -32,6 +32,8 @@ def _imported(module: str, file: Path) -> set[Path]:
     main = Path(getattr(top, "__file__", None) or file)
     root = main.parent
     below = root.parent if main.name == "__init__.py" else root
+    if {"site-packages", "dist-packages"} & {*file.parts}:  # to read what a large one imports takes minutes
+        return {*root.rglob("*.py")} if below != root else {file}
     found, todo = set[Path](), [(module, file)]
     while todo:
         name, source = todo.pop()

@@ -158,7 +158,7 @@ def test_changed_code_of_a_model_an_encoding_or_a_surrogate_makes_other_cells(ki
 def place(tmp_path, package):
     """A folder for modules, and what stands before the name of one that another there imports."""
     folder, above = (tmp_path / "theirs", ".") if package else (tmp_path, "")
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "__init__.py").touch()
     return folder, above
 
@@ -184,6 +184,26 @@ def test_code_that_a_module_imports_from_beside_it_counts(package, tmp_path):
         seen.append(digest())
     assert seen[0] == seen[1]
     assert len({*seen}) == 3
+
+
+@pytest.mark.usefixtures("forgotten")
+@pytest.mark.parametrize("package", [False, True])
+def test_of_an_installed_package_all_code_counts_and_of_an_installed_file_that_file(package, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path / "site-packages")
+    folder, _ = place(tmp_path / "site-packages", package)
+    (folder / "deep").mkdir()
+    (folder / "own_neuron.py").write_text(NEURON)
+    (folder / "deep" / "unread.py").write_text(
+        "X = (\n"
+    )  # no import is followed, which takes minutes where there are thousands
+    import_modules(["theirs.own_neuron" if package else "own_neuron"])
+
+    before = digest()
+    (folder / "deep" / "unread.py").write_text("X = [\n")
+    assert (digest() != before) == package
+    before = digest()
+    (folder / "own_neuron.py").write_text(NEURON.replace("1 * x", "5 * x"))
+    assert digest() != before
 
 
 @pytest.mark.usefixtures("forgotten")
