@@ -1,9 +1,9 @@
 """A picture from its file."""
 
-import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 
@@ -12,6 +12,10 @@ def read_picture(path: Path, flags: int) -> NDArray[Any] | None:
     where it cannot be read or decoded."""
     import cv2
 
-    name = os.fsencode(path)  # of a str that is no UTF-8 it would crash
-    picture: NDArray[Any] | None = cv2.imread(name, flags)  # type: ignore[call-overload]  # its types know no bytes
+    # OpenCV's imread crashes over a name that is no UTF-8, and fills up a JPEG file that is cut short
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError:
+        return None
+    picture: NDArray[Any] | None = cv2.imdecode(data, flags) if len(data) else None
     return picture

@@ -503,13 +503,15 @@ def test_an_image_of_another_size_is_named(tmp_path: Path, frames: np.ndarray) -
     assert {f.shape for f, _ in read_frames(tmp_path, 25.0, (24, 16))[0]} == {(16, 24)}
 
 
-def test_a_damaged_image_is_named_where_it_stands(tmp_path: Path, frames: np.ndarray) -> None:
-    """The images before it are read although decoding runs ahead."""
+@pytest.mark.parametrize("kind", ["no image", "", ".png cut short", ".jpg cut short"])
+def test_a_damaged_image_is_named_where_it_stands(kind: str, tmp_path: Path, frames: np.ndarray) -> None:
+    """The images before it are read although decoding runs ahead. A JPEG picture that is cut short is not filled up."""
     import cv2
 
     for i, frame in enumerate(frames):
         cv2.imwrite(str(tmp_path / f"{i}.png"), frame)
-    (tmp_path / "3.png").write_bytes(b"no image")
+    whole = cv2.imencode(kind[:4], frames[3])[1].tobytes() if "cut" in kind else b""
+    (tmp_path / "3.png").write_bytes(whole[:-30] or kind.encode())
     images, count = read_frames(tmp_path, 25.0)
     assert count == 6
     assert [t for _, t in (next(images) for _ in range(3))] == [0.0, 0.04, 0.08]
