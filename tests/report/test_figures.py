@@ -202,6 +202,15 @@ def test_long_titles_stay_within_their_figure() -> None:
     assert ax._left_title.get_window_extent().x1 <= figure.bbox.x1
 
 
+def test_names_of_encodings_stay_within_their_figure() -> None:
+    window = {"bitplanes": np.zeros((4, 4, 4)), "counts": np.zeros((2, 4, 4)), "tbr": np.zeros((1, 4, 4))}
+    with style.context():
+        figure, (ax,) = style.panels(1, 3.6, 2.1)  # more room than the pictures take
+        figures.encodings(window, ax=ax)
+        figure.draw_without_rendering()
+    assert min(name.get_window_extent().x0 for name in ax.get_yticklabels()) >= figure.bbox.x0
+
+
 @pytest.mark.parametrize("name", ["time_course", "trajectories", "raster", "layer_rates", "cost", "subjects", "plane"])
 def test_drawn_on_the_axes_given(name: str, ax: Axes) -> None:
     way = np.linspace(-0.5, 0.5, 10)

@@ -50,6 +50,7 @@ def _grid(
     columns = max(map(len, rows))
     ax = axes(ax, 0.9 + cell * columns, 0.3 + cell * len(rows) * height / width)
     ax.imshow(_montage(rows), interpolation="none")
+    ax.set_anchor("W")  # in the middle of room to spare, the names would reach beyond the figure
     ax.set_yticks([i * (height + GAP) + height / 2 for i in range(len(names))], names)
     ax.set_xticks([j * (width + GAP) + width / 2 for j in range(len(titles))], titles, fontsize=7.5)
     ax.xaxis.tick_top()
