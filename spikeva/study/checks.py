@@ -18,7 +18,7 @@ from spikeva.study.run_cell import windows
 
 
 def check_models(study: Study) -> None:
-    """Raises UserError as `check_code` does, and a line for each model of the grid that cannot be built."""
+    """Raises UserError as `check_code` does, and a line for each model of the grid, or change of events, that cannot be built."""
     for model, encoding in product(study.grid.models, study.grid.encodings):
         check_code(model, encoding)
     if problems := list(unbuildable(study)):

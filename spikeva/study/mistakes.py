@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
+from importlib.util import find_spec
 from inspect import Parameter as Signature
 from typing import Any
 
@@ -175,7 +176,12 @@ def missing_clips(study: Study) -> Iterator[str]:
 
 
 def unbuildable(study: Study) -> Iterator[str]:
-    """Models of the grid that cannot be built; each is, once for each number of channels, which takes torch and seconds."""
+    """What cannot be built here: changes of events without tonic, and models of the grid.
+
+    Each of these is, once for each number of channels, which takes torch and seconds.
+    """
+    if study.training.augment_events is not None and find_spec("tonic") is None:
+        yield "training.augment_events: needs tonic, which is not installed: pip install 'spikeva[tonic]'"
     tried: list[Any] = []
     failed: list[Any] = []
     for cell in cells(study):

@@ -1,5 +1,7 @@
 """Clips that a study cannot be made of are named before anything is trained."""
 
+import sys
+
 import numpy as np
 import pytest
 import yaml
@@ -157,6 +159,17 @@ def test_a_model_that_cannot_be_built_is_said(model, said):
         check_models(parse(raw | {"grid": grid}))
     assert str(error.value).startswith("grid.models[1]: ")
     assert said in str(error.value)
+
+
+def test_changes_of_events_need_tonic_before_a_clip_is_made(tmp_path, monkeypatch):
+    raw = {"regression": {"dataset": "afew-va-like", "identities": 4, "clips": 1}, "study": "s", "folds": 2}
+    grid = {"models": [{"model": "ann_convnet", "width": 4}], "encodings": [{"encoding": "tbr"}]}
+    monkeypatch.setitem(sys.modules, "tonic", None)  # as if it were not installed
+    changed = parse(raw | {"grid": grid, "training": {"augment_events": {"drop": 0.1}}})
+    with pytest.raises(UserError, match=r"training\.augment_events: needs tonic, .*: pip install 'spikeva\[tonic\]'"):
+        prepare(changed, tmp_path)
+    assert not list(tmp_path.iterdir())
+    check_models(parse(raw | {"grid": grid}))
 
 
 def test_models_that_go_by_steps_may_fuse_them():
