@@ -1,11 +1,12 @@
 """A training step of the same net with ReLU, with our neurons and with the libraries' loops, side by side.
 
-    python benchmarks/train_step.py [--net convnet|resnet18] [--threads 1] [--repeats 7] [--batch 4] [--channels-last]
+    python benchmarks/train_step.py [--net convnet|resnet18|neurons] [--threads 1] [--repeats 7] [--batch 4] [--channels-last]
         [--profile] [--memory default|kept]
 
 convnet: 2-32-64-128-256 3 x 3 stride-2 convolutions with BatchNorm, neurons and a linear readout, on [16, 4, 2, 96, 96].
 resnet18: snn_resnet18_fusion on [1, 8, 2, 96, 96] beside itself with ReLU or a library's neurons for its own; "backend snntorch" is
 snntorch's neuron behind convolutions that see all time steps at once.
+neurons: snn_convnet with each neuron, and its twin ann_convnet, which sees every step as a frame, on [16, 24, 2, 64, 64].
 On a GPU: bfloat16, [16, 64, 2, 96, 96] and [16, 16, 2, 128, 128]; `--batch` is another size of the batch.
 All convolutions and poolings are PyTorch's, but for "sparse": there the products with 0 are left out, and a pooling keeps
 little for its backward pass, as in all spiking models of spikeva on a CPU.
@@ -37,7 +38,7 @@ from spikeva.encode import channels
 from spikeva.events import EventClip
 from spikeva.models.snn.pool import MaxPool2d
 from spikeva.models.snn.sparse.conv import SparseConv2d
-from spikeva.neurons import make_neuron
+from spikeva.neurons import list_neurons, make_neuron
 from spikeva.neurons.base import Neuron
 from spikeva.training import data
 
@@ -249,6 +250,16 @@ def resnets() -> dict[str, Callable[[], nn.Module]]:
     return found
 
 
+def neurons() -> dict[str, Callable[[], nn.Module]]:
+    """Name -> how to build snn_convnet with each neuron."""
+    found: dict[str, Callable[..., nn.Module]] = {"ReLU": lambda: create_model("ann_convnet", in_channels=2)}
+    for name in sorted({*list_neurons()} - {"li"}):  # which does not spike
+        found[name] = functools.partial(create_model, "snn_convnet", in_channels=2, neuron=name)
+    if side.found("snntorch"):
+        found["snntorch, lif"] = functools.partial(found["lif"], backend="snntorch")
+    return found
+
+
 def step_of(
     build: Callable[[], nn.Module], batch: Tensor, device: str, layout: torch.memory_format
 ) -> Callable[[], None]:
@@ -347,7 +358,7 @@ def profile_epoch(device: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--net", choices=["convnet", "resnet18"], default="convnet")
+    parser.add_argument("--net", choices=["convnet", "resnet18", "neurons"], default="convnet")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--batch", type=int, help="sequences a step")
@@ -356,11 +367,13 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)  # a process that has used several threads hangs where it forks
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    builders = convnets() if args.net == "convnet" else resnets()
+    builders = {"convnet": convnets, "resnet18": resnets, "neurons": neurons}[args.net]()
     if device == "cuda":  # the sparse convolutions are a CPU's
         builders = {name: build for name, build in builders.items() if "sparse" not in name}
     if args.net == "convnet":
         shape = (16, args.batch or (64 if device == "cuda" else 4), 2, 96, 96)
+    elif args.net == "neurons":
+        shape = (args.batch or 16, 24, 2, 64, 64)
     else:
         shape = (args.batch or 16, 16, 2, 128, 128) if device == "cuda" else (args.batch or 1, 8, 2, 96, 96)
     batch = (torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.1).float().to(device)
