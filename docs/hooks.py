@@ -96,7 +96,8 @@ def neurons() -> str:
     parts = [
         "# Neurons and backends\n\nWhich resets and surrogates of each neuron each backend runs: all, some, or none; numbers refer to the "
         "reasons below. `fused` is the default and the fastest. `spikeva list neurons` prints this for your installation, "
-        "your own neurons included. All backends give the same spikes; `spikeva.testing.check_neuron` tests that.\n",
+        "your own neurons included. All backends give the same spikes; `spikeva.testing.check_neuron` tests that. (norse computes in other "
+        "units, so a membrane within rounding of its threshold may fire on one of them alone: at worst 2 of 5 million random ones did.)\n",
         "| " + " | ".join(names) + " |",
         "| --- " * len(names) + "|",
         *("| " + " | ".join(row) + " |" for row in cells),
