@@ -1,7 +1,7 @@
 """What can be said about people beyond those seen: every interval and test here takes the subject as its unit.
 
 Frames of one clip resemble each other, and so do the clips of one person; treating frames as independent makes
-intervals far too narrow. `benchmarks/coverage.py` measures how often the intervals cover the truth and how often the
+intervals far too narrow. `benchmarks/interval_coverage.py` measures how often the intervals cover the truth and how often the
 test cries wolf.
 
 Everywhere: y `[n]` labels, p `[n]` predictions or `[S, n]` for S training seeds (the metric is averaged over seeds; the
@@ -23,7 +23,7 @@ Statistic = Callable[[Array], Array]
 _TINY = 1e-300
 _FRAMES_REFUSED = (
     "a test or interval over frames is refused: frames of one clip are not independent, so it would be far too sure of "
-    "itself (see `benchmarks/coverage.py`); give `groups`, the subject of each frame"
+    "itself (see `benchmarks/interval_coverage.py`); give `groups`, the subject of each frame"
 )
 
 

@@ -1,6 +1,6 @@
 """How often the intervals cover the truth, and how often the permutation test sees a difference where there is none.
 
-    python benchmarks/coverage.py [--subjects 12 30 100] [--simulations 4000]
+    python benchmarks/interval_coverage.py [--subjects 12 30 100] [--simulations 4000]
 
 Simulated studies: subjects with a level of their own and an autocorrelated course of labels (AR(1), 0.9 a frame), followed by
 two equally good models whose errors have a part of each subject's own and an autocorrelated part. In "gain" studies the
