@@ -21,7 +21,6 @@ from spikeva.events.prophesee import (
     OWN,
     WordReader,
     Words,
-    header_number,
 )
 
 _OVERFLOWS = OWN
@@ -57,7 +56,7 @@ def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):
     return n
 
 
-DAT = Words("dat", np.dtype(("<u4", 2)), 0, decode, len)
+DAT = Words(np.dtype(("<u4", 2)), 0, decode, len)
 
 
 class DatReader(WordReader):
@@ -65,25 +64,25 @@ class DatReader(WordReader):
 
     format = "dat"
 
-    def __init__(
-        self, path: Any, size: tuple[int, int] | None, strict: bool, header: dict[str, str], offset: int
-    ) -> None:
-        super().__init__(path, size, strict, header, offset + 2)
-        version = header.get("Version", "2")
+    words = DAT
+
+    def __init__(self, path: Any, size: tuple[int, int] | None, strict: bool) -> None:
+        super().__init__(path, size, strict)
+        version = self.header.get("Version", "2")
         if version != "2":
             found = f"DAT version {version}, this program reads version 2"
             raise EventFileError(path, found, "Convert the file with the camera maker's tools.", 0)
         with open(path, "rb") as file:
-            file.seek(offset)
+            file.seek(self.offset)
             kind = file.read(2)
         if len(kind) < 2:
-            raise EventFileError(path, "the file ends within the header", "Copy the file again.", offset)
+            raise EventFileError(path, "the file ends within the header", "Copy the file again.", self.offset)
         if kind[0] not in (_EVENT2D, _EVENT_CD) or kind[1] != _EVENT_SIZE:
             found = f"events of type {kind[0]:#04x} and {kind[1]} bytes, type 0x00 or 0x0c of 8 bytes was expected"
-            raise EventFileError(path, found, "Only change events (CD) are read.", offset)
-        width, height = header_number(self, "Width"), header_number(self, "Height")
+            raise EventFileError(path, found, "Only change events (CD) are read.", self.offset)
+        self.offset += len(kind)
+        width, height = self._number("Width"), self._number("Height")
         self.size = self._decide_size(None if width is None or height is None else (width, height))
-        self.words = DAT
 
 
 def header(size: tuple[int, int], count: str) -> bytes:

@@ -30,7 +30,7 @@ _HALF = 2**27  # half the range of the upper part of time
 
 
 @njit(cache=True, nogil=True)
-def _other(word, i, state, counts, triggers):
+def _other(word, state, counts, triggers):
     """Take a 32-bit word that is no event; returns the fault it is, or -1."""
     kind = word >> 28
     if kind == TIME_HIGH:
@@ -79,7 +79,7 @@ def decode(words, state, counts, width, height, strict, t, x, y, p, triggers):
             else:
                 fault = reason(state[BLOCKED] | (BACK if time < last else 0))
         else:
-            fault = _other(word, i, state, counts, triggers)
+            fault = _other(word, state, counts, triggers)
             high, timed = state[TIME], state[BLOCKED] == 0
         if fault >= 0:
             counts[fault] += 1
@@ -118,7 +118,7 @@ def decode21(words, state, counts, width, height, strict, t, x, y, p, triggers):
             if usable:
                 last = time
         else:
-            fault = _other(word, i, state, counts, triggers)
+            fault = _other(word, state, counts, triggers)
             if fault >= 0:
                 counts[fault] += 1
         if fault >= 0:
@@ -173,7 +173,7 @@ def encode(t, x, y, p, start, state, words):
     return i, n
 
 
-EVT2 = Words("evt2", np.dtype("<u4"), NO_TIME, decode, bound)
-EVT21_LEGACY = Words("evt21", np.dtype(("<u4", 2)), NO_TIME, decode21, bound21)  # IMX636: upper half first
-EVT21 = Words("evt21", np.dtype(("<u4", 2)), NO_TIME, decode21, bound21, swap=True)  # GenX320: little-endian
+EVT2 = Words(np.dtype("<u4"), NO_TIME, decode, bound)
+EVT21_LEGACY = Words(np.dtype(("<u4", 2)), NO_TIME, decode21, bound21)  # IMX636: upper half first
+EVT21 = Words(np.dtype(("<u4", 2)), NO_TIME, decode21, bound21, swap=True)  # GenX320: little-endian
 ENCODER_START = np.array([-1])

@@ -180,5 +180,5 @@ def encode(t, x, y, p, start, state, words):
     return i, n
 
 
-EVT3 = Words("evt3", np.dtype("<u2"), NO_TIME | NO_ROW, decode, bound)
+EVT3 = Words(np.dtype("<u2"), NO_TIME | NO_ROW, decode, bound)
 ENCODER_START = np.array([-1, 0, -1, -(2**20), -1])

@@ -9,7 +9,6 @@ from typing import Any
 from spikeva.events.aedat4 import Aedat4Reader
 from spikeva.events.dat import DatReader
 from spikeva.events.errors import EventFileError
-from spikeva.events.prophesee import parse_header
 from spikeva.events.raw import RawReader
 from spikeva.events.reader import EventReader
 from spikeva.events.stream import EventStream
@@ -60,21 +59,9 @@ def read_events(
     return events
 
 
-def _prophesee(kind: Callable[..., EventReader]) -> Callable[..., EventReader]:
-    def reader(path: Path, size: tuple[int, int] | None, strict: bool) -> EventReader:
-        with open(path, "rb") as file:
-            header, offset = parse_header(path, file)
-        if not header:
-            found = "the file does not start with a Prophesee header (lines `% key value`)"
-            raise EventFileError(path, found, "Is it really a recording of this kind?", 0)
-        return kind(path, size, strict, header, offset)
-
-    return reader
-
-
 _READERS: dict[str, Callable[[Any, tuple[int, int] | None, bool], EventReader]] = {
-    ".raw": _prophesee(RawReader),
-    ".dat": _prophesee(DatReader),
+    ".raw": RawReader,
+    ".dat": DatReader,
     ".aedat4": Aedat4Reader,
     ".h5": Hdf5Reader,
     ".hdf5": Hdf5Reader,

@@ -59,7 +59,6 @@ class Words:
     `bound(words)` is at least the number of events that is written.
     """
 
-    name: str
     dtype: np.dtype[Any]
     start: int  # state[BLOCKED] at the start of a file
     decode: Callable[..., int]
@@ -92,29 +91,29 @@ def parse_header(path: str | os.PathLike[str], file: BinaryIO) -> tuple[dict[str
     return header, offset
 
 
-def header_number(reader: EventReader, key: str) -> int | None:
-    """A header's whole number, or None where the key is absent. Raises EventFileError for anything else."""
-    if key not in reader.header:
-        return None
-    if not reader.header[key].isdecimal():
-        found = f"header field {key!r} is {reader.header[key]!r}, a whole number was expected"
-        raise EventFileError(reader.path, found, "The header is damaged.")
-    return int(reader.header[key])
-
-
 class WordReader(EventReader):
-    """Reads a file of `words` behind a header."""
+    """Reads a file of `words` that begin at byte `offset`, behind a header."""
 
-    def __init__(
-        self, path: Any, size: tuple[int, int] | None, strict: bool, header: dict[str, str], offset: int
-    ) -> None:
+    words: Words
+
+    def __init__(self, path: Any, size: tuple[int, int] | None, strict: bool) -> None:
         super().__init__(path, size, strict)
-        self.header, self.offset = header, offset
-        self.words: Words
+        with open(path, "rb") as file:
+            self.header, self.offset = parse_header(path, file)
+        if not self.header:
+            found = "the file does not start with a Prophesee header (lines `% key value`)"
+            raise EventFileError(path, found, "Is it really a recording of this kind?", 0)
         self._triggers: list[NDArray[np.int64]] = []
 
-    def _count_stated(self) -> int | None:
-        return header_number(self, "event_count")
+    def _number(self, key: str) -> int | None:
+        """The header's whole number under `key`, None where there is none. Raises EventFileError for anything else."""
+        value = self.header.get(key)
+        if value is None:
+            return None
+        if not value.isdecimal():
+            found = f"header field {key!r} is {value!r}, a whole number was expected"
+            raise EventFileError(self.path, found, "The header is damaged.")
+        return int(value)
 
     @property
     def triggers(self) -> NDArray[np.int64]:
@@ -166,7 +165,7 @@ class WordReader(EventReader):
             if out:
                 t, x, y, p = buffer
                 buffer = (t[n:], x[n:], y[n:], p[n:])
-        self.check_count(self._count_stated())
+        self.check_count(self._number("event_count"))
 
     def _account(self, state: NDArray[np.int64], counts: NDArray[np.int64], words: NDArray[Any], offset: int) -> None:
         """Turn what the kernel met in one block into faults, the first one first."""

@@ -18,10 +18,9 @@ _PLUGINS = {"gen3": (640, 480), "gen4": (1280, 720), "imx636": (1280, 720), "gen
 class RawReader(WordReader):
     """Reads a RAW file in EVT2, EVT2.1 or EVT3."""
 
-    def __init__(
-        self, path: Any, size: tuple[int, int] | None, strict: bool, header: dict[str, str], offset: int
-    ) -> None:
-        super().__init__(path, size, strict, header, offset)
+    def __init__(self, path: Any, size: tuple[int, int] | None, strict: bool) -> None:
+        super().__init__(path, size, strict)
+        header = self.header
         name, *pairs = header.get("format", "").split(";")
         options = dict(pair.partition("=")[::2] for pair in pairs)
         by_key = _EVT_KEY.get(header.get("evt", ""), "")
@@ -38,9 +37,9 @@ class RawReader(WordReader):
         self.words = self._evt21(options.get("endianness")) if name == "EVT21" else {"EVT2": EVT2, "EVT3": EVT3}[name]
         self.size = self._decide_size(self._stated_size(options), self._hint())
         with open(path, "rb") as file:
-            start = file.read(offset + 1)
-        if len(start) == offset and not start.rstrip().endswith(b"% end"):
-            raise EventFileError(path, "the file ends within the header", "Copy the file again.", offset)
+            start = file.read(self.offset + 1)
+        if len(start) == self.offset and not start.rstrip().endswith(b"% end"):
+            raise EventFileError(path, "the file ends within the header", "Copy the file again.", self.offset)
 
     def _stated_size(self, options: dict[str, str]) -> tuple[int, int] | None:
         stated = set()
