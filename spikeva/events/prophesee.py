@@ -124,9 +124,9 @@ class WordReader(EventReader):
         """Whole words, the offset of their first byte, and how many bytes shorter than a word follow them."""
         width = self.words.dtype.itemsize
         buffer = bytearray(BLOCK * width)
-        with open(self.path, "rb", buffering=0) as file:
+        with open(self.path, "rb") as file:
             offset = file.seek(self.offset)
-            while filled := _fill(file, buffer):
+            while filled := file.readinto(buffer):  # all of it but at the end of the file
                 whole = filled // width
                 words = np.frombuffer(buffer, self.words.dtype, whole)
                 yield np.ascontiguousarray(words[:, ::-1]) if self.words.swap else words, offset, filled % width
@@ -201,11 +201,3 @@ _REMEDIES = {
 
 def _columns(count: int) -> Columns:
     return np.empty(count, np.int64), np.empty(count, np.uint16), np.empty(count, np.uint16), np.empty(count, np.uint8)
-
-
-def _fill(file: Any, buffer: bytearray) -> int:
-    """Bytes read into `buffer`: all of it but at the end of the file."""
-    view, filled = memoryview(buffer), 0
-    while filled < len(buffer) and (got := file.readinto(view[filled:])):
-        filled += got
-    return filled
