@@ -8,6 +8,7 @@ two look-ups and the read of the chunks it touches. A file is written under anot
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -290,17 +291,14 @@ def _plain(value: Any) -> Any:
     return plain.decode() if isinstance(plain, bytes) else plain
 
 
-class _reading:
+@contextmanager
+def _reading(clip: EventClip) -> Iterator[None]:
     """Turns what h5py and the checks of EventStream raise on a damaged file into an EventFileError."""
-
-    def __init__(self, clip: EventClip) -> None:
-        self.clip = clip
-
-    def __enter__(self) -> None:
-        if not self.clip._file:
-            raise UserError(f"{self.clip.path}: the clip is closed; read inside its `with` block, or open it again")
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        damage = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError, MemoryError)
-        if isinstance(error, damage) and not isinstance(error, EventFileError):
-            raise EventFileError(self.clip.path, f"damaged ({error})", "Write the clip again.") from error
+    if not clip._file:
+        raise UserError(f"{clip.path}: the clip is closed; read inside its `with` block, or open it again")
+    try:
+        yield
+    except EventFileError:
+        raise
+    except (OSError, RuntimeError, KeyError, IndexError, ValueError, TypeError, AttributeError, MemoryError) as error:
+        raise EventFileError(clip.path, f"damaged ({error})", "Write the clip again.") from error

@@ -1,6 +1,7 @@
 """Readers of files that hold plain columns: HDF5 (ours, v2e's, DSEC's) and .npz."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ class Hdf5Reader(EventReader):
 
     def __init__(self, path: Any, size: tuple[int, int] | None, strict: bool) -> None:
         super().__init__(path, size, strict)
-        with self._open() as file:
+        with _opened(self.path) as file:
             events = file.get("events")
             if file.attrs.get("format", b"") in (FORMAT, FORMAT.encode()):
                 self.format, stated = "clip", (int(file.attrs["width"]), int(file.attrs["height"]))
@@ -36,9 +37,6 @@ class Hdf5Reader(EventReader):
                 )
         self.size = self._decide_size(stated)
 
-    def _open(self) -> "_OpenHdf5":
-        return _OpenHdf5(self.path)
-
     def blocks(self) -> Iterator[EventStream]:
         self._begin()
         if self.format == "clip":
@@ -47,7 +45,7 @@ class Hdf5Reader(EventReader):
                 for first in range(0, clip.event_count, _ROWS):
                     yield clip.rows(first, first + _ROWS)
             return
-        with self._open() as file:
+        with _opened(self.path) as file:
             events, last = file["events"], None
             count = len(events) if self.format == "v2e" else len(events["t"])
             if self.format == "dsec" and any(events[name].shape != (count,) for name in COLUMNS):
@@ -76,23 +74,20 @@ class Hdf5Reader(EventReader):
         return int(values.item())
 
 
-class _OpenHdf5:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     """An open HDF5 file whose damage, wherever it shows, is an EventFileError."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> Any:
+    try:
+        file = h5py.File(path, "r")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise EventFileError(path, f"not a readable HDF5 file ({error})", "Copy the file again.") from error
+    with file:
         try:
-            self._file = h5py.File(self.path, "r")
-        except (OSError, RuntimeError, ValueError) as error:
-            raise EventFileError(self.path, f"not a readable HDF5 file ({error})", "Copy the file again.") from error
-        return self._file
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: Any) -> None:
-        self._file.close()
-        if isinstance(error, Exception) and not isinstance(error, EventFileError):
-            raise EventFileError(self.path, f"damaged ({error!r})", "Copy the file again.") from error
+            yield file
+        except EventFileError:
+            raise
+        except Exception as error:
+            raise EventFileError(path, f"damaged ({error!r})", "Copy the file again.") from error
 
 
 class NpzReader(EventReader):
