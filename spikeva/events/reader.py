@@ -101,11 +101,7 @@ class EventReader:
 
     def read(self) -> EventStream:
         """All events."""
-        parts = list(self.blocks())
-        if len(parts) == 1:
-            return parts[0]
-        columns = {name: np.concatenate([_EMPTY[name], *(getattr(s, name) for s in parts)]) for name in COLUMNS}
-        return EventStream._trusted(**columns, size=self.size)
+        return EventStream._joined(list(self.blocks()), self.size)
 
     def sound(self, columns: Iterable[Any], last: int | None, offset: int | None, where: str) -> EventStream:
         """A block of plain integer columns t, x, y, p, checked; `last` is the time of the event before, `where` says whose place
@@ -145,6 +141,3 @@ class EventReader:
             p.astype(np.uint8, copy=False),
             self.size,
         )
-
-
-_EMPTY: dict[str, NDArray[Any]] = {name: np.empty(0, dtype) for name, dtype in COLUMNS.items()}

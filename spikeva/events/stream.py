@@ -1,6 +1,6 @@
 """`EventStream`: the events of one recording as four checked columns."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,15 @@ class EventStream:
         return stream
 
     @classmethod
+    def _joined(cls, streams: Sequence["EventStream"], size: tuple[int, int]) -> "EventStream":
+        """The events of streams that follow each other in time, or of none."""
+        if len(streams) == 1:
+            return streams[0]
+        none = cls.empty(size)
+        columns = {name: np.concatenate([getattr(s, name) for s in (none, *streams)]) for name in COLUMNS}
+        return cls._trusted(**columns, size=size)
+
+    @classmethod
     def empty(cls, size: tuple[int, int]) -> "EventStream":
         """A stream without events."""
         return cls(**{name: np.empty(0, dtype) for name, dtype in COLUMNS.items()}, size=size)
@@ -80,9 +89,9 @@ class EventStream:
             raise UserError(
                 f"merge takes streams of one size, found {sorted(sizes) or 'no stream'}; crop or scale first"
             )
-        order = np.argsort(np.concatenate([s.t for s in streams]), kind="stable")
-        columns = {name: np.concatenate([getattr(s, name) for s in streams])[order] for name in COLUMNS}
-        return cls._trusted(**columns, size=sizes.pop())
+        joined = cls._joined(streams, sizes.pop())
+        order = np.argsort(joined.t, kind="stable")
+        return cls._trusted(**{name: getattr(joined, name)[order] for name in COLUMNS}, size=joined.size)
 
     @classmethod
     def from_structured(cls, array: NDArray[np.void], size: tuple[int, int]) -> "EventStream":

@@ -132,8 +132,8 @@ def write_events(path: Any, events: EventStream | Iterable[EventStream], *, form
     blocks = chain([first], blocks)
     with whole_file(path) as part:
         if name == "npz":
-            parts = list(blocks)
-            columns = {n: np.concatenate([getattr(s, n) for s in parts]) for n in COLUMNS}
+            whole = EventStream._joined(list(blocks), first.size)
+            columns = {name: getattr(whole, name) for name in COLUMNS}
             with open(part, "wb") as file:
                 np.savez_compressed(file, **columns, size=np.array(first.size))  # type: ignore[arg-type]  # numpy's stub takes a bool for every keyword
         else:

@@ -189,8 +189,7 @@ def simulate(
     times = check_times(timestamps, len(luma))
     moving = interpolate(zip(luma, times.tolist(), strict=True), interpolation, subframes, threads)
     blocks = list(simulator.stream(moving))
-    t, x, y, p = (np.concatenate([getattr(b, n) for b in blocks]) for n in "txyp")
-    return EventStream._trusted(t, x, y, p, blocks[0].size)
+    return EventStream._joined(blocks, blocks[0].size)
 
 
 def _create(engine: str, threads: int | None, build: Callable[..., Sensor]) -> Engine:
