@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from spikeva._compiled import njit
 from spikeva.events.errors import EventFileError
 from spikeva.events.reader import BAD_POLARITY, BLOCK, OUTSIDE, TIME_BACK, TRUNCATED, EventReader
-from spikeva.events.stream import EventStream
-
-Columns = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]  # t, x, y, p
+from spikeva.events.stream import Columns, EventStream, empty_columns
 
 # Slots of a decoder's state; a format may use more of its own from OWN on.
 TIME, LAST, BLOCKED, FAULT, FAULT_WORD, TRIGGERS, OWN = range(7)
@@ -146,7 +144,7 @@ class WordReader(EventReader):
             state[TRIGGERS] = 0
             bound = int(self.words.bound(words))
             if out is None or buffer is None:
-                buffer = _columns(bound)
+                buffer = empty_columns(bound)
             elif bound > len(buffer[0]):
                 raise EventFileError(self.path, "the file grew while it was read", "Read it again.", offset)
             n = self.words.decode(words, state, counts, *self.size, self.strict, *buffer, triggers)
@@ -187,7 +185,7 @@ class WordReader(EventReader):
 
     def read(self) -> EventStream:
         bound = sum(int(self.words.bound(words)) for words, *_ in self._word_blocks())
-        columns = _columns(bound)
+        columns = empty_columns(bound)
         n = sum(count for count, _ in self._decode(columns))
         return EventStream._trusted(*columns, self.size)[:n]
 
@@ -197,7 +195,3 @@ _REMEDIES = {
     C_NO_ROW: "The recording starts in the middle of a stream: read with strict=False to leave these events out.",
     C_OUTSIDE: "Give the true size=(width, height), or read with strict=False to leave such events out.",
 }
-
-
-def _columns(count: int) -> Columns:
-    return np.empty(count, np.int64), np.empty(count, np.uint16), np.empty(count, np.uint16), np.empty(count, np.uint8)

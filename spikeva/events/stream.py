@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from spikeva.errors import UserError
 
 COLUMNS: dict[str, type[np.integer[Any]]] = {"t": np.int64, "x": np.uint16, "y": np.uint16, "p": np.uint8}
+Columns = tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.uint16], NDArray[np.uint8]]
+"""Of events, as `EventStream` has them: t, x, y, p."""
 # tonic's own record layout (tonic.io.events_struct), so that its transforms take the array as it is
 STRUCTURED = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.bool_)])
 
@@ -76,7 +78,7 @@ class EventStream:
     @classmethod
     def empty(cls, size: tuple[int, int]) -> "EventStream":
         """A stream without events."""
-        return cls(**{name: np.empty(0, dtype) for name, dtype in COLUMNS.items()}, size=size)
+        return cls(*empty_columns(0), size)
 
     @classmethod
     def merge(cls, *streams: "EventStream") -> "EventStream":
@@ -189,6 +191,11 @@ class EventStream:
     def __repr__(self) -> str:
         rate = f", {int(self.t[0])} to {int(self.t[-1])} us" if len(self) else ""
         return f"EventStream({len(self):,} events{rate}, {self.size[0]} x {self.size[1]})"
+
+
+def empty_columns(count: int) -> Columns:
+    """Room for `count` events, uninitialised."""
+    return np.empty(count, np.int64), np.empty(count, np.uint16), np.empty(count, np.uint16), np.empty(count, np.uint8)
 
 
 def in_order(blocks: Iterable[EventStream]) -> Iterator[EventStream]:

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeva.errors import UserError
-from spikeva.events import EventStream
+from spikeva.events.stream import Columns, EventStream
 from spikeva.registry import did_you_mean
 from spikeva.simulate.frames import check_count, check_frames, check_scale, check_times, on_gpu
 from spikeva.simulate.interpolate import check_method, interpolate
 from spikeva.simulate.pixel import DVSPixel
 from spikeva.simulate.sensor import Sensor, build_sensor
-from spikeva.simulate.timing import Columns
 
 ENGINES = ("auto", "numba", "torch", "reference", "v2e")
 TIMINGS = ("v2e", "crossing")
@@ -27,7 +26,7 @@ class Engine(Protocol):
     """What turns frames into events and remembers the pixels' state between calls."""
 
     def advance(self, frames: NDArray[Any], seconds: NDArray[np.float64]) -> Columns:
-        """Events of `frames` [T, H, W] (luma 0..255) at `seconds` [T] since the clip's first frame."""
+        """Events of `frames` [T, H, W] (luma 0..255) at `seconds` [T] since the clip's first frame; t counts from there."""
 
 
 class Simulator:

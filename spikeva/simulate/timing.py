@@ -6,22 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeva.errors import UserError
+from spikeva.events.stream import Columns, empty_columns
 
-Columns = tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.uint16], NDArray[np.uint8]]
-"""t (us since the clip's first frame), x, y, p."""
 MOST_SLOTS = 500_000  # the whole range of 8-bit luma is 28 thresholds of 0.2
-
-
-def empty(n: int) -> Columns:
-    """Room for `n` events."""
-    return np.empty(n, np.int64), np.empty(n, np.uint16), np.empty(n, np.uint16), np.empty(n, np.uint8)
 
 
 def join(parts: Sequence[Columns]) -> Columns:
     """One after the other."""
     if len(parts) == 1:
         return parts[0]
-    t, x, y, p = zip(empty(0), *parts, strict=True)
+    t, x, y, p = zip(empty_columns(0), *parts, strict=True)
     return np.concatenate(t), np.concatenate(x), np.concatenate(y), np.concatenate(p)
 
 

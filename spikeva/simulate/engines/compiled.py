@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeva.events.stream import Columns, empty_columns
 from spikeva.simulate import draws
 from spikeva.simulate.engines import drawing, emission, kernels
 from spikeva.simulate.engines.tiles import TILE, frame_steps, make_maps, make_state, make_tables
 from spikeva.simulate.sensor import Sensor
 from spikeva.simulate.surround import diffuse, diffusion_steps
-from spikeva.simulate.timing import Columns, check_slots, empty, microseconds, slot_times
+from spikeva.simulate.timing import check_slots, microseconds, slot_times
 
 FEW = 16  # tiles of one frame that take as long as handing them to a thread some ten times (measured)
 CHUNK = 1 << 25  # pixels x frames worked on at a time: room for records, of which only what is used is touched
@@ -137,13 +138,13 @@ class Room:
     """Columns of events that grow. What is spare is never touched, so that it takes addresses but no memory."""
 
     def __init__(self) -> None:
-        self._columns, self._used = empty(0), 0
+        self._columns, self._used = empty_columns(0), 0
 
     def more(self, n: int) -> Columns:
         """Room for `n` events after those that were filled in."""
         needed, old = self._used + n, self._columns
         if needed > len(old[0]):
-            self._columns = empty(max(needed, 2 * len(old[0])))
+            self._columns = empty_columns(max(needed, 2 * len(old[0])))
             pairs: Any = zip(self._columns, old, strict=True)
             for new, column in pairs:
                 new[: self._used] = column[: self._used]

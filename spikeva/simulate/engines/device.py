@@ -15,11 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spikeva.events.stream import Columns
 from spikeva.simulate import draws, exact, luma
 from spikeva.simulate.noise import filter_step, photoreceptor_vrms
 from spikeva.simulate.sensor import SCIDVS_EFOLD, SCIDVS_GAIN, Sensor
 from spikeva.simulate.surround import SETTLED, diffusion_steps
-from spikeva.simulate.timing import Columns, check_slots, join, microseconds, slot_times
+from spikeva.simulate.timing import check_slots, join, microseconds, slot_times
 
 MASK = 0xFFFFFFFF
 DeviceColumns: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]

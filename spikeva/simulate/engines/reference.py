@@ -10,13 +10,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeva.events.stream import Columns
 from spikeva.simulate import draws
 from spikeva.simulate.exact import sinh
 from spikeva.simulate.luma import lin_log, relative_intensity
 from spikeva.simulate.noise import filter_step, photoreceptor_vrms
 from spikeva.simulate.sensor import SCIDVS_EFOLD, SCIDVS_GAIN, Sensor
 from spikeva.simulate.surround import diffuse, diffusion_steps
-from spikeva.simulate.timing import Columns, check_slots, join, microseconds, slot_times
+from spikeva.simulate.timing import check_slots, join, microseconds, slot_times
 
 Map: TypeAlias = Any  # an array [H, W]
 

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeva.errors import UserError
+from spikeva.events.stream import Columns
 from spikeva.simulate.sensor import Sensor
-from spikeva.simulate.timing import Columns, join, microseconds
+from spikeva.simulate.timing import join, microseconds
 
 HOW = (
     "v2e is not on the package registry; install it with `pip install git+https://github.com/SensorsINI/v2e` "
