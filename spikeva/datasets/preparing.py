@@ -243,9 +243,7 @@ def _recording(recording: Recording, out: Path, size: int, pool: str, domain: st
     for block in reader.blocks():
         if len(block):
             first, last = (int(block.t[0]) if first is None else first), int(block.t[-1])
-            counts += np.bincount(block.y.astype(np.int64) * reader.size[0] + block.x, minlength=counts.size).reshape(
-                counts.shape
-            )
+            counts += block.counts()
     if first is None or last is None:
         raise UserError(f"{recording.path}: the recording holds no events")
     square, factor = _whole_blocks(square_around(box_of_events(counts), margin=1.0), size, reader.size)

@@ -164,6 +164,12 @@ class EventStream:
         """The events mirrored left to right."""
         return self._trusted(self.t, np.uint16(self.size[0] - 1) - self.x, self.y, self.p, self.size)
 
+    def counts(self) -> NDArray[np.int64]:
+        """[H, W] number of events at each pixel."""
+        width, height = self.size
+        place = self.y.astype(np.int64) * width + self.x
+        return np.bincount(place, minlength=width * height).reshape(height, width)
+
     @property
     def duration(self) -> int:
         """Microseconds from the first event to the last; 0 for none."""

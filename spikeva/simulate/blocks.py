@@ -12,9 +12,7 @@ BLOCK = 8  # pixels, of JPEG, MPEG-4 and H.264
 
 def block_edge_excess(events: EventStream, block: int = BLOCK) -> float:
     """`edge_excess` of the events' counts."""
-    width, height = events.size
-    index = events.y.astype(np.int64) * width + events.x
-    return edge_excess(np.bincount(index, minlength=width * height).reshape(height, width), block)
+    return edge_excess(events.counts(), block)
 
 
 def edge_excess(counts: NDArray[np.int64], block: int = BLOCK) -> float:

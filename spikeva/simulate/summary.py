@@ -21,11 +21,8 @@ class Summary:
     def watch(self, blocks: Iterable[EventStream]) -> Iterator[EventStream]:
         """`blocks`, counted."""
         for events in blocks:
-            width, height = events.size
-            if not self.pixels.size:
-                self.pixels = np.zeros((height, width), np.int64)
-            index = events.y.astype(np.int64) * width + events.x
-            self.pixels += np.bincount(index, minlength=width * height).reshape(height, width)
+            counts = events.counts()
+            self.pixels = self.pixels + counts if self.pixels.size else counts
             if len(events):
                 self.span = self.span[0] if self.span else int(events.t[0]), int(events.t[-1])
             self.on += int(events.p.sum())

@@ -103,6 +103,14 @@ def test_downsample_keeps_every_event() -> None:
         stream().downsample(0)
 
 
+def test_counts_say_how_many_events_a_pixel_has() -> None:
+    counts = stream((0, 6, 0, 1), (0, 6, 0, 0), (1, 0, 1, 1), (2, 0, 2, 0)).counts()
+    assert counts.shape == SIZE[::-1]
+    assert counts[0, 6] == 2
+    assert counts[1, 0] == counts[2, 0] == 1
+    assert counts.sum() == 4
+
+
 @given(streams())
 def test_flip_is_its_own_inverse(s: EventStream) -> None:
     assert s.flip_x().flip_x() == s
