@@ -4,7 +4,7 @@ What spikeva brings is known by name without importing it (`builtin` says which 
 config is checked without torch. What a user registers is added to the same table.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -19,6 +19,11 @@ def did_you_mean(name: object, allowed: Iterable[str]) -> str:
     """`'; did you mean 'x'?'` for the closest of `allowed`, or an empty string."""
     close = get_close_matches(str(name), allowed, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def unknown(kind: str, name: object, allowed: Collection[str]) -> str:
+    """The message for a `name` that is none of the `allowed`, with the closest match."""
+    return f"unknown {kind} {name!r}{did_you_mean(name, allowed)} (there are: {', '.join(allowed)})"
 
 
 class Registry(Generic[T]):
@@ -58,8 +63,7 @@ class Registry(Generic[T]):
 
     def unknown(self, name: str) -> str:
         """The message for a name that is not there."""
-        names = self.names()
-        return f"unknown {self.kind} {name!r}{did_you_mean(name, names)} (there are: {', '.join(names)})"
+        return unknown(self.kind, name, self.names())
 
     def names(self, pattern: str = "*") -> list[str]:
         """Sorted names that match a shell wildcard."""

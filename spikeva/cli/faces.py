@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikeva.cli._out import check_folder
 from spikeva.errors import UserError
-from spikeva.registry import did_you_mean
+from spikeva.registry import unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,8 +60,7 @@ def run(args: Namespace) -> int:
 
     check_domain(args.domain)
     if args.preset not in PRESETS:
-        close = did_you_mean(args.preset, PRESETS)
-        raise UserError(f"unknown preset {args.preset!r}{close} (there are: {', '.join(PRESETS)})")
+        raise UserError(unknown("preset", args.preset, PRESETS))
     if (args.out is None) == (args.sheet is None):
         raise UserError("give --out DIR for a dataset or --sheet PNG for a contact sheet")
     for name, least in (("identities", 1), ("clips", 1), ("seed", 0)):

@@ -7,7 +7,7 @@ from typing import Any
 
 from spikeva.cli._out import check_folder
 from spikeva.errors import UserError
-from spikeva.registry import did_you_mean
+from spikeva.registry import unknown
 
 SUMMARY = (
     "Turn AFEW-VA (films) or NEFER (recordings) into event clips of faces, one file each; events of films are simulated. A "
@@ -69,8 +69,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     names = ["afew-va", "nefer"]
     if args.dataset not in names:
-        close = did_you_mean(args.dataset, names)
-        raise UserError(f"unknown dataset {args.dataset!r}{close} (there are: {', '.join(names)})")
+        raise UserError(unknown("dataset", args.dataset, names))
     if (args.out is None) != args.check:
         raise UserError("give --out DIR for the clips, or --check to look only")
     if args.out is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikeva.cli._size import add_size, read_size
 from spikeva.errors import UserError
-from spikeva.registry import did_you_mean
+from spikeva.registry import unknown
 
 if TYPE_CHECKING:
     from spikeva.simulate import DVSPixel
@@ -151,9 +151,7 @@ def _pixel(preset: str, changes: list[str]) -> "DVSPixel":
     for change in changes:
         name, _, value = change.partition("=")
         if name not in names:
-            raise UserError(
-                f"--set: unknown parameter {name!r}{did_you_mean(name, names)} (there are: {', '.join(names)})"
-            )
+            raise UserError(f"--set: {unknown('parameter', name, names)}")
         if not value:
             raise UserError(f"--set takes NAME=VALUE, got {change!r}")
         values[name] = _value(value)

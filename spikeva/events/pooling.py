@@ -8,7 +8,7 @@ import numpy as np
 from spikeva._compiled import njit
 from spikeva.errors import UserError
 from spikeva.events.stream import EventStream
-from spikeva.registry import did_you_mean
+from spikeva.registry import unknown
 
 POOLS = ("all", "mean")
 
@@ -16,7 +16,7 @@ POOLS = ("all", "mean")
 def check_pool(pool: str) -> None:
     """Raises UserError for an unknown way to join pixels."""
     if pool not in POOLS:
-        raise UserError(f"unknown pool {pool!r}{did_you_mean(pool, list(POOLS))} (there are: {', '.join(POOLS)})")
+        raise UserError(unknown("pool", pool, POOLS))
 
 
 def downscale(blocks: Iterable[EventStream], factor: int, pool: str = "mean") -> Iterator[EventStream]:

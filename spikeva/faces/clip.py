@@ -14,6 +14,7 @@ from spikeva.faces.render import Pose, Renderer
 from spikeva.faces.rig import Rig, cached_rig
 from spikeva.faces.scenes import draw_scene
 from spikeva.faces.script import EMOTIONS, Moments, Script
+from spikeva.registry import unknown
 
 Array = NDArray[np.float64]
 Float = NDArray[np.float32]
@@ -149,7 +150,7 @@ def make_clip(
     elif emotion is not None:
         raise UserError("emotion= belongs to nefer-like clips; an afew-va-like clip goes through several")
     if posed is not None and posed not in EMOTIONS:
-        raise UserError(f"unknown emotion {emotion!r} (there are: {', '.join(EMOTIONS)})")
+        raise UserError(unknown("emotion", emotion, EMOTIONS))
     width, height = _size(size)
     rig = cached_rig(domain, identity, seed, 1.0)
     rng = rig.who.rng(clip, 51)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from spikeva.errors import UserError
 from spikeva.faces.action_units import ACTION_UNITS
-from spikeva.registry import did_you_mean
+from spikeva.registry import unknown
 
 Array = NDArray[np.float64]
 
@@ -17,8 +17,7 @@ DOMAINS = ("afew-va-like", "nefer-like")
 def check_domain(domain: str) -> str:
     """`domain` itself. Raises UserError where there is no such domain."""
     if domain not in DOMAINS:
-        close = did_you_mean(str(domain), list(DOMAINS))
-        raise UserError(f"unknown face domain {domain!r}{close} (there are: {', '.join(DOMAINS)})")
+        raise UserError(unknown("face domain", domain, DOMAINS))
     return domain
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spikeva.errors import UserError
 from spikeva.faces.action_units import ACTION_UNITS, INDEX
 from spikeva.faces.identity import Identity
-from spikeva.registry import did_you_mean
+from spikeva.registry import unknown
 
 Array = NDArray[np.float64]
 
@@ -56,9 +56,8 @@ def expression(state: str, side: int = 1) -> Array:
     """[A, 2] action units of `state` (one of STATES, or "neutral") at full strength; `side` (0 or 1, the picture's left or right)
     is where a one-sided expression shows. Raises UserError.
     """
-    if state not in (*STATES, "neutral"):
-        known = ["neutral", *STATES]
-        raise UserError(f"unknown state {state!r}{did_you_mean(str(state), known)} (there are: {', '.join(known)})")
+    if state not in (known := ("neutral", *STATES)):
+        raise UserError(unknown("state", state, known))
     if side not in (0, 1):
         raise UserError(f"side must be 0 or 1, the picture's left or right, got {side!r}")
     units = np.zeros((len(ACTION_UNITS), 2))
@@ -156,9 +155,7 @@ class Script:
             if not 0 <= value < np.inf:
                 raise UserError(f"{name} must be a number from 0 on, got {value}")
         if posed is not None and posed not in STATES:
-            raise UserError(
-                f"unknown state {posed!r}{did_you_mean(posed, list(STATES))} (there are: {', '.join(STATES)})"
-            )
+            raise UserError(unknown("state", posed, STATES))
         self._who, self._posed = who, posed is not None
         self._nuisance, self._coupling = nuisance, arousal_motion
         self.segments = self._draw_segments(rng, seconds, posed, style)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from spikeva.errors import UserError
 from spikeva.neurons.options import BACKENDS, RESETS, NeuronOptions
 from spikeva.neurons.surrogates import make_surrogate
-from spikeva.registry import did_you_mean
+from spikeva.registry import did_you_mean, unknown
 
 State = tuple[Tensor, ...]
 Parameters = Mapping[str, Tensor]
@@ -247,9 +247,8 @@ def choose_backend(neuron: Neuron, backend: str) -> tuple[str, Runner]:
 
     Raises UserError with the reason where the named backend cannot.
     """
-    if backend != "auto" and backend not in BACKENDS:
-        known = ["auto", *BACKENDS]
-        raise UserError(f"unknown backend {backend!r}{did_you_mean(backend, known)} (there are: {', '.join(known)})")
+    if backend not in (known := ("auto", *BACKENDS)):
+        raise UserError(unknown("backend", backend, known))
     name = BACKENDS[0] if backend == "auto" else backend
     module = import_module(f"spikeva.neurons.{name if name == 'fused' else name + '_backend'}")
     reason = module.why_not(neuron)

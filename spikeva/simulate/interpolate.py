@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeva.errors import UserError
-from spikeva.registry import did_you_mean
+from spikeva.registry import unknown
 from spikeva.simulate.frames import check_count
 
 METHODS = ("none", "linear", "flow", "v2e-slomo")
@@ -25,9 +25,7 @@ Moving = tuple[Picture, float, "Pair | None"]
 def check_method(method: str, subframes: int | None) -> None:
     """Raises UserError for an unknown method or a bad number of sub-frames."""
     if method not in METHODS:
-        raise UserError(
-            f"unknown interpolation {method!r}{did_you_mean(str(method), list(METHODS))} (there are: {', '.join(METHODS)})"
-        )
+        raise UserError(unknown("interpolation", method, METHODS))
     if subframes is None:
         return
     check_count(subframes, "subframes")

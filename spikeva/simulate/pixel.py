@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from numbers import Real
 
 from spikeva.errors import UserError
-from spikeva.registry import did_you_mean
+from spikeva.registry import unknown
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,7 @@ class DVSPixel:
     def preset(cls, name: str) -> "DVSPixel":
         """The preset `ideal` (ours), or v2e's `clean`, `noisy` or `v2e-default` (the defaults of v2e's command line)."""
         if name not in PRESETS:
-            raise UserError(
-                f"unknown pixel preset {name!r}{did_you_mean(name, list(PRESETS))} (there are: {', '.join(PRESETS)})"
-            )
+            raise UserError(unknown("pixel preset", name, PRESETS))
         return PRESETS[name]
 
 

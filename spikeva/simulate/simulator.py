@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikeva.errors import UserError
 from spikeva.events.stream import Columns, EventStream
-from spikeva.registry import did_you_mean
+from spikeva.registry import unknown
 from spikeva.simulate.frames import check_count, check_frames, check_scale, check_times, on_gpu
 from spikeva.simulate.interpolate import check_method, interpolate
 from spikeva.simulate.pixel import DVSPixel
@@ -61,9 +61,7 @@ class Simulator:
             raise UserError(f"pixel must be a DVSPixel or the name of a preset, got {pixel!r}")
         for name, value, allowed in (("engine", engine, ENGINES), ("timing", timing, TIMINGS)):
             if value not in allowed:
-                raise UserError(
-                    f"unknown {name} {value!r}{did_you_mean(str(value), list(allowed))} (there are: {', '.join(allowed)})"
-                )
+                raise UserError(unknown(name, value, allowed))
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
             raise UserError(f"seed must be a whole number in 0..2**64-1, got {seed!r}")
         if threads is not None:
@@ -74,13 +72,8 @@ class Simulator:
             except (TypeError, ValueError) as error:
                 raise UserError(f"thresholds must be a pair of maps (ON, OFF), each [H, W] ({error})") from error
             thresholds = on, off
-        self.seed, self.engine, self.thresholds, self.timing, self.threads = (
-            int(seed),
-            engine,
-            thresholds,
-            timing,
-            threads,
-        )
+        self.seed, self.engine, self.timing = int(seed), engine, timing
+        self.thresholds, self.threads = thresholds, threads
         self._running: Engine | None = None
         self._size: tuple[int, int] | None = None
         self._start = 0.0

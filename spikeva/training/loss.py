@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spikeva.errors import UserError
-from spikeva.registry import did_you_mean
+from spikeva.registry import unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,5 +56,5 @@ LOSSES = {
 def create_loss(name: str) -> Loss:
     """The loss called `name`. Raises UserError that lists the names."""
     if name not in LOSSES:
-        raise UserError(f"unknown loss {name!r}{did_you_mean(name, LOSSES)} (there are: {', '.join(LOSSES)})")
+        raise UserError(unknown("loss", name, LOSSES))
     return LOSSES[name]

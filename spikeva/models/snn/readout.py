@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from spikeva.errors import UserError
 from spikeva.models.snn.options import Readout
 from spikeva.neurons.li import LI
-from spikeva.registry import did_you_mean
+from spikeva.registry import unknown
 
 
 class LinearReadout(nn.Module):
@@ -26,7 +26,7 @@ class LinearReadout(nn.Module):
     def __init__(self, features: int, how: Readout = "membrane_mean", beta: float = 0.9, outputs: int = 2) -> None:
         super().__init__()
         if how not in (known := get_args(Readout)):
-            raise UserError(f"unknown readout {how!r}{did_you_mean(how, known)} (there are: {', '.join(known)})")
+            raise UserError(unknown("readout", how, known))
         if not 0 < beta < 1:
             raise UserError(f"beta of a readout (readout_beta) must be a number inside (0, 1), got {beta!r}")
         self.how, self.beta = how, beta
