@@ -77,6 +77,11 @@ def displacements(lobes: dict[int, Array], points: Array, scale_y: tuple[Array, 
     return out
 
 
+def drop_jaw(move: Array, share: Array) -> None:
+    """Add to the shifts `move` [A, 2, n, 3] what AU26 lets the jaw drop, half by each side, at the points' `share` [n] of it."""
+    move[INDEX[26], ..., 1:] += 0.5 * share[:, None] * JAW_DROP
+
+
 def jaw_weight(points: Array, mouth_y: float) -> Array:
     """[n] share of the jaw's drop at `points` [n, 2]: a step at the mouth line that widens toward the cheek."""
     width = 0.03 + 0.20 * np.clip((np.abs(points[:, 0]) - 0.25) / 0.55, 0, 1)

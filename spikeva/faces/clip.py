@@ -231,9 +231,8 @@ def _landmarks(rig: Rig, renderer: Renderer, moments: Moments, pose: Pose) -> Ar
     for t in range(len(marks)):
         marks[t] = renderer.project(features.landmarks[t], pose, t)
         places = renderer.project(features.contour[t].reshape(-1, 3), pose, t).reshape(17, -1, 2)
-        across = places @ (
-            marks[t, 45] - marks[t, 36]
-        )  # from the left eye's outer corner in the picture to the right one's
+        right = marks[t, 45] - marks[t, 36]  # from the left eye's outer corner in the picture to the right one's
+        across = places @ right
         best = np.where(np.arange(17) < 8, across.argmin(1), across.argmax(1))
         marks[t, :17] = places[np.arange(17), best]
     return marks

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeva._compiled import njit
-from spikeva.faces.action_units import INDEX, JAW_DROP, displacements
+from spikeva.faces.action_units import INDEX, JAW_DROP, displacements, drop_jaw
 from spikeva.faces.identity import Identity
 from spikeva.faces.mesh import half_width, surface
 
@@ -25,8 +25,8 @@ _MOUTH_JAW = np.array([0.42, 0.12, 0, 0, 0, 0.12, 0.42, 0.85, 1, 1, 1, 0.85, 0.4
 class Features:
     """`eyes` [T, 2, 11] (columns above), `mouth` [T, 4, 33] heights of outer/inner upper, inner/outer lower lip
     between the corners `corners` [T, 2], `teeth` [T, 2] edges of upper and lower teeth, `landmarks` [T, 68, 3] in the
-    head frame. `contour` [T, 17, 6, 3]: places
-    that landmarks 0-16 may take, since the outline of a face depends on the view.
+    head frame. `contour` [T, 17, 6, 3]: places that landmarks 0-16 may take, since the outline of a face depends on
+    the view.
     """
 
     eyes: Array
@@ -152,9 +152,7 @@ class FeatureRig:
         jaw = 1 / (1 + np.exp(-np.clip((who.mouth_y - plane[:, 1]) / 0.12, -40, 40)))
         jaw[17:48] = 0
         jaw[48:68] = _MOUTH_JAW
-        for side in range(2):
-            move[INDEX[26], side, :, 1] += 0.5 * jaw * JAW_DROP[0]
-            move[INDEX[26], side, :, 2] += 0.5 * jaw * JAW_DROP[1]
+        drop_jaw(move, jaw)
         move[:, :, 36:48] = 0
         self._move = move
 
@@ -211,17 +209,16 @@ class FeatureRig:
         shut = np.clip(au(43), 0, 1)
         meet = 0.036
         sign = np.array([[-1.0, 1.0]])
-        one = np.ones_like(up)
         table = np.empty((*up.shape, 11))
-        table[..., EYE_X] = sign * who.eye_x * one
+        table[..., EYE_X] = sign * who.eye_x
         table[..., EYE_Y] = 0.0
         table[..., EYE_WIDTH] = who.eye_width
         table[..., EYE_TILT] = who.eye_tilt
         table[..., LID_UP] = up * (1 - shut) - meet * shut
         table[..., LID_LOW] = low * (1 - shut) + meet * shut
-        table[..., GAZE_X] = 0.085 * gaze[:, :1] * one
-        table[..., GAZE_Y] = 0.05 * gaze[:, 1:2] * one + 0.004
+        table[..., GAZE_X] = 0.085 * gaze[:, :1]
+        table[..., GAZE_Y] = 0.05 * gaze[:, 1:2] + 0.004
         table[..., CREASE] = 0.052 - 0.022 * au(5) - 0.020 * au(4) + 0.035 * au(1) + 0.02 * au(2) + 0.02 * shut
         table[..., CREASE_DEPTH] = 0.34 + 0.25 * au(5) + 0.12 * who.age
-        table[..., EYE_SIGN] = sign * one
+        table[..., EYE_SIGN] = sign
         return table

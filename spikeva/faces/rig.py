@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeva.faces.action_units import INDEX, JAW_DROP, displacements, jaw_weight, jittered_lobes
+from spikeva.faces.action_units import INDEX, displacements, drop_jaw, jaw_weight, jittered_lobes
 from spikeva.faces.features import FeatureRig
 from spikeva.faces.identity import Identity, draw_identity
 from spikeva.faces.mesh import Mesh, build_mesh, smooth
@@ -60,9 +60,7 @@ def build_rig(who: Identity, detail: float = 1.0) -> Rig:
     chart = mesh.chart[:count].astype(np.float64)
     depth = mesh.vertices[:count, 2].astype(np.float64)
     move = displacements(lobes, chart, scale_y)
-    jaw = jaw_weight(chart, who.mouth_y)
-    move[INDEX[26], :, :, 1] += 0.5 * jaw * JAW_DROP[0]
-    move[INDEX[26], :, :, 2] += 0.5 * jaw * JAW_DROP[1]
+    drop_jaw(move, jaw_weight(chart, who.mouth_y))
     move *= smooth(0.0, 0.35, depth)[:, None]
     flat = move.reshape(len(INDEX) * 2, count, 3)
     front = np.flatnonzero(np.abs(flat).max((0, 2)) > 1e-4)

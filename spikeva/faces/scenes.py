@@ -16,6 +16,12 @@ def _lamp(azimuth: float, elevation: float, colour: Array) -> Array:
     return np.array([c * np.sin(azimuth), np.sin(elevation), c * np.cos(azimuth), *colour])
 
 
+def exposure(who: Identity) -> float:
+    """Gain of the light in a picture of `who`: higher for darker skin (chosen here)."""
+    luminance = float(who.skin @ [0.299, 0.587, 0.114])
+    return (0.34 / (1.1 * luminance)) ** 0.6
+
+
 def draw_scene(who: Identity, domain: str, rng: np.random.Generator) -> Scene:
     """A scene for one clip: films have any light and a busy background, the nefer-like studio a desk lamp and a grey
     wall.
@@ -39,8 +45,5 @@ def draw_scene(who: Identity, domain: str, rng: np.random.Generator) -> Scene:
         grey = np.linspace(0.34, 0.20, 64)[:, None] * np.linspace(0.9, 1.1, 64)[None, :]
         background = np.repeat(grey[:, :, None], 3, 2)
         lens = 0.75
-    luminance = float(who.skin @ [0.299, 0.587, 0.114])
-    exposure = (0.34 / (1.1 * luminance)) ** 0.6
-    return Scene(
-        np.stack([key, fill]), ambient, np.ascontiguousarray(background / exposure, np.float32), float(lens), exposure
-    )
+    gain = exposure(who)
+    return Scene(np.stack([key, fill]), ambient, np.ascontiguousarray(background / gain, np.float32), float(lens), gain)

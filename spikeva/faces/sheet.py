@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from spikeva.faces.identity import draw_identity
 from spikeva.faces.render import Pose, Renderer, Scene
 from spikeva.faces.rig import Rig, build_rig
+from spikeva.faces.scenes import exposure
 from spikeva.faces.script import EMOTIONS, expression
 
 Picture = NDArray[np.uint8]
@@ -19,9 +20,9 @@ def portrait(rig: Rig, emotion: str, side: int, yaw: float = 0.0, pitch: float =
     """[side, side, 3] uint8 RGB: the person of `rig` with an emotion (or "neutral") at a head pose in radians, studio
     light.
     """
-    exposure = (0.34 / (1.1 * float(rig.who.skin @ [0.299, 0.587, 0.114]))) ** 0.6
-    background = np.full((8, 8, 3), 0.16 / exposure, np.float32)
-    renderer = Renderer(rig, (side, side), Scene(_LIGHTS, np.array([0.22, 0.23, 0.25]), background, 0.5, exposure))
+    gain = exposure(rig.who)
+    background = np.full((8, 8, 3), 0.16 / gain, np.float32)
+    renderer = Renderer(rig, (side, side), Scene(_LIGHTS, np.array([0.22, 0.23, 0.25]), background, 0.5, gain))
     units = np.clip(rig.who.resting + strength * expression(emotion), 0, 1.15)[None]
     scale = 0.245 * side
     pose = Pose(

@@ -121,9 +121,8 @@ def _scalp(who: Identity, rng: np.random.Generator, rgb: Array, x: Array, y: Arr
     """Roots below the hairline, so that hair does not end like a cap."""
     share = np.clip(np.abs(x) / np.maximum(half_width(who, y), 0.05), 0, 1)
     low, high = hairline(who, np.arcsin(share ** (EXPONENT / 2)))
-    grain = 1 + 0.12 * value_noise(rng, low.shape, (8, 2)) * smooth(
-        0.95, 0.7, share
-    )  # the chart is squeezed at the side
+    middle = smooth(0.95, 0.7, share)  # the chart is squeezed at the side
+    grain = 1 + 0.12 * value_noise(rng, low.shape, (8, 2)) * middle
     alpha = np.clip(0.62 * smooth(-0.13, 0.05, np.minimum(y - low, high - y)) * grain, 0, 0.9)[..., None]
     return np.asarray(rgb * (1 - alpha) + alpha * 0.8 * who.hair)
 
@@ -156,7 +155,6 @@ def _brows(who: Identity, rng: np.random.Generator, rgb: Array, x: Array, y: Arr
 def _wrinkles(who: Identity, x: Array, y: Array) -> list[tuple[Array, Array, float]]:
     """(pattern [h, w], weight [A, 2], standing depth): how much darker the skin gets per unit of activation."""
     ax, nb, nw, my, by = np.abs(x), who.nose_base, who.nose_width, who.mouth_y, who.brow_y
-    one = np.ones_like(x + y)
     out: list[tuple[Array, Array, float]] = []
 
     def add(pattern: Array, units: dict[int, float], standing: float = 0.0, halves: bool = True) -> None:
@@ -183,7 +181,6 @@ def _wrinkles(who: Identity, x: Array, y: Array) -> list[tuple[Array, Array, flo
         * smooth(0.05, 0.11, r)
         * smooth(0.34, 0.20, r)
         * smooth(1.0, 0.6, np.abs(angle))
-        * one
     )
     add(crow, {6: 0.34, 12: 0.05}, 0.14 * who.age)
     under = y + 0.155 + 0.10 * ((ax - who.eye_x) / 0.25) ** 2 * -0.6
