@@ -1,6 +1,4 @@
-"""Colour per pixel: skin, eyes, lips, hair and cloth from the deformed head coordinates, the painted texture and the
-lights.
-"""
+"""Colour per pixel: skin, eyes, lips, hair and cloth from the deformed head coordinates, the painted texture and the lights."""
 
 import numpy as np
 
@@ -41,9 +39,7 @@ def _bell(x):
 
 @njit(cache=True)
 def _light(nx, ny, nz, lights, ambient, wrap):
-    """Diffuse light (r, g, b) and specular (r, g, b) on a unit normal; two directional lights and an ambient from
-    above.
-    """
+    """Diffuse light (r, g, b) and specular (r, g, b) on a unit normal: of `lights` [2, 6] (see `render.Scene`) and the sky's `ambient` [3]."""
     sky = 0.82 + 0.18 * ny
     r, g, b = ambient[0] * sky, ambient[1] * sky, ambient[2] * sky
     sr, sg, sb = 0.0, 0.0, 0.0
@@ -67,8 +63,9 @@ def _light(nx, ny, nz, lights, ambient, wrap):
 
 @njit(cache=True)
 def _eye(dx, dy, e, edge, colours, lights, lash):
-    """(r, g, b, cover, dark): colour and cover of what lies between the lids, and the darkening by lashes and
-    crease.
+    """(r, g, b, cover, dark): colour and cover of what lies between the lids, and the darkening by lashes and crease.
+
+    `dx`, `dy` are counted from the eye's centre, `e` [11] is its row of the eye table (`features`).
     """
     width, sign = e[EYE_WIDTH], e[EYE_SIGN]
     u = dx / width
@@ -116,8 +113,11 @@ def _eye(dx, dy, e, edge, colours, lights, lash):
 
 
 @njit(cache=True)
-def _mouth(u, y, x_mid, curves, teeth, edge, colours):
-    """(r, g, b, lips, tilt, hole_r, hole_g, hole_b, hole, seam) at share u between the mouth's corners."""
+def _mouth(u, y, x, curves, teeth, edge, colours):
+    """(r, g, b, lips, tilt, hole_r, hole_g, hole_b, hole, seam) at (x, y), which is share u of the way between the mouth's corners.
+
+    Colour and cover of the lips and how much they tilt the normal, colour and cover of the hole between them, darkening where they meet.
+    """
     n = curves.shape[1] - 1
     f = u * n
     i = min(int(f), n - 1)
@@ -146,7 +146,7 @@ def _mouth(u, y, x_mid, curves, teeth, edge, colours):
         side = min(4.0 * u * (1.0 - u), 1.0)
         across = abs(u - 0.5) * 2.0
         shadow = (0.25 + 0.75 * side) * (0.55 + 0.45 * _step(upper, upper - 0.05, y))
-        gaps = 1.0 - 0.10 * _bell((abs(x_mid) % 0.085 - 0.0425) / 0.006)
+        gaps = 1.0 - 0.10 * _bell((abs(x) % 0.085 - 0.0425) / 0.006)
         tooth = _step(-edge, edge, y - teeth[0] - 0.025 * across * across) * _step(1.0, 0.82, across)
         k = 0.66 * shadow * gaps
         hr, hg, hb = hr + tooth * (k - hr), hg + tooth * (0.93 * k - hg), hb + tooth * (0.80 * k - hb)
@@ -185,7 +185,13 @@ def shade(
     box,
     out,
 ):
-    """Fill out [h, w, 3] with linear RGB where there is a surface in the `box`; `edge` is half a sub-pixel in head units."""
+    """Fill out [h, w, 3] with linear RGB where there is a surface in the `box` (x0, y0, x1, y1).
+
+    `face` [h, w] and `bary` [h, w, 2] are what `raster.rasterize` found, `attributes` [n, 8] the vertices'. Skin: `texture` [H, W, 3] and
+    `wrinkle` [H, W] at `density` texels a head unit. Of one frame of `Features`: `eyes` [2, 11], `mouth` [4, 33], `corners` [2],
+    `teeth` [2]. Of the `Rig`: `colours` [6, 3], `gloss`, `lash`, `glasses` (0 or 1), `strands` [256, 256]. Of the `Scene`: `lights`,
+    `ambient`. `edge` is half a sub-pixel in head units, `gain` that of all light.
+    """
     th, tw = texture.shape[0], texture.shape[1]
     mouth_top, mouth_bottom = mouth[0].max() + 0.05, mouth[3].min() - 0.05
     for py in range(box[1], box[3]):
