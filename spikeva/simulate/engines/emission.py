@@ -5,16 +5,15 @@
 
 import numpy as np
 
-from spikeva.simulate.engines.tiles import PLACE, TILE, compiled
+from spikeva.simulate.engines.tiles import SHIFT, TILE, WITHIN, compiled
 
-SHIFT = np.int32(PLACE)
 SIGN, COUNT = np.uint64(32), np.uint64(33)
 
 
 @compiled
-def _open(v, low, row, column, width, inverse):
-    """Column, row and signed number of events of record `v` in the tile that starts at pixel `low` = (column, row)."""
-    along = np.int32(column + (v & np.int32(TILE - 1)))
+def _open(v, row, column, width, inverse):
+    """Column, row and signed number of events of record `v` in the tile that starts at (column, row)."""
+    along = np.int32(column + (v & WITHIN))
     down = np.int32((np.float64(along) + 0.5) * inverse)  # a whole number and a half is far from the next whole one
     return np.int32(along - down * width), np.int32(row + down), np.int32(v >> SHIFT)
 
@@ -62,7 +61,7 @@ def _emit_slots(f, marks, records, times, width, t, x, y, p):
         column = np.int32(low - row * width)
         left, xs, ys, ps = work[at : at + len(part)], x[at:], y[at:], p[at:]
         for q in range(len(part)):
-            across, down, count = _open(part[q], low, row, column, width, inverse)
+            across, down, count = _open(part[q], row, column, width, inverse)
             on = np.uint64(count > 0)
             xs[q], ys[q], ps[q] = across, down, on
             left[q] = (
@@ -92,18 +91,6 @@ def _emit_slots(f, marks, records, times, width, t, x, y, p):
 
 
 @compiled
-def _gather(f, marks, records, pixels, counts, places):
-    """Pixel, signed number of events and place of each record of frame `f`, in raster order."""
-    n = 0
-    for tile in range(len(marks)):
-        for j in range(marks[tile, f, 0], marks[tile, f, 1]):
-            pixels[n], counts[n] = tile * TILE + (records[j] & np.int32(TILE - 1)), records[j] >> SHIFT
-            places[n] = j
-            n += 1
-    return n
-
-
-@compiled
 def _memorise(i, count, m, s):
     """Move the memorised brightness of pixel `i` by `count` events."""
     on, off = m.on_step[i], m.off_step[i]
@@ -120,7 +107,7 @@ def emit_refractory(marks, records, seconds, times, refractory, m, s, width, t, 
     if refractory == 0:
         for tile in range(len(marks)):
             for j in range(marks[tile, 0, 0], marks[tile, 0, 1]):
-                _memorise(tile * TILE + (records[j] & np.int32(TILE - 1)), records[j] >> SHIFT, m, s)
+                _memorise(tile * TILE + (records[j] & WITHIN), records[j] >> SHIFT, m, s)
         return _emit_slots(0, marks, records, times, width, t, x, y, p)
     slots, wait = len(times), np.float32(refractory)
     following = np.empty(slots, np.int32)  # the first slot that passes after one that did
@@ -134,7 +121,7 @@ def emit_refractory(marks, records, seconds, times, refractory, m, s, width, t, 
     q = 0
     for tile in range(len(marks)):
         for j in range(marks[tile, 0, 0], marks[tile, 0, 1]):
-            i, count = tile * TILE + (records[j] & np.int32(TILE - 1)), records[j] >> SHIFT
+            i, count = tile * TILE + (records[j] & WITHIN), records[j] >> SHIFT
             last, crossings, passed, k = np.float32(s.last[i]), abs(count), 0, 0
             while k < crossings and not seconds[k] - last > wait:
                 k += 1
@@ -153,7 +140,7 @@ def emit_refractory(marks, records, seconds, times, refractory, m, s, width, t, 
         row = np.int32(tile * TILE // width)
         column = np.int32(tile * TILE - row * width)
         for j in range(marks[tile, 0, 0], marks[tile, 0, 1]):
-            across, down, count = _open(records[j], tile * TILE, row, column, width, inverse)
+            across, down, count = _open(records[j], row, column, width, inverse)
             k = first[q]
             while k < abs(count):
                 at = ends[k]
@@ -170,27 +157,25 @@ def emit_crossings(f, marks, records, before, after, start, stop, refractory, wa
     The difference is taken as linear over the frame from `before` to `after`. Where pixels wait (`wait`), events in the
     refractory period fall away and what passed is memorised here.
     """
-    n = (marks[:, f, 1] - marks[:, f, 0]).sum()
-    pixels, counts, places = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int64)
-    _gather(f, marks, records, pixels, counts, places)
     origin, size, at = np.rint(start * 1e6), len(s.base), 0
-    for q in range(n):
-        i, count = pixels[q], counts[q]
-        sign, threshold = (1.0, np.float64(m.on[i])) if count > 0 else (-1.0, np.float64(m.off[i]))
-        e0, e1 = sign * before[places[q]], sign * after[places[q]]
-        passed = 0
-        for k in range(1, abs(count) + 1):
-            part = min(max((k * threshold - e0) / (e1 - e0), 0.0), 1.0) if e1 > e0 else 0.0
-            time = min(start + part * (stop - start), stop)
-            if refractory > 0:
-                if not time - s.last[i] > refractory:
-                    continue
-                s.last[i] = time
-            passed += 1
-            keys[at] = (np.int64(np.rint(time * 1e6) - origin) * size + i) * 2 + (count > 0)
-            at += 1
-        if wait:
-            _memorise(i, passed if count > 0 else -passed, m, s)
+    for tile in range(len(marks)):
+        for j in range(marks[tile, f, 0], marks[tile, f, 1]):
+            i, count = tile * TILE + (records[j] & WITHIN), records[j] >> SHIFT
+            sign, threshold = (1.0, np.float64(m.on[i])) if count > 0 else (-1.0, np.float64(m.off[i]))
+            e0, e1 = sign * before[j], sign * after[j]
+            passed = 0
+            for k in range(1, abs(count) + 1):
+                part = min(max((k * threshold - e0) / (e1 - e0), 0.0), 1.0) if e1 > e0 else 0.0
+                time = min(start + part * (stop - start), stop)
+                if refractory > 0:
+                    if not time - s.last[i] > refractory:
+                        continue
+                    s.last[i] = time
+                passed += 1
+                keys[at] = (np.int64(np.rint(time * 1e6) - origin) * size + i) * 2 + (count > 0)
+                at += 1
+            if wait:
+                _memorise(i, passed if count > 0 else -passed, m, s)
     return at
 
 
@@ -203,9 +188,7 @@ def _emit_shots(f, marks, codes, time, width, t, x, y, p):
         ts, xs, ys, ps = t[at:], x[at:], y[at:], p[at:]
         for j in range(len(part)):
             pixel = part[j] >> np.int32(1)
-            row = np.int32(
-                (np.float64(pixel) + 0.5) * inverse
-            )  # a whole number and a half is far from the next whole one
+            row = np.int32((np.float64(pixel) + 0.5) * inverse)  # exact, as in `_open`
             ts[j], xs[j], ys[j], ps[j] = time, pixel - row * width, row, part[j] & np.int32(1)
         at += len(part)
 

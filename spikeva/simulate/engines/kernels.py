@@ -5,7 +5,8 @@ arrays that read all they may need before they choose, so that the compiler make
 with events need is done after these have been picked out. `s` is the tile's `State`, `m` its `Maps`, `w` its `Work`, `k` the
 `Tables`.
 
-A record is one int32: the signed number of events and, in the lower PLACE bits, the place in the tile.
+A record is one int32: the signed number of events and, in the lower PLACE bits, the place in the tile; `record >> SHIFT` and
+`record & WITHIN`.
 """
 
 import numpy as np
@@ -16,9 +17,8 @@ from spikeva.simulate.draws import DIGITS, FINE, FRAME
 from spikeva.simulate.engines.calm import MANY, bound, bound_all, stirred
 from spikeva.simulate.engines.drawing import draw, word
 from spikeva.simulate.engines.receptor import add_noise, brightness, compose, receive
-from spikeva.simulate.engines.tiles import LEAN, PLACE, TILE, Maps, State, compiled, lean, make_work
+from spikeva.simulate.engines.tiles import LEAN, PLACE, SHIFT, TILE, WITHIN, Maps, State, compiled, lean, make_work
 
-SHIFT, WITHIN = np.int32(PLACE), np.int32(TILE - 1)
 DOUBT = np.int32(-(1 << 31))
 CLIP = float((1 << (31 - PLACE)) - 1)  # above `timing.MOST_SLOTS`
 
@@ -130,9 +130,8 @@ def _count_of(m, s, w, move):
 def _count_doubtful(m, s, move, events):
     """As `_count` where `events` are DOUBT."""
     zero, large, left = np.float32(0), np.float64(2**16), np.int32(0)
-    if (
-        m.on[0] == m.on_step[0] and m.off[0] == m.off_step[0]
-    ):  # else, thresholds are no float32 numbers, and the same for all
+    # Thresholds that are no float32 numbers are the same for all pixels: the first tells.
+    if m.on[0] == m.on_step[0] and m.off[0] == m.off_step[0]:
         for i in range(len(events)):
             v, on, off, base = events[i], m.on_step[i], m.off_step[i], s.base[i]
             d = s.signal[i] - base

@@ -15,6 +15,7 @@ from spikeva.simulate.sensor import SCIDVS_EFOLD, SCIDVS_GAIN, Sensor
 
 PLACE = 12  # bits of a pixel's place in its tile
 TILE = 1 << PLACE  # pixels that go through a chunk's frames together, in the second-level cache
+SHIFT, WITHIN = np.int32(PLACE), np.int32(TILE - 1)  # of a record, see `kernels`
 Vector = NDArray[Any]
 
 
