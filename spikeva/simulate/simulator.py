@@ -158,9 +158,8 @@ def simulate(
     """Events that an event camera sees in `frames` [T, H, W] (uint8 or float luma 0..255, or RGB) at `timestamps` [T] (s).
 
     The same seed gives the same events on every engine and number of threads. See `Simulator` for the arguments, and
-    `interpolate` for `interpolation` and `subframes`. Raises
-    UserError for bad input: fewer than two frames, times that do not increase, values outside 0..255, floats of 0..1, NaN,
-    unknown names.
+    `interpolate` for `interpolation` and `subframes`. Raises UserError for bad input: fewer than two frames, times that do
+    not increase, values outside 0..255, floats of 0..1, NaN, unknown names.
     """
     try:
         count = len(frames)

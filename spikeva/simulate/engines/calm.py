@@ -11,10 +11,8 @@ from spikeva.simulate.engines.tiles import lean
 from spikeva.simulate.luma import LUMA_STEPS
 
 INSIDE = np.float32(1e-4)  # ln units, far above what float32 rounds and far below a threshold
-MANY, FEW = (
-    16,
-    64,
-)  # with events in more than one of MANY pixels bounds are not worth their upkeep, in less than one of FEW they are
+# With events in more than one of MANY pixels bounds are not worth their upkeep, in less than one of FEW they are.
+MANY, FEW = 16, 64
 
 
 @lean

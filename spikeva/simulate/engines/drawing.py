@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spikeva.simulate.draws import BITS, MAPS
+from spikeva.simulate.draws import BITS, MAPS, MULTIPLIERS, ROUNDS
 from spikeva.simulate.engines.tiles import TILE, compiled
 
 
@@ -13,10 +13,10 @@ def draw(counter, frame, purpose, keys, out):
     The lower half is the earlier word: as uint32 they are `draws.words` on every machine numba runs on.
     """
     mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
-    m0, m1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+    m0, m1 = np.uint64(MULTIPLIERS[0]), np.uint64(MULTIPLIERS[1])
     for i in range(len(out) // 2):
         c0, c1, c2, c3 = np.uint64(counter + i), np.uint64(frame), np.uint64(purpose), np.uint64(0)
-        for r in range(10):
+        for r in range(ROUNDS):
             p, q = (c0 & mask) * m0, (c2 & mask) * m1  # what lies above 32 bits is cut here, where it costs nothing
             c0, c1, c2, c3 = (q >> shift) ^ c1 ^ keys[r, 0], q, (p >> shift) ^ c3 ^ keys[r, 1], p
         out[2 * i] = (c0 & mask) | (c1 << shift)
@@ -27,9 +27,9 @@ def draw(counter, frame, purpose, keys, out):
 def word(pixel, frame, purpose, keys):
     """The word of one pixel (`draws.words`), uint64."""
     mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
-    m0, m1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+    m0, m1 = np.uint64(MULTIPLIERS[0]), np.uint64(MULTIPLIERS[1])
     c0, c1, c2, c3 = np.uint64(pixel // 4), np.uint64(frame), np.uint64(purpose), np.uint64(0)
-    for r in range(10):
+    for r in range(ROUNDS):
         p, q = c0 * m0, c2 * m1
         c0, c1, c2, c3 = (q >> shift) ^ c1 ^ keys[r, 0], q & mask, (p >> shift) ^ c3 ^ keys[r, 1], p & mask
     return (c0 if pixel % 2 == 0 else c1) if pixel % 4 < 2 else (c2 if pixel % 2 == 0 else c3)
