@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 LIF, ALIF, CUBA = 0, 1, 2
-RESETS = {"zero": 0, "subtract": 1, "subtract_delayed": 2}
 ZERO, SUBTRACT, DELAYED = 0, 1, 2
+RESETS = {"zero": ZERO, "subtract": SUBTRACT, "subtract_delayed": DELAYED}
 
 
 class Dynamics(NamedTuple):

@@ -19,7 +19,6 @@ class LI(Neuron):
 
     step = staticmethod(li_step)
     spiking = False
-
     RESETS = ()
 
     def __init__(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from spikeva.neurons.base import Rule, Run, Runner, State, Step
+from spikeva.neurons.base import Rule, Run, Runner, State
 from spikeva.neurons.cuba import cuba_step
 from spikeva.neurons.li import li_step
 from spikeva.neurons.lif import lif_step
@@ -77,8 +77,8 @@ def why_not(neuron: "Neuron") -> str | None:
 
 def build(neuron: "Neuron") -> Runner:
     """The callable that runs this neuron's layers."""
-    step = type(neuron).step
-    return Recurrent(Norse(lif_step, neuron.rule)) if step is rlif_step else Norse(step, neuron.rule)
+    norse = Norse(neuron.rule)
+    return Recurrent(norse) if type(neuron).step is rlif_step else norse
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -95,8 +95,8 @@ class _ScaleGradient(torch.autograd.Function):
 class Norse:
     """Runs the layers of one neuron in norse's SNN container, built at every call (it holds nothing)."""
 
-    def __init__(self, step: Step, rule: Rule) -> None:
-        self.step, self.rule = step, rule
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
         self.mapping = map_surrogate(rule.surrogate) or Mapping("super", 1.0, 1.0, 1.0)
 
     def __call__(self, run: Run) -> tuple[Tensor, State]:
