@@ -43,10 +43,8 @@ class RawReader(WordReader):
 
     def _stated_size(self, options: dict[str, str]) -> tuple[int, int] | None:
         stated = set()
-        for width, height in (
-            (options.get("width"), options.get("height")),
-            (self.header.get("geometry", "").partition("x")[::2] if "geometry" in self.header else (None, None)),
-        ):
+        geometry = self.header["geometry"].partition("x")[::2] if "geometry" in self.header else (None, None)
+        for width, height in ((options.get("width"), options.get("height")), geometry):
             if width is None and height is None:
                 continue
             if not (width and height and width.isdecimal() and height.isdecimal()):

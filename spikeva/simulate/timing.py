@@ -1,4 +1,4 @@
-"""Columns of events and the times v2e gives to a frame's events."""
+"""The times v2e gives to a frame's events, and the joining of columns of events."""
 
 from collections.abc import Sequence
 
