@@ -18,7 +18,10 @@ _LATEST = 2**44  # us; chosen here: a later start would be spelt out in megabyte
 
 
 class Encoder(Protocol):
-    """One file's worth of a format: the start of the file, then the bytes of block after block."""
+    """One file's worth of a format: the start of the file, then the bytes of block after block.
+
+    Raises UserError for a sensor, and for times, that the format cannot hold.
+    """
 
     def header(self, size: tuple[int, int], count: str) -> bytes: ...
 

@@ -89,7 +89,8 @@ def draw_identity(domain: str, identity: int, seed: int = 0) -> Identity:
     """Person number `identity` of `domain` under `seed`; the same arguments give the same person anywhere.
 
     The two domains draw from separate streams and from different distributions of shape, tone, age and hair, and
-    `nefer-like` people also move their skin each in their own way (chosen here).
+    `nefer-like` people also move their skin each in their own way (chosen here). Raises UserError for an unknown domain and
+    for numbers below 0.
     """
     number = DOMAINS.index(check_domain(domain))
     if identity < 0 or seed < 0:

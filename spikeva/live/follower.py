@@ -27,7 +27,8 @@ class Follower:
     """A trained model on a stream of events; the state carried from call to call is the recent events.
 
     A prediction at time t sees the `frames` windows that end at t, as in training: events at t and later do not count,
-    and without `first_us` none is made before that much of the stream has passed.
+    and without `first_us` none is made before that much of the stream has passed. Raises UserError for a model in training
+    mode, for unknown names and for numbers below 1.
 
     Args:
         model: `[1, T, C, H, W] -> [1, 2]`, in evaluation mode.

@@ -94,6 +94,8 @@ class Neuron(nn.Module):
       backend has; `slope`: the named surrogate's slope.
     - `backend`: "fused", "snntorch", "norse", or "auto" ("fused", which runs every neuron).
 
+    Other options, values that are not allowed and a backend that cannot run the neuron raise UserError.
+
     A subclass is a `step` (a pure function of input, state, parameters and rule), `STATES` (the state's names)
     and an `__init__` that calls `constant` for each of the step's parameters. State never survives a call: it is
     returned, and zeros are taken where none is given. Half precision inputs keep a float32 state. What follows a neuron

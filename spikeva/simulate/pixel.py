@@ -12,7 +12,8 @@ from spikeva.registry import unknown
 class DVSPixel:
     """What a pixel does to light. The defaults are an ideal pixel; see `DVSPixel.preset` for v2e's.
 
-    Thresholds are in ln units, rates in Hz, times in seconds unless the name says otherwise.
+    Thresholds are in ln units, rates in Hz, times in seconds unless the name says otherwise. Raises UserError for values that
+    are not allowed, alone or together.
 
     Args:
         pos_thres: nominal ON contrast threshold.
@@ -74,7 +75,10 @@ class DVSPixel:
 
     @classmethod
     def preset(cls, name: str) -> "DVSPixel":
-        """The preset `ideal` (ours), or v2e's `clean`, `noisy` or `v2e-default` (the defaults of v2e's command line)."""
+        """The preset `ideal` (ours), or v2e's `clean`, `noisy` or `v2e-default` (the defaults of v2e's command line).
+
+        Raises UserError for another name.
+        """
         if name not in PRESETS:
             raise UserError(unknown("pixel preset", name, PRESETS))
         return PRESETS[name]

@@ -12,7 +12,6 @@ from spikeva.errors import UserError
 from spikeva.simulate.draws import pixel_normals
 from spikeva.simulate.pixel import DVSPixel
 
-Thresholds = tuple[NDArray[np.float32], NDArray[np.float32]]
 SCIDVS_GAIN, SCIDVS_TAU_S, SCIDVS_SPREAD, SCIDVS_EFOLD = 2.0, 0.01, 0.5, 1 / 0.7
 """v2e's constants of the SCIDVS pixel."""
 
@@ -61,7 +60,7 @@ def build_sensor(
     size: tuple[int, int],
     seed: int,
     timing: str,
-    thresholds: Thresholds | None = None,
+    thresholds: tuple[Any, Any] | None = None,
     normals: Callable[[int, tuple[int, int], int], NDArray[np.float32]] = pixel_normals,
 ) -> Sensor:
     """The array of `size` (width, height) whose pixel-to-pixel differences are drawn from `seed`.

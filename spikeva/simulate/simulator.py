@@ -33,7 +33,7 @@ class Simulator:
     """A simulated event camera that is fed frames: `feed` takes any number at a time and returns their events.
 
     The events of a clip do not depend on how it is cut into calls, on the engine or on the number of threads. Memory is bounded by
-    one call's frames and events.
+    one call's frames and events. Raises UserError for unknown names and for numbers that are not allowed.
 
     Args:
         pixel: a `DVSPixel` or a preset's name.
