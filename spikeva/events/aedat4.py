@@ -1,7 +1,8 @@
 """AEDAT4, the files of iniVation's DV software: events of DAVIS and DVXplorer cameras, through the `aedat` package.
 
-The package decodes, in a process of its own since damage can end it; that the file is whole is checked here, by walking its packets (docs.inivation.com, "AEDAT 4.0"): a
-text line, a flatbuffer with the position of the closing table, then packets of stream, length and bytes.
+The package decodes, in a process of its own since damage can end it. That the file is whole is checked here, by walking its
+packets (docs.inivation.com, "AEDAT 4.0"): a text line, a flatbuffer with the position of the closing table, then packets of
+stream, length and bytes.
 """
 
 import pickle

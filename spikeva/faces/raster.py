@@ -98,9 +98,9 @@ def vertex_attributes(points, chart, aux, turn, grids, rotation, out):
 def rasterize(screen, triangles, material, attributes, fringe, cells, samples, depth, face, bary):
     """Nearest triangle (face [n, k], -1 = nothing) and its barycentric coordinates (bary [n, k, 2]) at the samples of cells.
 
-    `cells` [h, w] numbers the squares of the screen that are drawn (-1: not drawn); `samples` [k, 2] are places (x, y) from its centre. `depth` and
-    `face` come in as what is there already. Hair is two-sided and drawn only where its mask plus the noise `fringe` [256, 256] (azimuth,
-    height) is positive.
+    `cells` [h, w] numbers the squares of the screen that are drawn (-1: not drawn); `samples` [k, 2] are places (x, y) from a
+    square's centre. `depth` and `face` come in as what is there already. Hair is two-sided and drawn only where its mask plus
+    the noise `fringe` [256, 256] (azimuth, height) is positive.
     """
     h, w = cells.shape
     left, top, right, bottom = samples[:, 0].min(), samples[:, 1].min(), samples[:, 0].max(), samples[:, 1].max()

@@ -39,7 +39,7 @@ def _bell(x):
 
 @njit(cache=True)
 def _light(nx, ny, nz, lights, ambient, wrap):
-    """Diffuse light (r, g, b) and specular (r, g, b) on a unit normal: of `lights` [2, 6] (see `render.Scene`) and the sky's `ambient` [3]."""
+    """Diffuse light (r, g, b) and specular (r, g, b) on a unit normal, of `lights` [2, 6] and the sky's `ambient` [3] (`render.Scene`)."""
     sky = 0.82 + 0.18 * ny
     r, g, b = ambient[0] * sky, ambient[1] * sky, ambient[2] * sky
     sr, sg, sb = 0.0, 0.0, 0.0

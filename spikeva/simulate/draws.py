@@ -93,7 +93,9 @@ def uniform(coarse: NDArray[np.uint64], fine: NDArray[np.uint64]) -> NDArray[np.
 
 
 def pixel_normals(seed: int, size: tuple[int, int], maps: int = 4) -> NDArray[np.float32]:
-    """The first of four maps of normal numbers [maps, H, W] for what differs from pixel to pixel: ON, OFF, leak rate, SCIDVS time constant."""
+    """The first `maps` of four maps of normal numbers [maps, H, W], for what differs from pixel to pixel: ON and OFF threshold, leak
+    rate, SCIDVS time constant.
+    """
     width, height = size
     blocks = philox(np.arange(width * height, dtype=np.uint64), 0, MAPS, 0, seed)
     return np.stack([normal(w).reshape(height, width) for w in blocks[:maps]])
