@@ -78,6 +78,7 @@ def test_frame_rate_does_not_change_the_performance() -> None:
         ({"label_fps": 1e9}, "at most 1000000 frames and labels"),
         ({"emotion": "anger"}, "belongs to nefer-like"),
         ({"domain": "nefer-like", "emotion": 3}, "unknown emotion 3"),
+        ({"domain": "nefer-like", "emotion": "happines"}, r"did you mean 'happiness'\? \(there are: happiness, "),
     ],
 )
 def test_mistakes_are_named(change: dict[str, object], message: str) -> None:
