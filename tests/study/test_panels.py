@@ -76,7 +76,8 @@ def test_the_gallery_of_clips_without_a_video_has_their_events_in_every_encoding
         assert arrays["1/on"].shape == (10, 16, 16)
         whole = arrays["0/on"]
         assert {name for name in arrays.files if "/enc/" in name} == {f"0/enc/{name}" for name in list_encodings()}
-        assert not any("frames" in name or "compression" in name for name in arrays.files)
+        assert {name for name in arrays.files if name[:2] not in ("0/", "1/")} == {"made_from"}
+        assert not any("frames" in name for name in arrays.files)
 
     grid["encodings"] = [{"encoding": "tbr", "bits": 1, "dt": 40_000}, *grid["encodings"]]  # the finest is shown
     study = parse({"study": "s", "regression": {"dataset": "prepared", "root": str(tmp_path)}, "grid": grid})
