@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -146,6 +147,29 @@ def test_the_backward_pass_keeps_the_spikes_not_the_input() -> None:
     assert kept < 0.15 * x.numel() * x.element_size()
 
 
+@pytest.mark.parametrize("frozen", ["weight", "bias", "input"])
+def test_what_is_frozen_has_no_gradient_and_all_else_has_its_own(frozen: str) -> None:
+    found = []
+    for conv in layer(2, 8, 3, 1, 1, bias=True):
+        x = spikes(2, 2, 16, 16).requires_grad_(frozen != "input")
+        for name, parameter in conv.named_parameters():
+            parameter.requires_grad_(name != frozen)
+        (conv(x) * torch.arange(16).cos()).sum().backward()
+        found.append({"input": x.grad, **{name: p.grad for name, p in conv.named_parameters()}})
+    for name, wanted in found[1].items():
+        assert (wanted is None) == (name == frozen)
+        torch.testing.assert_close(found[0][name], wanted, rtol=2e-5, atol=2e-5)
+
+
+def test_weights_may_lie_channels_last() -> None:
+    ours, theirs = layer(3, 8, 3, 1, 1)
+    x = spikes(2, 3, 16, 16)
+    for found, wanted in zip(
+        gradients(ours.to(memory_format=torch.channels_last), x), gradients(theirs, x), strict=True
+    ):
+        torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5)
+
+
 def test_not_a_number_is_no_zero() -> None:
     ours, theirs = layer(2, 8, 3, 1, 1)
     x = spikes(1, 2, 9, 9)
@@ -154,13 +178,15 @@ def test_not_a_number_is_no_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    "why", ["dense", "channels-last", "double", "autocast", "counted", "one tap", "empty", "small"]
+    "why", ["dense", "channels-last", "double", "autocast", "counted", "one tap", "empty", "small", "wide"]
 )
 def test_all_else_is_pytorchs(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if why == "small":
         monkeypatch.setattr(sparse, "PRODUCTS", 2 * 16**2 * 2 * 8 * 9 + 1)
     ours, theirs = layer(2, 8, 1 if why == "one tap" else 3, 1, 1)
     x = spikes(2, 2, 16, 16, share=0.5 if why == "dense" else 0.1)
+    if why == "wide":
+        x = spikes(1, 2, 3, 20_000)
     if why == "channels-last":
         x = x.contiguous(memory_format=torch.channels_last)
     if why == "double":
@@ -178,6 +204,27 @@ def test_all_else_is_pytorchs(why: str, monkeypatch: pytest.MonkeyPatch) -> None
             found = ours(x)
     assert not ran_sparse(found)
     torch.testing.assert_close(found.float(), theirs(x).float(), rtol=1e-2 if why == "autocast" else 1e-6, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"groups": 2},
+        {"dilation": 2},
+        {"padding_mode": "circular"},
+        {"padding": "same"},
+        {"kernel_size": (3, 5)},
+        {"stride": (1, 2)},
+        {"padding": (0, 1)},
+        {"out_channels": 12},
+    ],
+)
+def test_every_option_of_pytorchs_layer_does_what_it_says(options: dict[str, Any]) -> None:
+    options = {"in_channels": 4, "out_channels": 8, "kernel_size": 3, "padding": 1} | options
+    ours, theirs = SparseConv2d(**options), nn.Conv2d(**options)
+    theirs.load_state_dict(ours.state_dict())
+    x = spikes(2, 4, 16, 16)
+    torch.testing.assert_close(ours(x), theirs(x))
 
 
 def test_torchs_defaults_do_not_change_what_is_computed() -> None:
