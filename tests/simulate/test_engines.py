@@ -1,5 +1,6 @@
 """The engines make the same events, however a clip is cut and however many threads there are."""
 
+import time
 import tracemalloc
 import weakref
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from spikeva import DVSPixel, EventStream
 from spikeva.errors import UserError
-from spikeva.simulate import Simulator, simulate
+from spikeva.simulate import Simulator, exact, simulate
 from spikeva.simulate.draws import philox
 from spikeva.simulate.engines import compiled
 from spikeva.simulate.engines.receptor import MAIN, REST
@@ -35,6 +36,19 @@ PIXELS = {
     "scidvs": DVSPixel(scidvs=True, sigma_thres=0.03),
     "both noises at once": DVSPixel(shot_noise_rate_hz=1000.0, sigma_thres=0.05),  # ON and OFF of a pixel in one frame
     "long rest": DVSPixel(pos_thres=0.1, refractory_period_s=0.006, shot_noise_rate_hz=1.0),
+    "surround that follows at once": DVSPixel(cs_lambda_pixels=2.5, leak_rate_hz=3.0),
+    "scidvs with all else": DVSPixel(
+        sigma_thres=0.03,
+        cutoff_hz=100.0,
+        leak_rate_hz=3.0,
+        leak_jitter_fraction=0.2,
+        shot_noise_rate_hz=5.0,
+        photoreceptor_noise=True,
+        refractory_period_s=0.0002,
+        cs_lambda_pixels=2.5,
+        cs_tau_p_ms=5.0,
+        scidvs=True,
+    ),
 }
 
 
@@ -53,7 +67,7 @@ def same(a: EventStream, b: EventStream) -> bool:
 @pytest.mark.parametrize("name", PIXELS)
 def test_numba_and_torch_are_the_reference(name: str, timing: str) -> None:
     frames, times = clip()
-    if name == "scidvs":
+    if name.startswith("scidvs"):
         times = np.arange(len(frames)) * 1e-3
     wanted = simulate(frames, times, PIXELS[name], seed=5, engine="reference", timing=timing)
     assert len(wanted) > 1000
@@ -128,6 +142,7 @@ def test_pixels_that_rest_and_wake(pixel: DVSPixel, dtype: Any) -> None:
 def test_pixels_of_any_threshold_rest_and_wake() -> None:
     frames, times = rest_and_unrest(np.float32)
     on, off = (10 ** np.random.default_rng(i).uniform(-3, 30, (60, 100)) for i in range(2))
+    on[20] = 1e-12  # a count beyond int32 is 0, as v2e's
     streams = [simulate(frames, times, thresholds=(on, off), engine=engine) for engine in ("reference", "numba")]
     assert len(streams[0]) > 1000
     assert same(*streams)
@@ -208,6 +223,36 @@ def test_events_do_not_depend_on_threads(preset: str, monkeypatch: pytest.Monkey
     assert same(streams[0], streams[2])
 
 
+@pytest.mark.parametrize("timing", ["v2e", "crossing"])
+@pytest.mark.parametrize("engine", ["reference", "numba", "torch"])
+def test_more_events_of_a_pixel_than_light_can_make_are_an_error(engine: str, timing: str) -> None:
+    frames = np.zeros((3, 4, 5), np.uint8)
+    frames[2, 1, 1] = 255
+    thresholds = np.full((2, 4, 5), 0.2)
+    thresholds[:, 1, 1] = 1e-5
+    with pytest.raises(
+        UserError, match=r"a pixel made 5\d{5} events in the frame at 2\.0+ s: .* its threshold is tiny"
+    ):
+        simulate(frames, [0, 1, 2], thresholds=tuple(thresholds), engine=engine, timing=timing)
+
+
+def test_what_fails_in_a_thread_fails_when_all_are_done() -> None:
+    done = []
+
+    def work(i: int) -> None:
+        if i % 2:
+            raise ValueError(f"strip {i}")
+        time.sleep(0.02)
+        done.append(i)
+
+    pool = compiled.Pool(4 * TILE, 4)
+    for items in ([0, 1, 2, 4], [1, 0, 2, 4]):
+        done.clear()
+        with pytest.raises(ValueError, match="strip 1"):
+            pool.map(work, items)
+        assert sorted(done) == [0, 2, 4]
+
+
 def test_seed_decides() -> None:
     frames, times = clip()
     assert same(simulate(frames, times, "noisy", seed=2**64 - 1), simulate(frames, times, "noisy", seed=2**64 - 1))
@@ -218,6 +263,16 @@ def test_seed_decides() -> None:
 def test_the_low_passs_division_in_two_parts_is_exact() -> None:
     luma = np.arange(256) + 20.0
     assert np.array_equal(luma * REST + luma * MAIN, luma / 275)
+
+
+def test_logarithm_and_sinh_of_tables_are_the_true_ones() -> None:
+    x = np.geomspace(1, 255, 10_000)
+    np.testing.assert_allclose(exact.log(x), np.log(x), rtol=0, atol=4e-15)
+    y = np.geomspace(1e-6, 700, 10_000)
+    y = np.concatenate([-y, [0], y])
+    np.testing.assert_allclose(exact.sinh(y), np.sinh(y), rtol=2e-13, atol=1e-15)
+    beyond = exact.sinh(np.array([-np.inf, -701.0, 701.0, np.inf, np.nan]))
+    np.testing.assert_array_equal(beyond, [*exact.sinh(np.array([-700.0, -700.0, 700.0, 700.0])), np.nan])
 
 
 def test_philox_known_answers() -> None:

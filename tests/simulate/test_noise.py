@@ -35,6 +35,16 @@ def test_noise_of_the_photoreceptor_grows_with_the_smaller_threshold(on: float, 
     assert photoreceptor_vrms(pixel, 0.001) == pytest.approx(drawn * one, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("decades", "exponent"),  # of noise events a pole of the filter, and of the threshold over the noise's RMS
+    [(0, 0.321), (-1, 0.4825), (-3, 0.6519), (-5, 0.7205)],
+)
+def test_noise_of_the_photoreceptor_is_v2es_fit(decades: int, exponent: float) -> None:
+    """At frames so far apart that the filter passes all."""
+    pixel = DVSPixel(cutoff_hz=50.0, shot_noise_rate_hz=100 * 10.0**decades, photoreceptor_noise=True)
+    assert photoreceptor_vrms(pixel, 0.004) == pytest.approx(0.2 / 10**exponent)
+
+
 def test_shot_noise_rates_are_the_equations() -> None:
     dt, count = 0.01, 501
     pixel = DVSPixel(shot_noise_rate_hz=5.0, pos_thres=10.0, neg_thres=10.0)  # so high that there is noise alone

@@ -112,6 +112,17 @@ def test_constant_video_is_silent(engine: str) -> None:
         assert len(simulate(frames, np.arange(10) * 0.04, pixel, engine=engine)) == 0
 
 
+@pytest.mark.parametrize("engine", ["reference", "numba", "torch"])
+def test_a_surround_without_a_time_constant_follows_at_once(engine: str) -> None:
+    """However close the frames: light that changes everywhere alike is not seen, an edge is."""
+    frames = np.array([50, 200], np.uint8)[:, None, None] * np.ones((1, 6, 8), np.uint8)
+    for tau, seen in ((None, 0), (0.0, 0), (5.0, 6 * 8)):
+        events = simulate(frames, [0, 1e-4], DVSPixel(cs_lambda_pixels=2.0, cs_tau_p_ms=tau), engine=engine)
+        assert len(set(zip(events.x, events.y, strict=True))) == seen
+    frames[1, :, 4:] = 50
+    assert len(simulate(frames, [0, 1e-4], DVSPixel(cs_lambda_pixels=2.0), engine=engine)) > 0
+
+
 def test_crossing_times_of_a_ramp() -> None:
     """ln I rises by 1 in 1 s: with threshold 0.2 events come at 0.2, 0.4, ... s."""
     times = np.array([0.0, 0.25, 0.5, 0.95])
