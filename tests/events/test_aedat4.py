@@ -79,6 +79,38 @@ def test_the_packets_left_out_are_counted(
     assert reader.report.faults == {"packets that cannot be decoded": count}
 
 
+PLAYER = """
+class Decoder:
+    def __init__(self, path):
+        self.packets = iter(PACKETS)
+    def id_to_stream(self):
+        return {n: {"type": kind, "width": 4, "height": 3 + n} for n, kind in enumerate(["frame", "events", "events"])}
+    def __next__(self):
+        return next(self.packets)
+"""
+
+
+def test_one_stream_of_events_is_read_in_order_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, other = {"stream_id": 0, "frame": None}, {"stream_id": 2, "events": {}}
+    times = ([1, 5], [2], [3, 6])  # of three packets, the second of which is all too late
+    columns = [{"t": t, "x": [3, 0][: len(t)], "y": [2, 1][: len(t)], "on": [0, 1][: len(t)]} for t in times]
+    first, late, last = ({"stream_id": 1, "events": c} for c in columns)
+    packets = [first, frame, late, other, last, frame]
+    (tmp_path / "aedat.py").write_text(f"PACKETS = {packets}\n{PLAYER}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    path = tmp_path / "a.aedat4"
+    path.write_bytes(header(-1) + len(packets) * struct.pack("<iI", 0, 0))
+    with pytest.raises(EventFileError, match="the file holds 2 streams of events"):
+        open_events(path)
+    reader = open_events(path, strict=False)
+    events = reader.read()
+    assert events.size == (4, 4)
+    assert [getattr(events, c).tolist() for c in "txyp"] == [[1, 5, 6], [3, 0, 0], [2, 1, 1], [0, 1, 1]]
+    assert reader.report.faults == {"streams beside the first": 1, "events whose time steps back": 2}
+    assert reader.report.skipped == {"packets of frame": 2, "packets of events": 1}
+
+
 def header(table: int) -> bytes:
     """The start of a file whose closing table is announced at byte `table`: a flatbuffer of two fields."""
     buffer = struct.pack(
@@ -113,6 +145,28 @@ def test_the_closing_table_must_stand_where_it_is_announced(
         open_events(path)
     lost = max(1, (5 - announced) * len(packet) + len(table))
     assert open_events(path, strict=False).report.faults == {"bytes of a truncated end": lost}
+
+
+@pytest.mark.parametrize("rest", [b"", b"\0\0\0", struct.pack("<iI", 0, 100) + bytes(10)])
+def test_a_file_without_a_closing_table_ends_where_its_packets_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rest: bytes
+) -> None:
+    """A recording that broke off: its header, a flatbuffer of one field, announces no table."""
+    (tmp_path / "aedat.py").write_text(f"BAD, DEADLY = [], 0\n{DECODER}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    buffer = struct.pack(
+        "<IHHHHii", 12, 0, 6, 8, 4, 6, 1
+    )  # root, padding, vtable at byte 6, the root's table at byte 12
+    start = b"#!AER-DAT4.0\r\n" + struct.pack("<I", len(buffer)) + buffer + 5 * struct.pack("<iI", 0, 0)
+    path = tmp_path / "a.aedat4"
+    path.write_bytes(start + rest)
+    if rest:
+        with pytest.raises(EventFileError, match=f"byte {len(start)}: a packet reaches beyond the end of the packets"):
+            open_events(path)
+    reader = open_events(path, strict=False)
+    assert len(reader.read()) == 5
+    assert reader.report.faults == ({"bytes of a truncated end": len(rest)} if rest else {})
 
 
 @pytest.mark.recordings

@@ -88,6 +88,9 @@ def test_many_blocks_of_a_file_make_one_stream(tmp_path: Path, suffix: str, name
     ("name", "events", "message"),
     [
         ("a.raw", EventStream.empty((2049, 10)), "up to 2048 x 2048"),
+        ("a.raw", EventStream(*np.array([[2**44], [0], [0], [0]]), size=SIZE), "from 0 to 2\\^44"),  # type: ignore[arg-type,misc]  # bad on purpose
+        ("a.dat", EventStream.empty((10, 2**14 + 1)), "up to 16384 x 16384"),
+        ("a.dat", EventStream(*np.array([[5, 2**33 + 5]] + 3 * [[0, 0]]), size=SIZE), "event 1"),  # type: ignore[arg-type,misc]  # bad on purpose
         ("a.raw", EventStream(*np.array([[-1], [0], [0], [0]]), size=SIZE), "from 0 to 2\\^44"),  # type: ignore[arg-type,misc]  # bad on purpose
         ("a.dat", EventStream(*np.array([[2**32], [0], [0], [0]]), size=SIZE), "start below 2\\^32"),  # type: ignore[arg-type,misc]  # bad on purpose
         ("a.dat", EventStream(*np.array([[5, 2**31 + 2**32]] + 3 * [[0, 0]]), size=SIZE), "event 1"),  # type: ignore[arg-type,misc]  # bad on purpose
@@ -99,6 +102,15 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path, name: str, events:
     with pytest.raises(UserError, match=message):
         write_events(tmp_path / name, events)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("a.raw", "evt3"), ("a.RAW", "evt3"), ("a.dat", "dat"), ("a.hdf5", "clip"), ("a.NPZ", "npz"), ("a.txt", "txt")],
+)
+def test_the_suffix_says_the_format(tmp_path: Path, name: str, found: str) -> None:
+    write_events(tmp_path / name, random_stream(5))
+    assert open_events(tmp_path / name).format == found
 
 
 @pytest.mark.parametrize("name", ["a.raw", "a.npz", "a.h5"])
@@ -248,6 +260,7 @@ def test_evt2_words_by_hand(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stated", [True, False])
 def test_evt21_in_both_word_orders(tmp_path: Path, order: str, stated: bool) -> None:
     words = [(0x8 << 28 | 3, 0), (evt2_word(1, 5, 600, 479), 0x50000001), (evt2_word(0, 6, 32, 1), 0xFFFFFFFF)]
+    words += [(0xA << 28 | 7 << 22 | 1, 0), (0xE << 28, 1), (0xF << 28, 1)]  # a trigger, vendor words
     halves = np.array(words, "<u4")
     header = "% evt 2.1\n% geometry 640x480\n"
     header += f"% format EVT21;endianness={order};height=480;width=640\n" * stated
@@ -256,6 +269,8 @@ def test_evt21_in_both_word_orders(tmp_path: Path, order: str, stated: bool) -> 
         *[(197, x, 479, 1) for x in (600, 628, 630)],
         *[(198, x, 1, 0) for x in range(32, 64)],
     ]
+    with pytest.raises(EventFileError, match="ends inside a word"):
+        read_events(write(path, path.read_bytes()[:-3]))
 
 
 def test_evt21_faults(tmp_path: Path) -> None:
@@ -375,6 +390,7 @@ def test_blocks_may_end_anywhere(
         (b"% evt 3.0\n% format EVT2;width=3;height=4\n", "both EVT2 and EVT 3.0"),
         (b"% evt 3.0\n% plugin_name hal_plugin_gen4\n", r"hal_plugin_gen4 has 1280 x 720"),
         (b"% evt 3.0\n% geometry 640\n", "states a sensor of"),
+        (b"% format EVT3;width=640\n", "states a sensor of '640' x None"),
         (b"% evt 3.0\n% geometry 0x5\n", "impossible sensor size"),
         (b"% format EVT3;width=3;height=4\n% geometry 5x4\n", "several sensor sizes"),
         (b"% evt 3.0\n% geometry 5x4\n% event_count x\n% end\n", "'event_count' is 'x'"),
@@ -534,13 +550,14 @@ def test_hdf5_whose_time_steps_back_between_blocks(tmp_path: Path, monkeypatch: 
 
 def test_text_whose_time_steps_back_between_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spikeva.events.text._READ_BYTES", 16)
-    path = write(tmp_path / "a.txt", b"10 2 3 1\n20 2 3 1\n15 4 5 0\n30 4 5 0\n40 4 5 0\n41 4 5 9\n")
+    rest = b"50 640 0 1\n51 640 0 1\n35 4 5 0\n45 4 5 0\n"  # a block of which nothing is sound, and one that steps back
+    path = write(tmp_path / "a.txt", b"10 2 3 1\n20 2 3 1\n15 4 5 0\n30 4 5 0\n40 4 5 0\n41 4 5 9\n%b" % rest)
     with pytest.raises(EventFileError, match="time steps back: event 0 of the lines from there on") as error:
         read_events(path, SIZE)
     assert error.value.offset == 18
     reader = open_events(path, SIZE, strict=False)
-    assert reader.read().t.tolist() == [10, 20, 30, 40]
-    assert sum(reader.report.faults.values()) == 2
+    assert reader.read().t.tolist() == [10, 20, 30, 40, 45]
+    assert sum(reader.report.faults.values()) == 5
 
 
 def test_dsec_columns_of_unequal_length(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import io
 import multiprocessing
 import os
 import stat
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from spikeva._atomic import whole_file
 from spikeva.errors import UserError
 from spikeva.events import EventClip, EventFileError, EventStream, read_manifest, write_clip, write_manifest
+from spikeva.events._sink import Sink
 
 SIZE = (64, 48)
 
@@ -294,6 +296,45 @@ def test_a_killed_writer_leaves_a_whole_file_or_none(tmp_path: Path) -> None:
                 assert len(clip.labels["t_us"]) == 4
     print(f"{moment} kills: {whole - 1} whole files, {moment + 1 - whole} none")
     assert list(tmp_path.glob(".*.part")), "no kill came in the middle of a write"
+
+
+class Disk(io.BytesIO):
+    """A file that takes three bytes at a time, and `room` in all; its failures are numbered."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room, self.failures = room, 0
+
+    def write(self, data: Any) -> int:
+        left = self.room - self.tell()
+        return super().write(data[: min(3, left)]) if left else self.fail()
+
+    def truncate(self, size: int | None = None) -> int:
+        return self.fail()
+
+    def fail(self) -> int:
+        self.failures += 1
+        raise OSError(errno.ENOSPC, f"failure {self.failures}")
+
+
+def test_what_hdf5_writes_arrives_whole_or_the_first_failure_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sink(room: int) -> Sink:
+        monkeypatch.setattr("spikeva.events._sink.open", lambda *_, **__: Disk(room), raising=False)
+        return Sink(tmp_path / "part", "a.h5")
+
+    with sink(100) as whole:
+        assert whole.write(b"0123456789") == 10
+        assert whole._file.getvalue() == b"0123456789"  # type: ignore[attr-defined]  # it is a Disk
+    taken: list[int] = []
+    with pytest.raises(OSError, match="failure 1") as error, sink(5) as full:
+        taken.extend(full.write(b"0123456789") for _ in full.watch(range(9)))
+    assert (taken, error.value.filename) == ([10], "a.h5")
+    with pytest.raises(OSError, match="failure 1"), sink(5) as full:
+        assert (full.truncate(8), full.write(b"0123456789")) == (8, 10)
+    with pytest.raises(OSError, match="failure 1"), sink(5) as full:
+        assert (full.write(b"0123456789"), full.write(b"0"), full.truncate(8)) == (10, 1, 8)
 
 
 @pytest.mark.parametrize("room", [2_000, 150_000])
