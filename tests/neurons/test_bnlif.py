@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from spikeva.errors import UserError
 from spikeva.neurons import make_neuron
 from spikeva.neurons.bnlif import BNLIF
+from spikeva.neurons.fused_ops import statistics
 
 
 def reference(norm: nn.Module, neuron: nn.Module, x: Tensor, shortcut: Tensor | None = None) -> Tensor:
@@ -63,6 +64,26 @@ def test_equals_one_after_the_other(
         torch.testing.assert_close(a.grad, b.grad, rtol=2e-5, atol=2e-5 * float(b.grad.abs().max()))
     for a, b in zip(fused.parameters(), apart.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=2e-4, atol=1e-4 * float(b.grad.abs().max()))
+
+
+@pytest.mark.parametrize("plane", PLANES[:2])
+@pytest.mark.parametrize("frozen", ["norm.weight", "norm.bias", "input"])
+def test_what_is_frozen_has_no_gradient_and_all_else_has_its_own(frozen: str, plane: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    fused = layer("plif", detach_reset=False)
+    for name, parameter in fused.named_parameters():
+        parameter.requires_grad_(name != frozen)
+    apart = copy.deepcopy(fused)
+    data, weights = (torch.randn(7, 4, 6, *plane) for _ in range(2))
+    ours, theirs = (data.clone().requires_grad_(frozen != "input") for _ in range(2))
+    (fused(ours)[0] * weights).sum().backward()
+    (reference(apart.norm, apart.neuron, theirs) * weights).sum().backward()
+    found, wanted = ({"input": x, **dict(net.named_parameters())} for x, net in ((ours, fused), (theirs, apart)))
+    for name, leaf in wanted.items():
+        assert (leaf.grad is None) == (found[name].grad is None) == (name == frozen)
+        if leaf.grad is not None:
+            close = {"rtol": 2e-4, "atol": 1e-4 * float(leaf.grad.abs().max())}
+            torch.testing.assert_close(found[name].grad, leaf.grad, **close)
 
 
 @pytest.mark.parametrize("shape", [(7, 4, 6, 5, 5), (1, 6, 1, 5), (7, 4, 1, 5, 5)])
@@ -128,6 +149,12 @@ def test_statistics_hold_far_from_zero(device: str) -> None:
     x = (torch.randn(8, 2, 6, 10, 10) + 1000).to(device)
     spikes = layer().to(device)(x)[0]
     assert 0.01 < spikes.mean() < 0.99
+
+
+def test_a_channel_that_is_the_same_everywhere_has_no_variance_below_zero() -> None:
+    x = torch.linspace(1, 1000, 64).view(64, 1, 1).expand(5, 3, 64, 3, 3)
+    variance = statistics(x, None, None, 1e-5)[4]
+    assert 0 <= variance.min() <= variance.max() < 1e-3
 
 
 def test_no_affine_and_no_running_statistics(device: str) -> None:

@@ -96,6 +96,25 @@ def test_equals_the_eager_reference(
         assert (f - w).abs().max() <= 2e-5 * max(float(w.abs().max()), float(summands), 1.0)
 
 
+@pytest.mark.parametrize("alone", [0, 1, 2])
+def test_a_loss_on_one_output_alone(alone: int) -> None:
+    """On the spikes, or on a state after the last step, as where a sequence is cut."""
+    neuron = make_neuron("cuba", reset="zero", surrogate="triangle", detach_reset=False, learn_theta=True)
+    x, results = torch.randn(8, 3, 7), []
+    for runner in (fused_ops.execute, scan):
+        leaves = [
+            x.clone().requires_grad_(),
+            *(torch.full((3, 7), 0.5, requires_grad=True) for _ in range(2)),
+        ]
+        out, last = runner(
+            Run(type(neuron).step, leaves[0], tuple(leaves[1:]), neuron.parameters_of_step(x), neuron.rule)
+        )
+        loss = ((out, *last)[alone] * torch.arange(7).cos()).sum()
+        grads = torch.autograd.grad(loss, [*leaves, *neuron.parameters()], allow_unused=True, materialize_grads=True)
+        results.append(list(grads))
+    assert_close(*results, 2e-5)
+
+
 def test_threshold_is_crossed_strictly() -> None:
     spikes, _ = make_neuron("lif", beta=0.5)(torch.tensor([[[1.0, 1.0000001]]]))
     assert spikes.tolist() == [[[0.0, 1.0]]]
