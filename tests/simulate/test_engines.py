@@ -16,7 +16,7 @@ from spikeva.simulate.draws import philox
 from spikeva.simulate.engines import compiled
 from spikeva.simulate.engines.receptor import MAIN, REST
 from spikeva.simulate.engines.tiles import TILE
-from spikeva.simulate.luma import LUMA_AT, LUMA_STEPS
+from spikeva.simulate.luma import LUMA_AT, LUMA_STEPS, lin_log
 
 PIXELS = {
     "ideal": DVSPixel(),
@@ -104,6 +104,23 @@ def test_pixels_that_come_back(pixel: DVSPixel) -> None:
     rng = np.random.default_rng(0)
     frames, times = rng.choice([10, 40, 160, 255], (12, 37, 61)).astype(np.uint8), np.arange(12) * 0.01
     streams = [simulate(frames, times, pixel, engine=engine) for engine in ("reference", "numba", "torch")]
+    assert same(streams[0], streams[1])
+    assert same(streams[0], streams[2])
+
+
+@pytest.mark.parametrize("pixel", [DVSPixel(), DVSPixel(cutoff_hz=1e6)])
+def test_thresholds_that_divide_a_step_but_for_rounding(pixel: DVSPixel) -> None:
+    """A step of light is n thresholds, or hardly less: n or n - 1 events."""
+    rng = np.random.default_rng(0)
+    frames = rng.uniform(0, 255, (2, 120, 100)).astype(np.float32)
+    n = rng.integers(1, 50, frames[0].shape)
+    steps = lin_log(frames[1].astype(float)).astype(float) - lin_log(frames[0].astype(float))
+    thresholds = np.abs(steps) / n
+    streams = [
+        simulate(frames, [0, 1], pixel, thresholds=(thresholds, thresholds), engine=engine)
+        for engine in ("reference", "numba", "torch")
+    ]
+    assert n.sum() - n.size / 2 < len(streams[0]) < n.sum() - n.size / 4
     assert same(streams[0], streams[1])
     assert same(streams[0], streams[2])
 
