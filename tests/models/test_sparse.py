@@ -104,10 +104,13 @@ def test_a_picture_larger_than_a_tile_is_cut_into_bands() -> None:
         torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-4)
 
 
+@pytest.mark.parametrize("graded", [False, True])
 @pytest.mark.parametrize(("kernel", "stride"), KERNELS[:2])
-def test_the_same_bits_on_any_number_of_threads_and_in_any_batch(kernel: int, stride: int) -> None:
+def test_the_same_bits_on_any_number_of_threads_and_in_any_batch(kernel: int, stride: int, graded: bool) -> None:
     ours, _ = layer(5, 32, kernel, stride, 1)
     x = spikes(7, 5, 33, 29)
+    if graded:  # one picture of them
+        x[-1] *= 0.5
     torch.set_num_threads(1)
     first = gradients(ours, x)
     for threads in (2, 3):
