@@ -1,5 +1,6 @@
 """Costs against counts made by hand, a brute-force reference, and NeuroBench where it is installed."""
 
+import gc
 import itertools
 
 import pytest
@@ -293,13 +294,17 @@ def test_latency_is_the_median_of_one_sample_after_two_runs(monkeypatch):
 
 
 def test_peak_memory_by_hand():
-    """1000 -> 500 -> 250 floats: the fullest moment is the first layer's output beside its input and the parameters."""
-    chain = nn.Sequential(nn.Linear(1000, 500, bias=False), nn.Linear(500, 250, bias=False))
+    """1000 -> 500 -> 250 -> 125 floats: at the fullest moment the second layer's output stands beside its input and the chain's."""
+    chain = nn.Sequential(*(nn.Linear(n, n // 2, bias=False) for n in (1000, 500, 250)))
     x = torch.zeros(3, 1000)
-    parameters = 4 * (1000 * 500 + 500 * 250)
+    parameters = 4 * (1000 * 500 + 500 * 250 + 250 * 125)
     assert peak_memory(chain, x) == parameters + 4 * 3 * (1000 + 500 + 250)
     in_place = nn.Sequential(nn.Linear(1000, 500, bias=False), nn.ReLU(inplace=True), nn.Flatten())
     assert peak_memory(in_place, x) == 4 * 1000 * 500 + 4 * 3 * (1000 + 500)
+    idle = nn.Identity()  # what no operation shows counts, too
+    idle.register_parameter("weight", nn.Parameter(torch.zeros(300)))
+    idle.register_buffer("mask", torch.zeros(70))
+    assert peak_memory(idle, x) == 4 * (300 + 70 + 3000)
 
 
 def test_intermediate_tensors_are_counted_only_while_they_live():
@@ -319,6 +324,24 @@ def test_intermediate_tensors_are_counted_only_while_they_live():
     x = torch.zeros(1000)
     assert peak_memory(Steps(False), x) == 3 * 4000  # the input, one step and the next
     assert peak_memory(Steps(True), x) == 11 * 4000
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_no_garbage_is_collected_meanwhile_and_afterwards_as_before(on):
+    """Else tensors in cycles would be freed at a moment that differs from run to run."""
+    seen = []
+
+    class Watching(nn.Module):
+        def forward(self, x):
+            seen.append(gc.isenabled())
+            return x
+
+    try:
+        (gc.enable if on else gc.disable)()
+        peak_memory(Watching(), torch.zeros(1))
+        assert (seen, gc.isenabled()) == ([False], on)
+    finally:
+        gc.enable()
 
 
 def test_wrong_calls_say_what_to_do():
