@@ -118,6 +118,19 @@ def test_a_loss_on_one_output_alone(alone: int) -> None:
 def test_threshold_is_crossed_strictly() -> None:
     spikes, _ = make_neuron("lif", beta=0.5)(torch.tensor([[[1.0, 1.0000001]]]))
     assert spikes.tolist() == [[[0.0, 1.0]]]
+    _, (v,) = make_neuron("lif", beta=0.5, reset="subtract_delayed")(torch.tensor([[[1.0, 1.0000001]], [[0.0, 0.0]]]))
+    assert v[0].tolist() == pytest.approx([0.5, -0.5], abs=1e-6)
+
+
+def test_gradients_far_from_the_threshold() -> None:
+    """Where a surrogate's exponential is less than float32 holds."""
+    neuron = make_neuron("lif", reset="subtract", surrogate="sigmoid", detach_reset=False, channels=2, learn_theta=True)
+    x = torch.linspace(-1000, 1000, 202).view(1, 1, 2, 101).repeat(4, 1, 1, 1)
+    (found, grads), (wanted, wanted_grads) = (
+        run_and_differentiate(neuron, runner, x, [torch.zeros(1, 2, 101)], 0) for runner in (fused_ops.execute, scan)
+    )
+    assert all(map(torch.equal, found, wanted))
+    assert_close(grads, wanted_grads, 2e-5)
 
 
 def test_threads_do_not_change_a_bit() -> None:
