@@ -364,6 +364,7 @@ def test_deblocking_keeps_edges_and_flat_areas() -> None:
         assert np.array_equal(deblock(slopes), slopes)
     for smooth in (deblock(step)[4], deblock(step.T)[:, 4]):
         assert smooth[5:11].tolist() == [50, 50.5, 51.5, 52.5, 53.5, 54]
+    assert deblock(step[:, :10])[4, 6:].tolist() == [50.5, 51.5, 52.5, 53.5]  # the last block is two pixels wide
 
 
 def test_moving_spline_keeps_a_picture_sharp() -> None:
