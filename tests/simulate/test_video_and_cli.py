@@ -348,12 +348,14 @@ def test_block_edge_excess_of_even_counts_is_1() -> None:
     x, y = (v.ravel().astype(np.uint16) for v in np.meshgrid(np.arange(16), np.arange(16)))
     even = EventStream(np.zeros(256, np.int64), x, y, np.ones(256, np.uint8), (16, 16))
     assert block_edge_excess(even) == pytest.approx(1.0)
+    assert np.isnan(block_edge_excess(EventStream.empty((16, 16))))
 
 
 def test_deblocking_keeps_edges_and_flat_areas() -> None:
-    edge = np.full((16, 16), 50.0)
-    edge[:, 8:] = 200.0
-    assert np.array_equal(deblock(edge), edge.astype(np.float32))
+    for bright in (62.0, 200.0):  # a step as high as `strength`, and a higher one
+        edge = np.full((16, 16), 50.0)
+        edge[:, 8:] = bright
+        assert np.array_equal(deblock(edge), edge.astype(np.float32))
     step = np.full((16, 16), 50.0)
     step[:, 8:] = 54.0
     for slope in (
@@ -365,6 +367,7 @@ def test_deblocking_keeps_edges_and_flat_areas() -> None:
     for smooth in (deblock(step)[4], deblock(step.T)[:, 4]):
         assert smooth[5:11].tolist() == [50, 50.5, 51.5, 52.5, 53.5, 54]
     assert deblock(step[:, :10])[4, 6:].tolist() == [50.5, 51.5, 52.5, 53.5]  # the last block is two pixels wide
+    assert np.array_equal(deblock(step[:, :9]), step[:, :9])  # of one pixel it is left alone
 
 
 def test_moving_spline_keeps_a_picture_sharp() -> None:
