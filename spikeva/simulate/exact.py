@@ -1,7 +1,7 @@
 """Logarithm and hyperbolic sine from tables and operations that IEEE 754 rounds exactly.
 
 libm's differ in the last bit from one processor, compiler and device to the next; these give the same bits everywhere, so that
-every engine makes the same events. They agree with the true values to about 1e-15 (log) and 1e-13 (sinh, relative).
+every engine makes the same events. They agree with the true values to about 1e-15 (log), and 1e-13 of it or 1e-15 (sinh).
 """
 
 import math

@@ -17,6 +17,7 @@ from spikeva.simulate.engines import compiled
 from spikeva.simulate.engines.receptor import MAIN, REST
 from spikeva.simulate.engines.tiles import TILE
 from spikeva.simulate.luma import LUMA_AT, LUMA_STEPS, lin_log
+from spikeva.simulate.timing import MOST_SLOTS, slot_times
 
 PIXELS = {
     "ideal": DVSPixel(),
@@ -251,6 +252,15 @@ def test_more_events_of_a_pixel_than_light_can_make_are_an_error(engine: str, ti
         UserError, match=r"a pixel made 5\d{5} events in the frame at 2\.0+ s: .* its threshold is tiny"
     ):
         simulate(frames, [0, 1, 2], thresholds=tuple(thresholds), engine=engine, timing=timing)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 10, 1001, MOST_SLOTS])
+@pytest.mark.parametrize("start", [0.0, 1e-5, 17.3, 1e4, 1e7])
+def test_times_counted_from_both_ends_of_a_frame_do_not_cross(start: float, slots: int) -> None:
+    for length in (1e-6, 1 / 30, 1.0, 700.0):
+        times = slot_times(start, start + length, slots)
+        assert len(times) == slots
+        assert np.all(np.diff(times) >= 0)
 
 
 def test_what_fails_in_a_thread_fails_when_all_are_done() -> None:

@@ -91,13 +91,12 @@ def _shot(coarse, fine, rate, intensity, on_step, off_step, pos_thres, neg_thres
 
 
 @triton.jit
-def _slot_time(k, slots, start, stop, latest):
-    """The k-th of `timing.slot_times`, float32; `latest` is the one before."""
+def _slot_time(k, slots, start, stop):
+    """The k-th of `timing.slot_times`, float32."""
     first, last = (start + (stop - start) / slots.to(tl.float64)).to(tl.float32), stop.to(tl.float32)
     step = tl.div_rn(last - first, tl.maximum(slots - 1, 1).to(tl.float32))
     early = (k < slots // 2) | (slots == 1)
-    time = tl.where(early, first + step * k, last - step * (slots - 1 - k))
-    return tl.maximum(latest, time)
+    return tl.where(early, first + step * k, last - step * (slots - 1 - k))
 
 
 @triton.jit
@@ -227,9 +226,9 @@ def memorise(records, lasts, steps, most, on_step, off_step, state, base, last, 
     size = tl.abs(count)
     rests = tl.load(last + at, inside, 0.0).to(tl.float32)
     tl.store(lasts + record, rests, inside)
-    passed, time = count * 0, stop.to(tl.float32) * 0.0
+    passed = count * 0
     for k in range(tl.max(size)):
-        time = _slot_time(k, slots, start, stop, time)
+        time = _slot_time(k, slots, start, stop)
         fires, rests = _pass(k, size, time, rests, period, True)
         passed += fires.to(tl.int32)
     if period > 0:
@@ -280,7 +279,7 @@ def replay(
         if CROSSING:
             time = _crossing_time(k, threshold, e0, e1, start, stop)
         else:
-            time = _slot_time(k, slots, start, stop, time)
+            time = _slot_time(k, slots, start, stop)
         fires, rests = _pass(k, size, time, rests, period, WAIT)
         fired = fires.to(tl.int32)
         if EMIT:

@@ -21,14 +21,13 @@ def _open(v, row, column, width, inverse):
 @compiled
 def _slots(start, stop, out):
     """`timing.slot_times` in microseconds."""
-    slots, latest = len(out), np.float32(0)
+    slots = len(out)
     first, last = np.float32(start + (stop - start) / slots), np.float32(stop)
     step = (last - first) / np.float32(max(slots - 1, 1))
     for i in range(slots):
         early = i < slots // 2 or slots == 1
         time = first + step * np.float32(i) if early else last - step * np.float32(slots - 1 - i)
-        latest = max(latest, time)
-        out[i] = np.int64(np.rint(np.float64(latest) * 1e6))
+        out[i] = np.int64(np.rint(np.float64(time) * 1e6))
 
 
 @compiled
