@@ -62,7 +62,7 @@ def _text(text: str, width: int, height: int, upright: bool = False) -> Picture:
     w, h = (height, width) if upright else (width, height)
     field = np.full((h, w, 3), 245, np.uint8)
     (tw, th), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
-    size = 0.5 * min(1.0, (w - 4) / max(tw, 1))
+    size = 0.5 * min(1.0, (w - 6) / max(tw, 1))
     (tw, th), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
     place = (w - tw) // 2, (h + th) // 2
     cv2.putText(field, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, (30, 30, 30), 1, cv2.LINE_AA)
