@@ -155,9 +155,8 @@ def test_a_file_without_a_closing_table_ends_where_its_packets_do(
     (tmp_path / "aedat.py").write_text(f"BAD, DEADLY = [], 0\n{DECODER}")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    buffer = struct.pack(
-        "<IHHHHii", 12, 0, 6, 8, 4, 6, 1
-    )  # root, padding, vtable at byte 6, the root's table at byte 12
+    # the root's place, padding, a vtable at byte 6, the root's table at byte 12
+    buffer = struct.pack("<IHHHHii", 12, 0, 6, 8, 4, 6, 1)
     start = b"#!AER-DAT4.0\r\n" + struct.pack("<I", len(buffer)) + buffer + 5 * struct.pack("<iI", 0, 0)
     path = tmp_path / "a.aedat4"
     path.write_bytes(start + rest)
