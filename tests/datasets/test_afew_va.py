@@ -199,11 +199,8 @@ def test_one_point_far_away_does_not_make_the_box_large(afew_va_data, tmp_path):
     content = afew_va_data.write_clip(tmp_path / "001", 1)
     sound = AFEWVA(tmp_path)[0].face
     content["frames"]["00002"]["landmarks"][7] = [3000.0, 40.0]
-    for frame, beside in (
-        ("00003", (80, 0)),
-        ("00004", (-60, 0)),
-        ("00005", (0, 60)),
-    ):  # the whole face out of the picture
+    out_of_the_picture = {"00003": (80, 0), "00004": (-60, 0), "00005": (0, 60)}  # the whole face
+    for frame, beside in out_of_the_picture.items():
         content["frames"][frame]["landmarks"] = np.add(content["frames"][frame]["landmarks"], beside).tolist()
     (tmp_path / "001" / "001.json").write_text(json.dumps(content))
     films = AFEWVA(tmp_path)

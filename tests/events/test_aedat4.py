@@ -113,9 +113,8 @@ def test_one_stream_of_events_is_read_in_order_of_time(tmp_path: Path, monkeypat
 
 def header(table: int) -> bytes:
     """The start of a file whose closing table is announced at byte `table`: a flatbuffer of two fields."""
-    buffer = struct.pack(
-        "<IHHHHiiq", 12, 8, 16, 4, 8, 8, 0, table
-    )  # root, vtable at byte 4, the root's table at byte 12
+    # the root's place, a vtable at byte 4, the root's table at byte 12
+    buffer = struct.pack("<IHHHHiiq", 12, 8, 16, 4, 8, 8, 0, table)
     return b"#!AER-DAT4.0\r\n" + struct.pack("<I", len(buffer)) + buffer
 
 

@@ -299,9 +299,8 @@ def test_checkpointing_and_inference() -> None:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         out = checkpoint(ours, again, use_reentrant=False)
-    assert not any(
-        tensor.dtype == torch.uint16 for tensor in kept
-    )  # the spikes' places are found again when they are needed
+    # the spikes' places are found again when they are needed
+    assert not any(tensor.dtype == torch.uint16 for tensor in kept)
     grad = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
     found = torch.autograd.grad(out, [again, ours.weight], grad)
     assert all(torch.equal(a, b) for a, b in zip((out, *found), plain, strict=True))

@@ -358,10 +358,8 @@ def test_deblocking_keeps_edges_and_flat_areas() -> None:
         assert np.array_equal(deblock(edge), edge.astype(np.float32))
     step = np.full((16, 16), 50.0)
     step[:, 8:] = 54.0
-    for slope in (
-        np.minimum(np.arange(16), 8),
-        np.maximum(np.arange(16), 7),
-    ):  # of 4 a pixel, to the edge or from there
+    # of 4 a pixel, to the edge or from there
+    for slope in (np.minimum(np.arange(16), 8), np.maximum(np.arange(16), 7)):
         slopes = np.tile(4.0 * slope, (16, 1))
         assert np.array_equal(deblock(slopes), slopes)
     for smooth in (deblock(step)[4], deblock(step.T)[:, 4]):
