@@ -12,7 +12,8 @@ from typing import Any
 def source_digest(entry: Any) -> str | None:
     """16 hexadecimal digits of the file in which a class or function is written; None where that is no file (a notebook).
 
-    Files that it imports count where they lie in the same package or folder; of an installed package all do.
+    Files that it imports count where they lie in the same package or folder; of an installed package all do, and beside an
+    installed file none.
     """
     entry = inspect.unwrap(entry)
     try:
