@@ -149,7 +149,6 @@ def peak_memory(model: "nn.Module", *inputs: "Tensor") -> int:
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
     """Tensors caught in reference cycles then live on, instead of dying at a moment that differs from run to run."""
-    gc.collect()
     was_on = gc.isenabled()
     gc.disable()
     try:

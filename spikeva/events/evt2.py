@@ -134,8 +134,8 @@ def decode21(words, state, counts, width, height, strict, t, x, y, p, triggers):
 def bound(words):
     """How many events the words announce."""
     n = 0
-    for word in words:
-        n += (word >> 28) <= ON
+    for i in range(len(words)):  # over the words themselves numba's loop takes ten times as long
+        n += (words[i] >> 28) <= ON
     return n
 
 
