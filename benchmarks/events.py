@@ -1,4 +1,4 @@
-"""Speed of the event readers and of the clip store, side by side with faery and h5py, each in the same run.
+"""Speed of the event readers and of the clip store, side by side with faery, NumPy and h5py, each in the same run.
 
     python benchmarks/events.py [--events 10000000] [--repeats 3]
 
@@ -101,11 +101,26 @@ def main() -> None:
             row(f"{name} read, in blocks", args.events, read["blocks"], read["faery blocks"])
             row(f"{name} write", args.events, wrote["ours"], wrote["faery"])
             print(f"{'':<4}{ours.stat().st_size / 1e6:.1f} MB ours, {theirs.stat().st_size / 1e6:.1f} MB faery's")
+        text(root / "events.txt", events[: args.events // 10], args.repeats)
         print()
         for name, suffix in (("evt2", "raw"), ("evt3", "raw"), ("dat", "dat")):
             stream_in_child(root / f"{name}.{suffix}")
         store(root, events, args.repeats)
     print(f"\npeak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+
+
+def text(path: Path, events: EventStream, repeats: int) -> None:
+    """Lines `t x y p`, beside NumPy's reader of tables of numbers."""
+    wrote = best({"ours": lambda: write_events(path, events), "numpy": lambda: save_text(path, events)}, 0)
+    write_events(path, events)
+    read = best({"ours": lambda: read_events(path), "numpy": lambda: np.loadtxt(path, np.int64)}, repeats)
+    print(f"\n{'':<34} {'spikeva':>8} {'numpy':>8}")
+    row("text read", len(events), read["ours"], read["numpy"])
+    row("text write", len(events), wrote["ours"], wrote["numpy"])
+
+
+def save_text(path: Path, events: EventStream) -> None:
+    np.savetxt(path, np.column_stack([events.t, events.x, events.y, events.p]), fmt="%d")
 
 
 def their_stream(faery: Any, events: EventStream) -> Any:

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeva._compiled import njit
 from spikeva.events.errors import EventFileError
 from spikeva.events.reader import EventReader
 from spikeva.events.stream import EventStream
@@ -19,11 +21,12 @@ _TWO_NUMBERS = re.compile(rb"[ \t]*(\d{1,9})[ \t,]+(\d{1,9})[ \t]*\r?\n")
 _FIRST_LINE = b"# t[us] x y p\n"
 _BAD_LINE = "lines that are no event"
 _READ_BYTES = 2**22
+_TAB, _NEWLINE, _RETURN, _BLANK, _HASH, _COMMA, _MINUS, _POINT, _ZERO, _NINE = b"\t\n\r #,-.09"
 
 
 class TextReader(EventReader):
     """Reads lines `t x y p` (blanks or commas between): t in whole microseconds, or in seconds if the first line's t
-    has a decimal point (rounded to microseconds); p is 0 or -1 for OFF, 1 for ON.
+    has a decimal point (rounded to microseconds, a half to the even number); p is 0 or -1 for OFF, 1 for ON.
 
     Lines with `#` are comments. A first line of two numbers is the sensor's size, as is our own `# size W H`.
     """
@@ -82,29 +85,104 @@ class TextReader(EventReader):
 
     def _parse(self, text: bytes, offset: int) -> list[NDArray[np.int64]]:
         """Columns of the lines that are events; any other line but comments and blank ones is a fault."""
-        rows = [match.groups() for line in _LINE.finditer(text) if (match := self._match(line, offset))]
-        if not rows:
-            return [np.empty(0, np.int64)] * 4
-        t, x, y, p = (np.array(column) for column in zip(*rows, strict=True))
-        time = t.astype(np.int64) if self._unit == "us" else np.rint(t.astype(np.float64) * 1e6).astype(np.int64)
-        return [time, x.astype(np.int64), y.astype(np.int64), p.astype(np.int64)]
+        columns = tuple(np.empty(text.count(b"\n") + 1, np.int64) for _ in range(4))
+        found = plain_events(np.frombuffer(text + b"\n", np.uint8), self._unit == "s", columns)
+        if found >= 0:
+            return [column[:found] for column in columns]
+        events = [event for line in _LINE.finditer(text) if (event := self._event(line, offset)) is not None]
+        return list(np.array(events, np.int64).reshape(-1, 4).T)
 
-    def _match(self, line: re.Match[bytes], offset: int) -> re.Match[bytes] | None:
+    def _event(self, line: re.Match[bytes], offset: int) -> tuple[int, ...] | None:
+        """What a line says, None where that is no event."""
         event = self._pattern.fullmatch(line[0])
-        if event is None and not line[0].lstrip().startswith(b"#"):
-            found = f"a line that is no event `t x y p`, t in {self._unit}: {line[0][:60]!r}"
-            self.fault(_BAD_LINE, found, offset + line.start())
-        elif event is not None and not self._fits(event[1]):
+        if event is None:
+            if not line[0].lstrip().startswith(b"#"):
+                found = f"a line that is no event `t x y p`, t in {self._unit}: {line[0][:60]!r}"
+                self.fault(_BAD_LINE, found, offset + line.start())
+            return None
+        t = int(event[1]) if self._unit == "us" else round(Fraction(event[1].decode()) * 10**6)
+        if not -(2**63) <= t < 2**63:
             found = f"a line whose time is beyond 64 bits of microseconds: {line[0][:60]!r}"
             self.fault(_BAD_LINE, found, offset + line.start())
             return None
-        return event
+        return t, int(event[2]), int(event[3]), int(event[4])
 
-    def _fits(self, t: bytes) -> bool:
-        """Whether int64 microseconds hold a time."""
-        if self._unit == "s":
-            return abs(float(t)) * 1e6 < 2.0**63
-        return len(t) < 19 or -(2**63) <= int(t) < 2**63
+
+@njit(cache=True, nogil=True)
+def plain_events(text, seconds, columns):
+    """Number of events in the lines `text` [N] uint8, the last of which has its end; their numbers into the four `columns` [lines].
+
+    -1 where a line is not as most are: not blank, no comment, no event, or an event with an exponent or very many digits.
+    """
+    i, one, n = np.uint64(0), np.uint64(1), 0  # unsigned: an index that numba need not test for a count from the end
+    while i < len(text):
+        i = _behind(text, i, False)
+        if text[i] == _HASH:
+            while text[i] != _NEWLINE:
+                i += one
+        elif not _ends(text, i):
+            for c in range(4):
+                before = i
+                i = _behind(text, i, True)
+                if (c > 0) == (i == before):
+                    return -1
+                minus = (c == 0 or c == 3) and text[i] == _MINUS
+                value, i = _whole(text, i + one if minus else i, 9 if c else 12 if seconds else 18)
+                if value < 0 or (minus and c == 3 and value != 1):
+                    return -1
+                if c == 0 and seconds:
+                    value, i = _microseconds(text, i, value)
+                columns[c][n] = -value if minus else value
+            n += 1
+            i = _behind(text, i, False)
+        if not _ends(text, i):
+            return -1
+        while text[i] != _NEWLINE:
+            i += one
+        i += one
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _behind(text, i, commas):
+    """The place behind blanks, tabs (and commas)."""
+    while text[i] == _BLANK or text[i] == _TAB or (commas and text[i] == _COMMA):
+        i += np.uint64(1)
+    return i
+
+
+@njit(cache=True, nogil=True)
+def _ends(text, i):
+    """Whether the line ends here."""
+    return text[i] == _NEWLINE or (text[i] == _RETURN and text[i + np.uint64(1)] == _NEWLINE)
+
+
+@njit(cache=True, nogil=True)
+def _whole(text, i, most):
+    """(number, place behind it) of the digits at `i`; -1 for none, or for more than `most`."""
+    value, digits = np.int64(0), 0
+    while _ZERO <= text[i] <= _NINE and digits <= most:
+        value = 10 * value + (np.int64(text[i]) - _ZERO)
+        i, digits = i + np.uint64(1), digits + 1
+    return value if 0 < digits <= most else np.int64(-1), i
+
+
+@njit(cache=True, nogil=True)
+def _microseconds(text, i, value):
+    """(microseconds, place behind them) of `value` whole seconds and the fraction that may be at `i`, a half to the even number."""
+    value, unit, digit, more = value * 1_000_000, np.int64(1_000_000), np.int64(0), False
+    if text[i] == _POINT:
+        i += np.uint64(1)
+        while _ZERO <= text[i] <= _NINE:
+            more |= unit == 0 and text[i] != _ZERO
+            if unit:
+                unit, digit = unit // 10, np.int64(text[i]) - _ZERO
+                value += unit * digit
+            i += np.uint64(1)
+    # `digit` is the first behind the microseconds where `unit` is 0.
+    if unit == 0 and (digit > 5 or (digit == 5 and (more or value % 2 == 1))):
+        value += 1
+    return value, i
 
 
 def header(size: tuple[int, int], count: str) -> bytes:

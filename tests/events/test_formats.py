@@ -587,6 +587,12 @@ def test_npz_of_others(tmp_path: Path) -> None:
         ("1.001 2 3 1\n8.2 5 6 1\n", [(1_001_000, 2, 3, 1), (8_200_000, 5, 6, 1)]),  # 1000999.99... and 8199999.99...
         ("640 480\n" + "# a long story\n" * 400 + "0.5 2 3 1\n", [(500_000, 2, 3, 1)]),
         (f"# {'-' * 4085}\n1000000 2 3 1\n", [(1_000_000, 2, 3, 1)]),
+        (
+            "0.0000005 2 3 1\n0.0000015 5 6 1\n1468939993.06845150000 7 8 1\n1468939993.068453500000000001 7 8 1\n",
+            [(0, 2, 3, 1), (2, 5, 6, 1), (1468939993068452, 7, 8, 1), (1468939993068454, 7, 8, 1)],
+        ),
+        ("1468939993068451 2 3 1\n", [(1468939993068451, 2, 3, 1)]),
+        ("-0.5 2 3 1\n-0.0000015 2 3 0", [(-500_000, 2, 3, 1), (-2, 2, 3, 0)]),
     ],
 )
 def test_text_dialects(tmp_path: Path, text: str, expected: list[tuple[int, ...]]) -> None:
@@ -614,6 +620,44 @@ def test_text_faults(tmp_path: Path, text: str, offset: int, message: str) -> No
     reader = open_events(path, SIZE, strict=False)
     assert rows(reader.read()) == [(1, 2, 3, 1), (3, 4, 5, 0)]
     assert list(reader.report.faults.values()) == [1]
+
+
+TIMES = (
+    "5 08 -7 - x 1e2 111111111111 1111111111111 1. .5 0.5 -0.0000025 1.0000016 1.0000014 1.0000015 1.0000025 1.00000250"
+)
+TIMES += " 1.00000251 1.000000499 1.000001500000000000000001 999999999999999999 9999999999999999999"
+PARTS = [  # of a line, the usual one first
+    ["", " ", "\t ", ",", "#", "x"],
+    [*TIMES.split(), ""],
+    *[[" ", "\t", ", ", ",,", "", "\r", "\x0b", "#"], ["2", "08", "-1", "-7", "1" * 9, "1" * 10, "1.0", "x", ""]] * 3,
+    ["\n", "\r\n", "\r", " \r \n", " \n\t\n", "\t\n# ..\n", " 1\n", ""],
+]
+
+
+@pytest.mark.parametrize("first", ["1 1 2 1\n", "1.0 1 2 1\n"])
+def test_text_is_read_alike_by_compiled_code(tmp_path: Path, first: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same events and faults as by regular expressions alone, which all lines go through where one is unusual."""
+    reader: Any = open_events(write(tmp_path / "a.txt", first.encode()), SIZE, strict=False)
+    usual = [part[0] for part in PARTS]
+    lines = ["".join([*usual[:i], other, *usual[i + 1 :]]) for i, part in enumerate(PARTS) for other in part]
+
+    def parsed(line: str) -> tuple[Any, ...]:
+        reader._begin()
+        return [c.tolist() for c in reader._parse(line.encode(), 0)], reader.report.first_fault
+
+    found = [parsed(line) for line in lines]
+    monkeypatch.setattr("spikeva.events.text.plain_events", lambda *_: -1)
+    for line, events in zip(lines, found, strict=True):
+        assert parsed(line) == events, repr(line)
+
+
+def test_usual_text_is_read_by_compiled_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spikeva.events.text.TextReader._event", None)
+    text = b"1 2 3 1\n\r\n #!\n12,3\t,4 -1 \r\n123456789012345678 4 5 0"
+    assert rows(read_events(write(tmp_path / "a.txt", text), SIZE))[1:] == [
+        (12, 3, 4, 0),
+        (123456789012345678, 4, 5, 0),
+    ]
 
 
 def test_text_holds_any_time(tmp_path: Path) -> None:
