@@ -3,9 +3,12 @@
 import errno
 import os
 import secrets
+import shutil
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from spikeva.errors import UserError
@@ -18,8 +21,8 @@ NO_FLUSH = {errno.EINVAL, errno.ENOTSUP}  # of disks that flush no folders, as s
 def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Path]:
     """A temporary name beside `path` to write to; flushed to the disk and renamed to `path` when the block ends well.
 
-    An exception removes it; a kill leaves `.<name>.<machine>-<process>-<random>.part` behind, which nothing ever reads. `once`:
-    a file that is there by then stays, so that of several processes the first one decides.
+    An exception removes it; a kill leaves `.<name>.<machine>-<process>-<random>.part` behind, which nothing ever reads and
+    `remove_parts` removes. `once`: a file that is there by then stays, so that of several processes the first one decides.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -51,10 +54,24 @@ def part_of(path: Path) -> Path:
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
-    """Put `data` at `path`, whole or not at all; makes the folder."""
+    """Put `data` at `path`, whole or not at all; makes the folder, and removes what killed processes left of `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part:
         part.write_bytes(data)
+    remove_parts(path.parent, escape(path.name))
+
+
+def remove_parts(folder: Path, of: str = "*", idle: float = 3600.0) -> None:
+    """Remove what killed processes left half-written in `folder`, of files (`of`: a pattern of their names) that are
+    there whole by now.
+
+    What was touched in the last `idle` seconds stays, unless its process is gone: another one may be at it.
+    """
+    for part in folder.glob(f".{of}.*.part"):
+        with suppress(OSError):  # another process tidies up, or has just finished this file; or it is another user's
+            left = time.time() - part.stat().st_mtime >= idle or is_orphan(part)
+            if left and (folder / part.name[1:].rsplit(".", 2)[0]).exists():
+                shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
 def is_orphan(part: Path) -> bool:

@@ -104,7 +104,8 @@ def _sheet(args: Namespace) -> int:
 
 def _dataset(args: Namespace, fps: float) -> int:
     from spikeva import __version__
-    from spikeva.datasets.mapping import map_clips, remove_parts
+    from spikeva._atomic import remove_parts
+    from spikeva.datasets.mapping import map_clips
     from spikeva.datasets.recipe import keep_recipe
     from spikeva.faces import layouts
     from spikeva.faces.clip import PRESETS

@@ -72,7 +72,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from spikeva.datasets.mapping import remove_parts
+    from spikeva._atomic import remove_parts
     from spikeva.events import write_events
     from spikeva.progress import console, stage
     from spikeva.simulate import Simulator

@@ -2,16 +2,12 @@
 
 import os
 import queue
-import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Generic, TypeVar
 
-from spikeva._atomic import is_orphan
 from spikeva.datasets.pool import WorkerPool
 from spikeva.errors import UserError
 from spikeva.progress import stage
@@ -145,19 +141,6 @@ def _local(workers: int) -> Iterator[Executor]:
         pool.shutdown()
     finally:
         pool.terminate()
-
-
-def remove_parts(folder: Path, of: str = "*", idle: float = 3600.0) -> None:
-    """Remove what killed processes left half-written in `folder`, of files (`of`: a pattern of their names) that are
-    there whole by now.
-
-    What was touched in the last `idle` seconds stays, unless its process is gone: another one may be at it.
-    """
-    for part in folder.glob(f".{of}.*.part"):
-        with suppress(OSError):  # another process tidies up, or has just finished this file; or it is another user's
-            left = time.time() - part.stat().st_mtime >= idle or is_orphan(part)
-            if left and (folder / part.name[1:].rsplit(".", 2)[0]).exists():
-                shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
 @contextmanager

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeva import __version__
+from spikeva._atomic import remove_parts
 from spikeva.datasets.afew_va import AFEWVA, Film, frames_of
 from spikeva.datasets.clips import clip_files
 from spikeva.datasets.crop import Square, box_of_events, cut, square_around
 from spikeva.datasets.findings import few
-from spikeva.datasets.mapping import Account, check_workers, map_clips, remove_parts
+from spikeva.datasets.mapping import Account, check_workers, map_clips
 from spikeva.datasets.nefer import NEFER, SENSOR, Recording
 from spikeva.datasets.recipe import keep_recipe, write_json
 from spikeva.errors import UserError

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikeva._atomic import whole_file
+from spikeva._atomic import remove_parts, whole_file
 from spikeva.datasets.clips import ClipSet
-from spikeva.datasets.mapping import local_executor, map_clips, remove_parts
+from spikeva.datasets.mapping import local_executor, map_clips
 from spikeva.errors import UserError
 
 if TYPE_CHECKING:

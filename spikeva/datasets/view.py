@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from glob import escape
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -14,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeva._atomic import whole_file
+from spikeva._atomic import remove_parts, whole_file
 from spikeva.errors import UserError
 from spikeva.events import EventClip, EventFileError, EventReader, open_events
 from spikeva.progress import track
@@ -138,6 +139,7 @@ def show(
             _save(part, "PNG", [_sheet(list(pictures))], fps, 1)
         else:
             _save(part, out.suffix[1:].upper(), track(pictures, "draw", len(wanted)), fps, len(wanted))
+    remove_parts(out.parent, escape(out.name))
     return View(len(wanted), events, count * window / 1e6, cut, len(predicted.times) if predicted else 0)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeva._atomic import whole_file
+from spikeva._atomic import remove_parts, whole_file
 from spikeva.datasets import ClipSet
 from spikeva.datasets.clips import Clip
 from spikeva.encode import encode, span_us, spec
@@ -84,6 +84,7 @@ def write_gallery(
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes a bool for every keyword
+    remove_parts(path.parent, path.name)
 
 
 def _tbr(study: Study) -> dict[str, Any]:

@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from spikeva import models
-from spikeva._atomic import write_bytes
+from spikeva._atomic import remove_parts, write_bytes
 from spikeva._results import check_predictions, predictions_digest
 from spikeva.datasets import ClipSet, Split
-from spikeva.datasets.mapping import remove_parts
 from spikeva.encode import Augment
 from spikeva.encode import channels as channels_of
 from spikeva.errors import UserError

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from spikeva._atomic import remove_parts, write_bytes
 from spikeva.datasets import WorkerDied, WorkerPool, cluster, map_clips
-from spikeva.datasets.mapping import remove_parts
 from spikeva.datasets.pool import tell
+from spikeva.datasets.view import show
 from spikeva.errors import UserError
 from spikeva.events import EventStream, read_events, write_clip
 
@@ -228,7 +229,7 @@ def test_a_part_that_vanishes_while_the_old_file_stays_is_an_error(tmp_path):
     assert read_events(path) == clip
 
 
-def test_what_a_killed_process_left_goes_at_once(tmp_path):
+def kill_a_writer_of(path):
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
@@ -237,12 +238,30 @@ def test_what_a_killed_process_left_goes_at_once(tmp_path):
         "    part.write_text('half')\n"
         "    os._exit(1)\n"
     )
-    path = tmp_path / "001.h5"
     subprocess.run([sys.executable, "-c", script, path], timeout=60, check=False)
-    assert len(list(tmp_path.glob(".001.h5.*.part"))) == 1
+    assert len(list(path.parent.glob(".*.part"))) == 1
+
+
+def test_what_a_killed_process_left_goes_at_once(tmp_path):
+    path = tmp_path / "001.h5"
+    kill_a_writer_of(path)
     write_clip(path, EventStream.empty((4, 4)))
     remove_parts(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["001.h5"]
+
+
+def view(path):
+    write_clip(path.with_suffix(".h5"), EventStream([5], [1], [1], [1], (4, 4)))
+    show(path.with_suffix(".h5"), path)
+
+
+@pytest.mark.parametrize("write", [view, partial(write_bytes, data=b"a report, a NIR graph")])
+def test_what_a_killed_command_left_goes_with_the_next(write, tmp_path):
+    path = tmp_path / "[face].gif"
+    kill_a_writer_of(path)
+    write(path)
+    assert path.exists()
+    assert not list(tmp_path.glob(".*.part"))
 
 
 def test_a_part_that_another_process_is_at_stays(tmp_path):
