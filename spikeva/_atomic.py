@@ -29,6 +29,7 @@ def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Pat
         raise UserError(f"{path}: its folder does not exist; create it first")
     if path.is_dir():  # before the work, not at its end
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    check_length(path)
     part, before = part_of(path), _identity(path)
     try:
         yield part
@@ -51,6 +52,21 @@ def whole_file(path: str | os.PathLike[str], once: bool = False) -> Iterator[Pat
 def part_of(path: Path) -> Path:
     """A name beside `path` for what is to become it, and of which `is_orphan` knows whose it is."""
     return path.with_name(f".{path.name}.{_here()}-{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+def check_length(path: Path) -> None:
+    """Raises UserError where the disk allows no name as long as that of `path` becomes in `part_of`."""
+    part = part_of(path).name
+    there = next((folder for folder in path.parents if os.path.isdir(folder)), Path())
+    try:
+        os.lstat(there / part)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            found, added = len(os.fsencode(part)), len(part) - len(path.name)
+            raise UserError(
+                f"{path}: this name is too long: {found} bytes with the {added} added until the file is whole; most disks "
+                "allow 255"
+            ) from None
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:

@@ -1,6 +1,7 @@
 """Where a command will write: what cannot become a folder or a file is said before the work begins."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,18 @@ def test_a_file_where_a_folder_is_needed(command, out, capsys):
 def test_a_folder_where_a_file_is_needed(command, out, found, capsys):
     assert main([*command, "--out", out]) == 2
     assert f"--out {out}: {found}; allowed: a file in a folder" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("command", "folder"), [*((words, folder) for words in FILES for folder in ("", "new/")), (["view", "absent"], "")]
+)
+def test_a_name_that_is_too_long_while_the_file_is_not_whole(command, folder, capsys):
+    out = f"{folder}{'é' * 120}.gif"
+    assert main([*command, "--out", out]) == 2
+    found = re.fullmatch(r"(.*): this name is too long: (\d+) bytes with the (\d+) .*\n", capsys.readouterr().err)
+    assert found[1] == f"spikeva {command[0]}: {out}"
+    assert int(found[2]) - int(found[3]) == len(out.removeprefix(folder).encode())
 
 
 def test_a_folder_that_may_not_be_written_to(here, monkeypatch):

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from spikeva._atomic import check_length
 from spikeva.errors import UserError
 
 FOLDER = "a folder that can be written to, or a new name"
@@ -14,10 +15,11 @@ def check_folder(path: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raises UserError where `path`, of --out, is a folder, or lies in none that `check_folder` allows."""
+    """Raises UserError where `path`, of --out, is a folder, has too long a name, or lies in none that `check_folder` allows."""
     allowed = f"a file in {FOLDER}"
     if path.is_dir():
         raise UserError(f"--out {path}: this is a folder; allowed: {allowed}")
+    check_length(path)
     _check(path.parent, path, allowed)
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeva._atomic import remove_parts, whole_file
+from spikeva._atomic import check_length, remove_parts, whole_file
 from spikeva.errors import UserError
 from spikeva.events import EventClip, EventFileError, EventReader, open_events
 from spikeva.progress import track
@@ -151,6 +151,7 @@ def check_name(out: Path) -> None:
         raise UserError(f"{out}: video files need PyAV; install it with `pip install spikeva[video]`, or choose .gif")
     if not out.parent.is_dir():
         raise UserError(f"{out}: its folder does not exist; create it first")
+    check_length(out)
 
 
 def _predict(predictor: Predictor, origin: int, start: float, window: int, count: int) -> Predictions:
