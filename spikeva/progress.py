@@ -20,6 +20,11 @@ def is_first() -> bool:
     return all(os.environ.get(rank, "0") == "0" for rank in RANKS)
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 cell`, `2 cells`; `1 person`, `2 people` where there is a word for `many`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 console = Console(stderr=True, markup=False, emoji=False)  # names and paths stay as they are
 _tell: Callable[[tuple[Any, ...]], None] | None = None  # of a worker process (see `shown_by_parent`)
 

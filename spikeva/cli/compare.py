@@ -38,6 +38,7 @@ def run(args: Namespace) -> int:
     from rich.console import Console
 
     from spikeva.progress import console as progress
+    from spikeva.progress import counted
     from spikeva.report import terminal_table
     from spikeva.study.runner import run as run_study
 
@@ -46,8 +47,6 @@ def run(args: Namespace) -> int:
     console.print(terminal_table(results, out))
     console.print(f"report: {(out / 'report.html').resolve()}", soft_wrap=True, highlight=False)
     if failed := results.get("failed"):
-        told = (
-            f"{len(failed)} cell{'s' * (len(failed) > 1)} failed, for the reasons above; the same command tries again"
-        )
+        told = f"{counted(len(failed), 'cell')} failed, for the reasons above; the same command tries again"
         console.print(told, style="red", highlight=False)
     return 1 if failed else 0

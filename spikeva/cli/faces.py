@@ -85,6 +85,7 @@ def _sheet(args: Namespace) -> int:
 
     from spikeva._atomic import write_bytes
     from spikeva.faces.sheet import contact_sheet
+    from spikeva.progress import counted
 
     if args.sheet.suffix.lower() != ".png" or not args.sheet.parent.is_dir():
         raise UserError(f"--sheet {args.sheet}: give a .png file in a folder that exists")
@@ -98,7 +99,8 @@ def _sheet(args: Namespace) -> int:
     sheet = contact_sheet(args.domain, people, args.seed, args.side, float(turn[0]), float(turn[1]))
     _, png = cv2.imencode(".png", sheet[..., ::-1])
     write_bytes(args.sheet, png.tobytes())
-    print(f"{args.sheet}: {len(people)} synthetic people of {args.domain}, {sheet.shape[1]} x {sheet.shape[0]} pixels")
+    shown = counted(len(people), "synthetic person", "synthetic people")
+    print(f"{args.sheet}: {shown} of {args.domain}, {sheet.shape[1]} x {sheet.shape[0]} pixels")
     return 0
 
 
@@ -109,6 +111,7 @@ def _dataset(args: Namespace, fps: float) -> int:
     from spikeva.datasets.recipe import keep_recipe
     from spikeva.faces import layouts
     from spikeva.faces.clip import PRESETS
+    from spikeva.progress import counted
 
     film = args.domain == "afew-va-like"
     people, clips = args.identities or 12, args.clips or (4 if film else 7)
@@ -128,7 +131,8 @@ def _dataset(args: Namespace, fps: float) -> int:
         layouts.write_annotations(videos, args.out, args.seed)
     for folder in layouts.folders(args.out):
         remove_parts(folder)
-    print(f"{args.out}: {len(jobs)} synthetic {args.domain} clips, {len(account.skipped)} of them were there already")
+    made = counted(len(jobs), f"synthetic {args.domain} clip")
+    print(f"{args.out}: {made} ({len(account.skipped)} there before)")
     return 0
 
 

@@ -37,6 +37,7 @@ def run(args: Namespace) -> int:
     from dataclasses import replace
 
     from spikeva.datasets import ClipSet
+    from spikeva.progress import counted
     from spikeva.study.checks import check_emotions
     from spikeva.study.run_cell import TRANSFER, score_rows, zero_shot
     from spikeva.study.trained import check_pictures, load_cell, met_before
@@ -52,7 +53,8 @@ def run(args: Namespace) -> int:
     check_emotions(clips, settings.anchors)
     found = zero_shot(cell, score_rows(cell, model, clips, TRANSFER, args.out))
     synthetic = " (synthetic)" if clips.synthetic else ""
-    print(f"{cell.label} on {len(clips)} recordings of {len(clips.subjects)} people{synthetic}")
+    people = counted(len(clips.subjects), "person", "people")
+    print(f"{cell.label} on {counted(len(clips), 'recording')} of {people}{synthetic}")
     for prefix, name in (("", "accuracy"), ("three_way_", "three-way"), ("valence_sign_", "valence's sign")):
         value, ends, balanced, chance, majority = (
             found[prefix + key] for key in ("accuracy", "accuracy_ci95", "balanced_accuracy", "chance", "majority")

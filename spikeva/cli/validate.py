@@ -16,6 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from spikeva.progress import counted
     from spikeva.study.cells import cells
     from spikeva.study.config import Prepared, load
     from spikeva.study.mistakes import unbuildable
@@ -42,7 +43,7 @@ def run(args: Namespace) -> int:
             mistakes += [f"{path}: {problem}" for problem in problems]
             continue
         todo = list(cells(study))
-        print(f"{path}: fine; {len(todo)} cells")
+        print(f"{path}: fine; {counted(len(todo), 'cell')}")
         for cell in todo[:SHOWN]:
             print(f"  {cell.key}  {cell.label}  fold {cell.fold}  seed {cell.seed}")
         if len(todo) > SHOWN:

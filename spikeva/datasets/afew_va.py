@@ -26,7 +26,7 @@ from spikeva.datasets.crop import Square, square_of_landmarks
 from spikeva.datasets.findings import Finding, few, summary, told
 from spikeva.datasets.tree import walk
 from spikeva.errors import UserError
-from spikeva.progress import track
+from spikeva.progress import counted, track
 
 IMAGES = (".png", ".jpg", ".jpeg")
 # of a whole file, by what its head says; MPO: JPEGs of some cameras
@@ -134,7 +134,8 @@ class AFEWVA(Sequence[Film]):
         """What was found and what was left out, for people to read."""
         labels = sum(len(f.labelled) for f in self._films)
         title = "afew-va-like (synthetic)" if self.synthetic else "AFEW-VA"
-        head = f"{title} at {self.root}: {len(self)} clips, {len(self.clips.subjects)} actors, {labels} labelled frames"
+        found = (len(self), "clip"), (len(self.clips.subjects), "actor"), (labels, "labelled frame")
+        head = f"{title} at {self.root}: {', '.join(counted(n, what) for n, what in found)}"
         return head + told(self.findings)
 
     def _find(self, kind: str, where: str, detail: str, effect: str, count: int = 1) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from spikeva.progress import counted
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -26,7 +28,7 @@ def summary(findings: Iterable[Finding], examples: int = 3) -> str:
     lines = []
     for kind, found in sorted(kinds.items()):
         count = sum(f.count for f in found)
-        times = f"{count}" if count == len(found) else f"{count} in {len(found)} places"
+        times = f"{count}" if count == len(found) else f"{count} in {counted(len(found), 'place')}"
         shown = "; ".join(f"{f.where}: {f.detail}" for f in found[:examples])
         more = f"; and {len(found) - examples} more" if len(found) > examples else ""
         effects = sorted({f.effect for f in found})
@@ -36,7 +38,7 @@ def summary(findings: Iterable[Finding], examples: int = 3) -> str:
 
 def told(findings: Sequence[Finding]) -> str:
     """How the report of a dataset ends: the number of findings and their summary."""
-    return f", {len(findings)} findings\n{summary(findings)}" if findings else ", nothing wrong"
+    return f", {counted(len(findings), 'finding')}\n{summary(findings)}" if findings else ", nothing wrong"
 
 
 def few(names: Sequence[object], most: int = 5) -> str:

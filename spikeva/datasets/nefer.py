@@ -26,6 +26,7 @@ from spikeva.datasets.clips import Clip, ClipSet, Split
 from spikeva.datasets.findings import Finding, few, summary, told
 from spikeva.datasets.tree import walk
 from spikeva.errors import UserError
+from spikeva.progress import counted
 
 EMOTIONS = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 REPORTED = (*EMOTIONS, "none")  # "none": the person felt no emotion
@@ -159,7 +160,7 @@ class NEFER(Sequence[Recording]):
         listed = {"train": list(TRAIN_USERS), "validation": list(VALIDATION_USERS)}
         official = all(users[s] == listed[s] for s in self._sides)
         title = "nefer-like (synthetic)" if self.synthetic else "NEFER"
-        parts = [f"{s} {counts[s]} videos of {len(users[s])} users" for s in self._sides]
+        parts = [f"{s} {counted(counts[s], 'video')} of {counted(len(users[s]), 'user')}" for s in self._sides]
         head = f"{title} at {self.root}, {self.labels} emotions: {', '.join(parts)}"
         if not self.synthetic:
             head += " (the official users)" if official else " (not the official list of users)"

@@ -36,6 +36,7 @@ from spikeva.events import (
     write_manifest,
 )
 from spikeva.events.pooling import check_pool
+from spikeva.progress import counted
 
 if TYPE_CHECKING:
     from spikeva.simulate import DVSPixel
@@ -61,20 +62,20 @@ class Prepared:
         account = self.account
         lines = [
             self.dataset.report(),
-            f"{self.out}: {len(account.clips) - len(account.errors)} clips, {self.events:,} events"
+            f"{self.out}: {counted(len(account.clips) - len(account.errors), 'clip')}, {counted(self.events, 'event')}"
             f" ({account.done} made now in {self.seconds:.0f} s, {len(account.skipped)} there before)",
         ]
         if self.again:
             lines.append(
-                f"{self.again} clips were there of other pictures or labels than the dataset has now and were made again"
+                f"{counted(self.again, 'clip')} made again, of which other pictures or labels were there than the dataset has now"
             )
         if self.others:
             lines.append(
-                f"{len(self.others)} others lie there ({few(self.others)}), made before and not of this dataset as it is now: a "
+                f"{counted(len(self.others), 'other clip')} there before, not of this dataset as it is now ({few(self.others)}): a "
                 "study reads them too; remove those that it should not read"
             )
         if account.errors:
-            lines.append(f"{len(account.errors)} clips failed; the same command tries them again:")
+            lines.append(f"{counted(len(account.errors), 'clip')} failed; the same command tries again:")
             lines += [f"  {_name(account.clips[i])}: {_reason(error)}" for i, error in sorted(account.errors.items())]
         return "\n".join(lines)
 

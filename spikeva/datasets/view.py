@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from spikeva._atomic import check_length, remove_parts, whole_file
 from spikeva.errors import UserError
 from spikeva.events import EventClip, EventFileError, EventReader, open_events
-from spikeva.progress import track
+from spikeva.progress import counted, track
 
 Picture = NDArray[np.uint8]  # [H, W, 3], RGB
 
@@ -76,8 +76,8 @@ class View:
     predictions: int = 0
 
     def __str__(self) -> str:
-        text = f"{self.pictures} pictures of {self.seconds:.2f} s with {self.events:,} events"
-        text += f" and {self.predictions} predictions" if self.predictions else ""
+        text = f"{counted(self.pictures, 'picture')} of {self.seconds:.2f} s with {counted(self.events, 'event')}"
+        text += f" and {counted(self.predictions, 'prediction')}" if self.predictions else ""
         return text + (" (the recording goes on: --start, --seconds)" if self.cut else "")
 
 

@@ -277,7 +277,7 @@ class Run:
         grid = self.config.get("grid") or {}
         planned = math.prod(len(grid.get(part) or []) for part in ("models", "encodings", "folds", "seeds"))
         missing = planned - len(self.cells)
-        return f"{missing} of {planned} cells are not finished" if missing > 0 else ""
+        return f"{missing} of {planned} cells {'is' if missing == 1 else 'are'} not finished" if missing > 0 else ""
 
     def outdated(self) -> str:
         """What to say of results of another version of spikeva, whose numbers are not those of the same config now; nothing of this one's."""

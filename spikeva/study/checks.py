@@ -69,8 +69,9 @@ def check_emotions(clips: ClipSet, anchors: str) -> None:
 def check_strangers(regression: ClipSet, transfer: ClipSet) -> None:
     """Raises UserError where the transfer is scored on people that folds train on."""
     if known := sorted({*regression.people} & {*transfer.people}):
+        are = "is" if len(known) == 1 else "are"
         raise UserError(
-            f"transfer: {len(known)} of its people are in regression too, the first is {known[0]} (domain/subject); a transfer "
+            f"transfer: {len(known)} of its people {are} in regression too, the first is {known[0]} (domain/subject); a transfer "
             "says how a model does on people and recordings that it does not know. Take their clips out of one of the two"
         )
 

@@ -13,6 +13,7 @@ import torch
 
 from spikeva.datasets import ClipSet
 from spikeva.datasets.mapping import cores
+from spikeva.progress import counted
 from spikeva.study.attempts import threads_of, unfinished
 from spikeva.study.cells import Cell
 from spikeva.study.environment import devices_of
@@ -43,12 +44,11 @@ class Estimate:
     def __str__(self) -> str:
         shared = f"{self.devices} devices share each training and are taken to be no slower together, "
         at_once = f"{self.jobs} cells run at once and are taken not to hold each other up, "
-        sources = [f"{STEPS} timed training steps of each of {self.timed} pairs of model and encoding"] * bool(
-            self.timed
-        )
-        sources += [f"the time that finished cells of {self.known} pairs took"] * bool(self.known)
+        pairs = f"{'each of ' * (self.timed > 1)}{counted(self.timed, 'pair')} of model and encoding"
+        sources = [f"{STEPS} timed training steps of {pairs}"] * bool(self.timed)
+        sources += [f"the time that finished cells of {counted(self.known, 'pair')} took"] * bool(self.known)
         return (
-            f"{self.cells} cells to run: about {duration(self.seconds)}, an estimate from {' and '.join(sources)}; one fold "
+            f"{counted(self.cells, 'cell')} to run: about {duration(self.seconds)}, an estimate from {' and '.join(sources)}; one fold "
             f"stands for all, {shared * (self.devices > 1)}{at_once * (self.jobs > 1)}and other work on the machine is not foreseen"
         )
 

@@ -62,7 +62,8 @@ def met_before(folder: Path, clips: ClipSet) -> str | None:
     known = set(clips.people).intersection(read_json(done).get("trained_on", ()) if done.is_file() else ())
     if not known:
         return None
-    return f"{len(known)} of these people are among those it was trained on: no score for people it does not know"
+    are = "is" if len(known) == 1 else "are"
+    return f"{len(known)} of these people {are} among those it was trained on: no score for people it does not know"
 
 
 def learned_from(cell: Cell) -> tuple[tuple[int, int] | None, bool]:

@@ -45,9 +45,7 @@ def test_every_planted_fault_is_one_named_finding(nefer_data, tmp_path):
     assert [r.emotion for r in found if r.video == where["rows disagree"]] == ["fear"], "as most rows say"
     lost = {where[kind] for kind in ("missing recording", "other user", "no expected label", "empty recording")}
     assert {r.video for r in found} == videos - lost
-    assert (
-        "train 4 videos of 2 users, validation 1 videos of 1 users (not the official list of users)" in found.report()
-    )
+    assert "train 4 videos of 2 users, validation 1 video of 1 user (not the official list of users)" in found.report()
 
 
 def test_what_is_said_of_one_split_is_of_that_split(nefer_data, tmp_path):
@@ -57,7 +55,7 @@ def test_what_is_said_of_one_split_is_of_that_split(nefer_data, tmp_path):
         recording.path.unlink()
     found = NEFER(tmp_path, split="validation")
     assert found.findings == []
-    assert "emotions: validation 3 videos of 1 users (not the official list of users), nothing wrong" in found.report()
+    assert "emotions: validation 3 videos of 1 user (not the official list of users), nothing wrong" in found.report()
     assert {f.kind for f in NEFER(tmp_path).findings} == {"missing recording"}
     with pytest.raises(UserError, match="6 videos of the train split are annotated and none of their recordings"):
         NEFER(tmp_path, split="train")

@@ -151,7 +151,7 @@ def test_what_was_made_of_another_source_is_made_again(afew_va_data, tmp_path):
     films = AFEWVA(root)
     done = prepare(films, out, size=32, workers=0)
     assert (done.again, len(done.account.skipped)) == (2, 1)
-    assert "2 clips were there of other pictures or labels" in str(done)
+    assert "2 clips made again, of which other pictures or labels were there" in str(done)
     assert contents(out) == contents_of_fresh(films, tmp_path)
     assert ClipSet.read(out).subjects == films.clips.subjects
     assert prepare(films, out, size=32, workers=0).again == 0
@@ -214,7 +214,7 @@ def test_clips_that_are_no_more_in_the_dataset_are_named(afew_va_data, tmp_path)
     assert repr(first) == str(first), "what a notebook shows"
     afew_va_data.FAULTS["no actor"](root / "002")
     done = prepare(AFEWVA(root), out, size=32, workers=0)
-    assert "1 others lie there (002.h5), made before and not of this dataset as it is now: a study reads" in str(done)
+    assert "1 other clip there before, not of this dataset as it is now (002.h5): a study reads" in str(done)
     assert json.loads((out / "account.json").read_text())["others"] == ["002.h5"]
 
 
@@ -268,7 +268,7 @@ def test_a_clip_that_fails_is_named_and_the_others_are_made(afew_va_data, tmp_pa
     command = ["prepare", "--dataset", "afew-va", "--root", str(tmp_path / "root"), "--out", str(tmp_path / "out")]
     assert main([*command, "--size", "32", "--workers", "0"]) == 1
     printed = capsys.readouterr().out
-    assert "1 clips failed" in printed
+    assert "1 clip failed" in printed
     assert "002: UserError" in printed
     assert "00003.png" in printed
     assert sorted(p.name for p in (tmp_path / "out").glob("*.h5")) == ["001.h5", "003.h5", "004.h5"]

@@ -41,7 +41,11 @@ def test_every_pair_is_timed_once_and_counts_for_its_folds(study, monkeypatch):
     monkeypatch.setattr(module, "_seconds", lambda cell, *_: 10.0 if cell.kind == "ann" else 100.0)
     expected = estimate(list(cells(found)), material, out)
     assert (expected.seconds, expected.cells, expected.timed, expected.known) == (220.0, 4, 2, 0)
-    assert "4 cells to run: about 3 min 40 s, an estimate" in str(expected)
+    assert "4 cells to run: about 3 min 40 s, an estimate from 3 timed training steps of each of 2 pairs" in str(
+        expected
+    )
+    last = estimate(list(cells(found))[-1:], material, out)
+    assert "1 cell to run: about 1 min 40 s, an estimate from 3 timed training steps of 1 pair of model" in str(last)
 
 
 def test_the_memory_of_timed_steps_is_given_back(study, monkeypatch):

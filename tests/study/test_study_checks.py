@@ -74,7 +74,7 @@ def test_validate_looks_into_prepared_clips(tmp_path, capsys):
     )
     config = tmp_path / "own.yaml"
     for transfer, folds, said in (
-        (others, 2, "fine; 1 cells"),
+        (others, 2, "fine; 1 cell\n"),
         (others, 4, "fold 3 of 4 tests p"),
         (films, 2, "4 of its people are in regression too"),
     ):

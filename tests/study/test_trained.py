@@ -88,7 +88,11 @@ def test_a_transfer_says_whom_the_cell_knows(tmp_path, capsys):
     stored(tmp_path / "cell")
     write_json(tmp_path / "cell" / "done.json", {"trained_on": ["mine/p0"]})
     assert main(["transfer", str(tmp_path / "cell"), "--clips", clips(tmp_path / "films", (32, 32))]) == 0
-    assert "1 of these people are among those it was trained on" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "on 2 recordings of 2 people" in said
+    assert "1 of these people is among those it was trained on" in said
+    assert main(["transfer", str(tmp_path / "cell"), "--clips", clips(tmp_path / "film", (32, 32), people=1)]) == 0
+    assert "on 1 recording of 1 person" in capsys.readouterr().out
 
 
 def clips(folder, size, people=2, emotion="fear"):
