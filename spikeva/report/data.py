@@ -338,14 +338,20 @@ class Run:
         return Score(float(np.mean(values)), interval, (min(values), max(values)) if len(values) > 1 else None)
 
     def gallery(self) -> dict[str, dict[str, npt.NDArray[Any]]]:
-        """The arrays of gallery.npz by group (a clip's number, "compression", "raster"), then by name; empty without the file."""
+        """The arrays of gallery.npz by group (a clip's number, "compression", "raster"), then by name; empty without the file.
+
+        Raises UserError where it is damaged.
+        """
         path = self.directory / "gallery.npz"
         groups: dict[str, dict[str, npt.NDArray[Any]]] = {}
         if path.is_file():
-            with np.load(path, allow_pickle=False) as arrays:
-                for key in arrays.files:
-                    group, _, name = key.partition("/")
-                    groups.setdefault(group, {})[name] = arrays[key]
+            try:
+                with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+                    for key in arrays.files:
+                        group, _, name = key.partition("/")
+                        groups.setdefault(group, {})[name] = arrays[key]
+            except Exception as error:  # a damaged archive fails in whatever layer meets the damage first
+                raise UserError(f"{path} is damaged; delete it and run the study again to make it anew") from error
         return groups
 
     def examples(self) -> list[dict[str, npt.NDArray[Any]]]:

@@ -24,11 +24,12 @@ COUNT = 6  # clips of each set that are shown
 
 
 def gallery_made_from(path: Path) -> str | None:
-    """What the gallery at `path` says it was made from; None where there is none that says so."""
-    if not path.exists():
+    """What the gallery at `path` says it was made from; None where there is none that says so, or it is damaged."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return str(arrays[MADE_FROM])
+    except Exception:  # a damaged archive fails in whatever layer meets the damage first
         return None
-    with np.load(path, allow_pickle=False) as arrays:
-        return str(arrays[MADE_FROM]) if MADE_FROM in arrays else None
 
 
 def write_gallery(

@@ -568,6 +568,15 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
             write_report(run)
 
 
+def test_a_damaged_gallery_is_named(tmp_path: Path) -> None:
+    run = write_run(tmp_path, gallery=1)
+    path = run / "gallery.npz"
+    for damaged in (path.read_bytes()[:999], b"", b"no archive"):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"gallery\.npz is damaged; delete it and run the study again"):
+            write_report(run)
+
+
 def test_text_of_the_user_is_escaped(tmp_path: Path) -> None:
     run = write_run(tmp_path, gallery=1)
     results = json.loads((run / "results.json").read_text())

@@ -12,7 +12,7 @@ from spikeva.models import create_model
 from spikeva.simulate import simulate
 from spikeva.study import panels
 from spikeva.study.config import parse
-from spikeva.study.gallery import write_gallery
+from spikeva.study.gallery import gallery_made_from, write_gallery
 
 
 def _disc(frames: int = 20, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +105,10 @@ def test_the_gallery_shows_each_label_with_its_own_frame(tmp_path: Path) -> None
     write_clip(tmp_path / "a.h5", events, labels=labels, attributes=facts)
     grid = {"models": [{"model": "snn_convnet"}], "encodings": [{"encoding": "tbr", "bits": 8, "dt": 5000}]}
     study = parse({"study": "s", "regression": {"dataset": "prepared", "root": str(tmp_path)}, "grid": grid})
-    write_gallery(tmp_path / "gallery.npz", study, ClipSet.read(tmp_path))
+    write_gallery(tmp_path / "gallery.npz", study, ClipSet.read(tmp_path), made_from="these")
     with np.load(tmp_path / "gallery.npz") as arrays:
         assert arrays["0/t_us"][0] == 66_667
         assert arrays["0/frames"][:, 0, 0].tolist() == list(range(2, 12))
+    assert gallery_made_from(tmp_path / "gallery.npz") == "these"
+    (tmp_path / "gallery.npz").write_bytes((tmp_path / "gallery.npz").read_bytes()[:99])
+    assert gallery_made_from(tmp_path / "gallery.npz") is None, "it is damaged, and made anew"
