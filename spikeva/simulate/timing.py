@@ -20,10 +20,13 @@ def join(parts: Sequence[Columns]) -> Columns:
 
 
 def check_slots(slots: int, time: float) -> int:
-    """`slots`, a frame's largest number of events in one pixel. Raises UserError where it is out of all reason."""
+    """`slots`, a frame's largest number of events in one pixel, which compiled engines count up to a limit.
+
+    Raises UserError where it is out of all reason.
+    """
     if slots > MOST_SLOTS:
         raise UserError(
-            f"a pixel made {slots} events in the frame at {time:.6f} s: its state has diverged or its threshold is tiny; "
+            f"a pixel made at least {slots} events in the frame at {time:.6f} s: its state has diverged or its threshold is tiny; "
             "with scidvs=True use frames at most 1 ms apart"
         )
     return slots
