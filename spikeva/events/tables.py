@@ -102,7 +102,9 @@ class NpzReader(EventReader):
                 arrays = {name: file[name] for name in (*COLUMNS, "size", "events") if name in file}
                 names = list(file)
         except Exception as error:  # a damaged archive fails in whatever layer meets the damage first
-            raise EventFileError(path, f"not a readable .npz file ({error!r})", "Copy the file again.") from error
+            # what is no archive NumPy takes for a pickle, and says how to run its code
+            what = "no archive of plain arrays" if isinstance(error, TypeError | ValueError) else repr(error)
+            raise EventFileError(path, f"not a readable .npz file ({what})", "Copy the file again.") from error
         if "events" in arrays and arrays["events"].dtype.names:
             arrays |= {name: arrays["events"][name] for name in COLUMNS if name in arrays["events"].dtype.names}
         if any(name not in arrays for name in COLUMNS):

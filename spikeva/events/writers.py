@@ -124,11 +124,10 @@ def write_events(path: Any, events: EventStream | Iterable[EventStream], *, form
     if format is not None and format not in formats:
         raise UserError(f"{path}: format {format!r} is not written to {path.suffix}; allowed: {', '.join(formats)}")
     name = format or formats[0]
-    blocks = iter([events]) if isinstance(events, EventStream) else iter(events)
     if name == "clip":
-        write_clip(path, blocks)
+        write_clip(path, events)
         return
-    blocks = in_order(blocks)
+    blocks = in_order([events] if isinstance(events, EventStream) else events)
     first = next(blocks, None)
     if first is None:
         raise UserError(f"{path}: no block of events to write; write EventStream.empty(size) for a file without events")

@@ -119,7 +119,9 @@ def _npz(path: Path, fps: float | None, luma: Luma) -> tuple[Iterator[tuple[NDAr
             names = file.files
             arrays = {name: file[name] for name in names if name in ("frames", *TIMES)}
     except Exception as error:  # a damaged archive fails in whatever layer meets the damage first
-        raise UserError(f"{path}: not a readable .npz ({error})") from error
+        # what is no archive NumPy takes for a pickle, and says how to run its code
+        what = "no archive of plain arrays" if isinstance(error, TypeError | ValueError) else error
+        raise UserError(f"{path}: not a readable .npz ({what})") from error
     if "frames" not in arrays:
         raise UserError(f"{path}: no array 'frames' [T, H, W] inside (found: {', '.join(names) or 'none'})")
     frames = check_pictures(arrays["frames"], f"{path}: frames")

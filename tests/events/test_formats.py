@@ -15,7 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spikeva.errors import UserError
-from spikeva.events import EventFileError, EventFileWarning, EventStream, open_events, read_events, tables, write_events
+from spikeva.events import (
+    EventFileError,
+    EventFileWarning,
+    EventStream,
+    open_events,
+    read_events,
+    tables,
+    write_clip,
+    write_events,
+)
 
 SIZE = (640, 480)
 FORMATS = [("raw", "evt2"), ("raw", "evt3"), ("dat", "dat"), ("h5", "clip"), ("npz", "npz"), ("txt", "txt")]
@@ -111,6 +120,12 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path, name: str, events:
 def test_the_suffix_says_the_format(tmp_path: Path, name: str, found: str) -> None:
     write_events(tmp_path / name, random_stream(5))
     assert open_events(tmp_path / name).format == found
+
+
+def test_a_clip_of_events_alone_is_as_small_as_any(tmp_path: Path) -> None:
+    write_events(tmp_path / "a.h5", random_stream(5))
+    write_clip(tmp_path / "b.h5", random_stream(5))
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["a.raw", "a.npz", "a.h5"])
@@ -575,6 +590,18 @@ def test_npz_of_others(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", frames=s.t)
     with pytest.raises(EventFileError, match=r"arrays \['frames'\]"):
         read_events(tmp_path / "a.npz", SIZE)
+
+
+def test_nobody_is_told_to_run_the_code_of_a_file(tmp_path: Path) -> None:
+    """As NumPy does of whatever is no array."""
+    path = tmp_path / "a.npz"
+    path.write_text("no archive")
+    np.savez(tmp_path / "objects.npz", t=np.array([None, {}]))
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    for file in tmp_path.iterdir():
+        with pytest.raises(EventFileError, match=r"not a readable \.npz file \(no archive of plain arrays\)"):
+            open_events(file)
 
 
 @pytest.mark.parametrize(

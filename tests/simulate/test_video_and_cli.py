@@ -205,6 +205,8 @@ def test_filters_keep_luma_in_its_range(tmp_path: Path, kind: str, options: list
         (["text.mp4"], "not a readable video"),
         (["empty"], "no images"),
         (["half.npz"], "not a readable .npz"),
+        (["words.npz"], "not a readable .npz (no archive of plain arrays)"),
+        (["objects.npz"], "not a readable .npz (no archive of plain arrays)"),
         (["number.npz", "--fps", "25"], "frames must be [T, H, W]"),
         (["flat.npz", "--fps", "25", "--size", "4x4"], "frames must be [T, H, W]"),
         (["nil.npz"], "not a readable .npz"),
@@ -243,6 +245,8 @@ def test_mistakes_end_with_2(
     np.savez(tmp_path / "one.npz", frames=np.zeros((1, 4, 5), np.uint8), t=[0.0])
     np.savez(tmp_path / "notime.npz", frames=np.zeros((3, 4, 5), np.uint8))
     (tmp_path / "half.npz").write_bytes((tmp_path / "one.npz").read_bytes()[:300])
+    (tmp_path / "words.npz").write_text("no archive")
+    np.savez(tmp_path / "objects.npz", frames=np.array([None, {}]))
     np.savez(tmp_path / "late.npz", frames=np.zeros((3, 4, 5), np.uint8), t=[0.0, 0.1, 0.1])
     np.savez(tmp_path / "other.npz", pictures=np.zeros((3, 4, 5), np.uint8), t=[0.0, 0.1, 0.2])
     np.savez(tmp_path / "number.npz", frames=np.array(3))
