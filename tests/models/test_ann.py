@@ -1,8 +1,10 @@
 """The ANN family: topology, which frames are looked at, pretrained weights."""
 
 import math
+import os
 
 import pytest
+import safetensors.torch as safetensors
 import torch
 
 from spikeva.errors import UserError
@@ -158,6 +160,19 @@ def test_concat_names_the_number_of_frames_it_was_made_for():
     model = create_model("ann_resnet18_fusion", **SMALL, frames=3)
     with pytest.raises(UserError, match=r"frames=3 but got T=2"):
         model(torch.rand(1, 2, 2, 32, 32))
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_weights_may_lie_under_a_name_that_is_no_utf_8(tmp_path, name):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    backbone = ResNet18(3)
+    if name == "w.pth":
+        torch.save(backbone.state_dict(), folder / name)
+    else:
+        (folder / name).write_bytes(safetensors.save(backbone.state_dict()))
+    found = create_model("ann_resnet18", in_channels=3, pretrained=str(folder / name)).backbone
+    assert torch.equal(found.layer1[0].conv1.weight, backbone.layer1[0].conv1.weight)
 
 
 def test_weights_that_are_none_or_other_networks_are_refused(tmp_path):

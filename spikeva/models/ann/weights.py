@@ -22,9 +22,9 @@ def read_weights(source: str, keyword: str, url: str) -> dict[str, Tensor]:
             )
         try:
             if path.suffix == ".safetensors":
-                from safetensors.torch import load_file
+                from safetensors.torch import load
 
-                return load_file(path)
+                return load(path.read_bytes())  # the library's own reading takes no name that is not UTF-8
             return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # of many types, according to where the file stops making sense
             raise UserError(f"pretrained: {path} is not a file of weights ({type(error).__name__}: {error})") from error
