@@ -34,7 +34,7 @@ def run(
     as `check_jobs` does.
 
     Args:
-        max_cells: stop after so many cells that were not finished before; the results hold what is there.
+        max_cells: train at most so many more cells; the results hold what is there.
         workers: processes that render and simulate; None: one a core.
         jobs: cells at once (see `attempts`).
     """
@@ -44,7 +44,7 @@ def run(
     out = Path(out)
     todo = list(cells(study))
     if max_cells is not None:
-        todo = _first_unfinished(todo, out, max_cells)
+        todo = _first_untrained(todo, out, max_cells)
         if not todo:
             raise UserError(f"no cell is finished yet in {out}: max_cells must be at least 1, got {max_cells}")
     check_jobs(jobs, study)
@@ -122,9 +122,13 @@ def _clips(source: DataSource, out: Path, workers: int | None) -> ClipSet:
         return standin(source.dataset, out, workers=workers, **options)
 
 
-def _first_unfinished(todo: list[Cell], out: Path, count: int) -> list[Cell]:
-    """The cells that are done, and `count` more."""
-    later = unfinished(todo, out)[count:]
+def _first_untrained(todo: list[Cell], out: Path, count: int) -> list[Cell]:
+    """The cells that are trained, scored or not, and `count` more.
+
+    A process that a training on several devices starts later takes the same, though it may find more of them scored.
+    """
+    left = unfinished(todo, out)
+    later = [index for index in left if not (todo[index].folder(out) / "model.safetensors").exists()][count:]
     return [cell for index, cell in enumerate(todo) if index not in later]
 
 
