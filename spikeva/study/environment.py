@@ -29,11 +29,20 @@ def package_version(name: str) -> str | None:
         return None
 
 
-def device(accelerator: str = "auto") -> str:
-    """Where models train and predict under a study's `trainer.accelerator`: "cuda" or "cpu"."""
+def device(accelerator: str = "auto", devices: int | str | list[int] = 1) -> str:
+    """Where models train and predict under a study's `trainer`: "cpu", or "cuda", which a training makes that of its GPU.
+
+    Before one it is the first of `devices`, as "cuda:1", where these are numbers of GPUs and this machine has it.
+    """
     import torch
 
-    return "cuda" if accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available() else "cpu"
+    if accelerator not in {"auto", "gpu", "cuda"} or not torch.cuda.is_available():
+        return "cpu"
+    if isinstance(devices, int):
+        return "cuda"
+    numbers = [int(number) for number in devices.split(",") if number] if isinstance(devices, str) else devices
+    own = torch.cuda.current_device() in numbers or numbers[0] >= torch.cuda.device_count()
+    return "cuda" if own else f"cuda:{numbers[0]}"
 
 
 def devices_of(study: "Study") -> int:
@@ -43,10 +52,11 @@ def devices_of(study: "Study") -> int:
     return count_devices(study.trainer.model_dump())
 
 
-def environment(accelerator: str = "auto") -> dict[str, Any]:
-    """Versions of what is installed, the interpreter, the platform and the device that `accelerator` takes."""
+def environment(accelerator: str = "auto", devices: int | str | list[int] = 1) -> dict[str, Any]:
+    """Versions of what is installed, the interpreter, the platform and the device that a study's `trainer` takes."""
     import torch
 
+    where = device(accelerator, devices)
     called = Path(sys.argv[0])
     return {
         "command": shlex.join(["spikeva" if called == MAIN else called.name, *sys.argv[1:]]),
@@ -57,6 +67,6 @@ def environment(accelerator: str = "auto") -> dict[str, Any]:
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if device(accelerator) == "cuda" else "cpu",
+        "device": "cpu" if where == "cpu" else torch.cuda.get_device_name(where),
         "packages": {name: v for name in PACKAGES if (v := package_version(name))},
     }

@@ -242,10 +242,9 @@ def score_rows(
 
     Raises Diverged where they are no numbers: the last step of a training can break its weights, and no loss comes after it.
     """
-    samples = windows(cell, clips)
-    predictions = predict(
-        model, samples, device=device(cell.study.trainer.accelerator), workers=cell.study.training.workers, name=name
-    )
+    samples, trainer = windows(cell, clips), cell.study.trainer
+    where = device(trainer.accelerator, trainer.devices)
+    predictions = predict(model, samples, device=where, workers=cell.study.training.workers, name=name)
     if broken := int((~np.isfinite(predictions).all(1)).sum()):
         from spikeva.training.module import Diverged  # with Lightning, which takes seconds to import
 

@@ -80,7 +80,11 @@ def run(
             results["failed"] = [cell.key for cell in failed]
         material.check(study)
     _make_gallery(study, material, todo, out)
-    results["environment"] = {**environment(study.trainer.accelerator), "jobs": jobs, "seconds": {**seconds}}
+    results["environment"] = {
+        **environment(study.trainer.accelerator, study.trainer.devices),
+        "jobs": jobs,
+        "seconds": {**seconds},
+    }
     write_json(out / "results.json", results)
     with _timed(seconds, "report"):
         write_report(out)
