@@ -246,11 +246,12 @@ def _backward(
             tl.store(gw0 + n, gw, inside)
     if LEARN:
         _store_sums(gp, g_beta, P_GROUP, P_APART, BLOCK)
-        _store_sums(gp + GP, g_theta, P_GROUP, P_APART, BLOCK)
+        each = tl.cast(GP, tl.int64)
+        _store_sums(gp + each, g_theta, P_GROUP, P_APART, BLOCK)
         if KIND != "lif":
-            _store_sums(gp + 2 * GP, g_extra, P_GROUP, P_APART, BLOCK)
+            _store_sums(gp + 2 * each, g_extra, P_GROUP, P_APART, BLOCK)
         if KIND == "alif":
-            _store_sums(gp + 3 * GP, g_gamma, P_GROUP, P_APART, BLOCK)
+            _store_sums(gp + 3 * each, g_gamma, P_GROUP, P_APART, BLOCK)
     if NORM:
         _store_sums(sums, sum_g, N_GROUP, N_APART, BLOCK)
         _store_sums(sums + GN, sum_gx * invstd, N_GROUP, N_APART, BLOCK)

@@ -176,6 +176,17 @@ def test_compiles_for_a_gpu_without_fused_multiply_add(
     assert "fma.rn.f32" not in code  # would move membranes across the threshold
 
 
+def test_sums_of_parameters_have_places_of_64_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`GP` is the number of each, up to one a neuron: three times that may be more than 32 bits hold."""
+    kernel = load(monkeypatch)._backward
+    code = compiled_for_a_gpu(kernel, "*fp32", P_GROUP=1).asm["ttir"]
+    head = next(line for line in code.splitlines() if "tt.func public" in line)
+    names = re.findall(r"(%\w+): ", head)
+    number = names[[p.name for p in kernel.params if not p.is_constexpr].index("GP")]
+    assert re.findall(rf"= (\S+) .*{number}\b", code) == ["arith.extsi"]
+    compiled_for_a_gpu(kernel, "*fp32", GP=1)  # which Triton takes for a constant
+
+
 def test_backward_pass_holds_one_number_a_step_in_registers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import triton
 
