@@ -13,6 +13,8 @@ class GridPool2d(nn.AdaptiveAvgPool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         if input.is_cuda:
-            input = input.contiguous(memory_format=torch.channels_last)
+            input = input.clone(
+                memory_format=torch.channels_last
+            )  # `contiguous` leaves pictures of one pixel as they are
         pooled: Tensor = super().forward(input)
         return pooled
