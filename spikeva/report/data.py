@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spikeva._results import RESULTS_VERSION, check_predictions
+from spikeva._results import RESULTS_VERSION, check_written
 from spikeva.errors import UserError
 from spikeva.evaluation import metrics, statistics
 
@@ -248,7 +248,7 @@ class Run:
         path = self.directory / "cells" / cell_hash / "predictions.csv"
         if not path.is_file():
             return None
-        check_predictions(path.parent)
+        check_written(path)
         return Predictions.read(path)
 
     def predictions(self, row: Row) -> Predictions | None:

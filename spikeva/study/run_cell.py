@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikeva import models
 from spikeva._atomic import remove_parts, write_bytes
-from spikeva._results import check_predictions, predictions_digest
+from spikeva._results import check_written, written_digest
 from spikeva.datasets import ClipSet, Split
 from spikeva.encode import Augment
 from spikeva.encode import channels as channels_of
@@ -32,6 +32,7 @@ from spikeva.training.data import Windows
 from spikeva.training.prediction import predict
 
 PREDICTIONS = ("subject", "clip", "frame", "t_us", "valence", "arousal", "valence_pred", "arousal_pred")
+READ_AGAIN = ("predictions.csv", "metrics.json")  # once a cell is finished
 TRANSFER = ("subject", "clip", "frame", "t_us", "emotion", "valence_pred", "arousal_pred")
 
 
@@ -72,7 +73,8 @@ def run_cell(cell: Cell, material: Material, out: Path, place: str = "") -> dict
             if not (folder / "done.json").exists():
                 _finish(cell, material, folder, place)
     _tidy(folder)
-    check_predictions(folder)
+    for name in READ_AGAIN:
+        check_written(folder / name)
     result = {**read_json(folder / "metrics.json"), **_names(cell, material)}
     if material.transfer is not None:
         result["transfer"] |= source(material.transfer)
@@ -96,7 +98,7 @@ def _finish(cell: Cell, material: Material, folder: Path, place: str) -> None:
             "seconds": {k: round(v, 2) for k, v in seconds.items()},
             "threads": torch.get_num_threads(),
             "trained_on": split.train.people,
-            "predictions": predictions_digest(folder),
+            **{Path(name).stem: written_digest(folder / name) for name in READ_AGAIN},
         },
     )
 

@@ -169,6 +169,13 @@ def test_predictions_that_another_program_saved_are_refused_and_made_anew(tmp_pa
             UserError, match=r"predictions\.csv is not as the cell wrote it .*; delete .*done\.json and run"
         ):
             run(study, out)
+    path.write_bytes(wrote)
+    metrics = path.with_name("metrics.json")
+    scores = metrics.read_bytes()
+    metrics.write_bytes(scores.replace(b'"parameters": ', b'"parameters": 1'))
+    with pytest.raises(UserError, match=r"metrics\.json is not as the cell wrote it .*; delete .*done\.json and run"):
+        run(study, out)
+    metrics.write_bytes(scores)
     path.write_bytes(wrote[:-9])
     with pytest.raises(UserError, match=r"predictions\.csv is not as the cell wrote it"):
         Run.open(out).read(path.parent.name)
