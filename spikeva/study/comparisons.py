@@ -12,14 +12,21 @@ METRIC = "ccc"
 AXES = ("valence", "arousal")
 FAMILIES = ("network", "variant", "encoding")
 Entry = dict[str, Any]
+Scored = dict[str, NDArray[Any]]
 
 
-def compare(entries: list[Entry], rows: dict[str, list[dict[str, str]]], seed: int) -> list[Entry]:
+def scored(rows: list[dict[str, str]]) -> Scored:
+    """What is compared of the rows of a predictions.csv, column by column: rows of text take ten times the memory."""
+    numbers = {name: np.array([float(row[name]) for row in rows]) for axis in AXES for name in (axis, f"{axis}_pred")}
+    return {"subject": np.array([row["subject"] for row in rows]), **numbers}
+
+
+def compare(entries: list[Entry], rows: dict[str, Scored], seed: int) -> list[Entry]:
     """Paired differences of the CCC on the same frames: any two models on one encoding, and any two encodings of one model.
 
     Args:
         entries: the cells of results.json.
-        rows: predictions.csv of each cell, by its hash.
+        rows: what `scored` gives of each cell's predictions.csv, by its hash.
         seed: of the permutations.
 
     All folds are taken together, and the metric is averaged over training seeds; of a study that is not finished, those that
@@ -46,7 +53,7 @@ def compare(entries: list[Entry], rows: dict[str, list[dict[str, str]]], seed: i
     return found
 
 
-def _paired(a: list[Entry], b: list[Entry], rows: dict[str, list[dict[str, str]]], axis: str, seed: int) -> Entry:
+def _paired(a: list[Entry], b: list[Entry], rows: dict[str, Scored], axis: str, seed: int) -> Entry:
     seeds, folds = statistics.crossed(_runs(a) & _runs(b))
     y, pa, subjects = _series(a, seeds, folds, rows, axis)
     _, pb, _ = _series(b, seeds, folds, rows, axis)
@@ -70,11 +77,12 @@ def _runs(entries: list[Entry]) -> set[tuple[int, int]]:
 
 
 def _series(
-    entries: list[Entry], seeds: list[int], folds: list[int], rows: dict[str, list[dict[str, str]]], axis: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+    entries: list[Entry], seeds: list[int], folds: list[int], rows: dict[str, Scored], axis: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any]]:
     """Labels [n], predictions [seeds, n] and subjects [n], with the folds one after the other."""
     of = {(entry["seed"], entry["fold"]): rows[entry["hash"]] for entry in entries}
-    by_seed = [[row for fold in folds for row in of[seed, fold]] for seed in seeds]
-    y = np.array([float(row[axis]) for row in by_seed[0]])
-    p = np.array([[float(row[f"{axis}_pred"]) for row in part] for part in by_seed])
-    return y, p, [row["subject"] for row in by_seed[0]]
+
+    def column(name: str, seed: int = seeds[0]) -> NDArray[Any]:
+        return np.concatenate([of[seed, fold][name] for fold in folds])
+
+    return column(axis), np.array([column(f"{axis}_pred", seed) for seed in seeds]), column("subject")

@@ -17,7 +17,7 @@ from spikeva.study.baselines import baselines
 from spikeva.study.cells import Cell, cells, prepared_clips
 from spikeva.study.checks import check_clips, check_models
 from spikeva.study.claims import claimed
-from spikeva.study.comparisons import compare
+from spikeva.study.comparisons import compare, scored
 from spikeva.study.config import DataSource, Prepared, StandIn, Study
 from spikeva.study.environment import devices_of, environment
 from spikeva.study.files import digest, read_csv, write_json
@@ -69,7 +69,8 @@ def run(
     failed = [cell for index, cell in enumerate(todo) if found[index] is None]
     todo = [cell for index, cell in enumerate(todo) if found[index] is not None]
     with _timed(seconds, "comparisons"):
-        rows = {entry["hash"]: read_csv(out / "cells" / entry["hash"] / "predictions.csv") for entry in entries}
+        files = {entry["hash"]: out / "cells" / entry["hash"] / "predictions.csv" for entry in entries}
+        rows = {name: scored(read_csv(file)) for name, file in files.items()}
         results: dict[str, Any] = {
             "study": _about(study, material),
             "cells": entries,

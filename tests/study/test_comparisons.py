@@ -1,5 +1,6 @@
 """Comparisons pair the right cells, and the transfer knows nothing of the labels it is scored by."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import yaml
 
 from spikeva.evaluation import statistics
 from spikeva.study.cells import cells
-from spikeva.study.comparisons import compare
+from spikeva.study.comparisons import compare, scored
 from spikeva.study.config import parse
+from spikeva.study.files import read_csv, write_csv
 from spikeva.study.run_cell import zero_shot
 
 
@@ -32,10 +34,18 @@ def rows(noise, seed, fold=0):
     rng = np.random.default_rng([seed, fold])
     truth = np.random.default_rng(fold).normal(size=(60, 2))
     predicted = truth + noise * rng.normal(size=truth.shape)
-    return [
-        {"subject": f"s{fold}{i // 6}", "valence": y[0], "arousal": y[1], "valence_pred": p[0], "arousal_pred": p[1]}
-        for i, (y, p) in enumerate(zip(truth, predicted, strict=True))
-    ]
+    return scored(
+        [
+            {
+                "subject": f"s{fold}{i // 6}",
+                "valence": y[0],
+                "arousal": y[1],
+                "valence_pred": p[0],
+                "arousal_pred": p[1],
+            }
+            for i, (y, p) in enumerate(zip(truth, predicted, strict=True))
+        ]
+    )
 
 
 @pytest.fixture
@@ -48,6 +58,23 @@ def found():
                 entries.append(one)
                 predictions[one["hash"]] = rows(noise, seed + 10 * len(predictions), fold)
     return compare(entries, predictions, seed=0)
+
+
+def test_what_is_compared_of_a_file_is_a_fraction_of_its_text(tmp_path):
+    header = ("subject", "clip", "frame", "t_us", "valence", "arousal", "valence_pred", "arousal_pred")
+    values = [(0.1 * (i % 10), -0.5, 1 / (i + 3), 1e-17 * i) for i in range(2000)]
+    write_csv(tmp_path / "p.csv", header, ((f"s{i % 3}", "c", i, 40_000 * i, *v) for i, v in enumerate(values)))
+    tracemalloc.start()
+    try:
+        rows = read_csv(tmp_path / "p.csv")
+        text = tracemalloc.get_traced_memory()[0]
+        found = scored(rows)
+        held = tracemalloc.get_traced_memory()[0] - text
+    finally:
+        tracemalloc.stop()
+    assert held < text / 5
+    assert found["subject"].tolist() == [f"s{i % 3}" for i in range(2000)]
+    assert np.array_equal(np.stack([found[name] for name in header[4:]], 1), values)
 
 
 def test_networks_on_one_encoding_and_encodings_of_one_network(found):
