@@ -1,6 +1,7 @@
 """What stands beside every model: the training mean, shuffled labels, sheer event rate; for the transfer chance, majority and ceiling."""
 
 from collections import Counter
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,12 @@ def baselines(study: Study, material: Material, cells: list[Cell]) -> list[Entry
     found = []
     pooled: dict[str, list[dict[str, str]]] = {}
     folds = {cell.fold: cell for cell in cells}
+    used = [clip for fold in folds for clip in (*material.folds[fold].train, *material.folds[fold].test)]
+    counted = Counts(cells[0], ClipSet(tuple(dict.fromkeys(used))))  # once, for all folds
+    other = None if material.transfer is None else Counts(cells[0], material.transfer)
     for fold, cell in sorted(folds.items()):
         split = material.folds[fold]
-        train, test = Counts(cell, split.train), Counts(cell, split.test)
+        train, test = counted.of(split.train), counted.of(split.test)
         predictions = {
             "mean": fitted.mean(train.labels, len(test.labels)),
             "shuffled": fitted.shuffled(train.counts, train.labels, train.clips, test.counts, study.seed),
@@ -42,10 +46,9 @@ def baselines(study: Study, material: Material, cells: list[Cell]) -> list[Entry
             rows = test.rows(predicted)
             pooled.setdefault(name, []).extend(rows)
             entry = _entry(study, name, fold, material) | {"regression": regression(rows)}
-            if material.transfer is not None and name == "event rate only":
-                other = Counts(cell, material.transfer)
+            if other is not None and name == "event rate only":
                 shown = fitted.event_rate(train.counts, train.labels, other.counts)
-                entry["transfer"] = {**source(material.transfer), **zero_shot(cell, other.rows(shown))}
+                entry["transfer"] = {**source(other.among), **zero_shot(cell, other.rows(shown))}
             found.append(entry)
     if len(folds) > 1:
         together = {name: regression(rows) for name, rows in pooled.items()}
@@ -131,10 +134,20 @@ class Counts:
         )
         self.labels = np.array([samples.targets[s.clip][s.label] for s in samples.samples], np.float64)
         self.clips = np.array([s.clip for s in samples.samples])
-        self._who = [clips[s.clip] for s in samples.samples]
+        self.among = clips
+
+    def of(self, clips: ClipSet) -> "Counts":
+        """Those of some of the clips, in the order of these."""
+        place = {clip: i for i, clip in enumerate(self.among)}
+        own = [np.flatnonzero(self.clips == place[clip]) for clip in clips]
+        part, rows = copy(self), np.concatenate(own)
+        part.counts, part.labels, part.among = self.counts[rows], self.labels[rows], clips
+        part.clips = np.repeat(np.arange(len(own)), [len(one) for one in own])
+        return part
 
     def rows(self, predicted: NDArray[np.float64]) -> list[dict[str, str]]:
         """Rows like those of predictions.csv and transfer.csv."""
+        who = [self.among[i] for i in self.clips.tolist()]
         return [
             {
                 "subject": clip.subject,
@@ -145,5 +158,5 @@ class Counts:
                 "valence_pred": str(p[0]),
                 "arousal_pred": str(p[1]),
             }
-            for clip, y, p in zip(self._who, self.labels.tolist(), predicted.tolist(), strict=True)
+            for clip, y, p in zip(who, self.labels.tolist(), predicted.tolist(), strict=True)
         ]

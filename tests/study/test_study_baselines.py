@@ -10,6 +10,7 @@ from spikeva.study.baselines import Counts, _transfer_baselines, agreement, base
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.run_cell import Material
+from spikeva.training import Windows
 
 STUDY = {
     "study": "s",
@@ -149,3 +150,30 @@ def test_baselines_of_several_folds_are_also_scored_together(tmp_path):
     y, p = np.array([-0.8, -0.4, 0.4, 0.8]), np.array([0.6, 0.6, -0.6, -0.6])
     ccc = 2 * np.mean(y * p) / (y.var() + p.var())
     assert [entry["pooled"]["valence"]["ccc"] for entry in found] == pytest.approx([ccc, ccc], abs=1e-6)
+
+
+def test_a_sample_is_counted_once_however_many_folds_it_is_in(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    for domain, people in (("a", 6), ("b", 2)):
+        (tmp_path / domain).mkdir()
+        for i in range(people):
+            events = EventStream(np.sort(rng.integers(0, 90_000, 300)), *rng.integers(0, 2, (3, 300)), (8, 8))
+            labels = {"t_us": 20_000 * np.arange(1, 4 + i % 2)}
+            labels |= {axis: np.float32(rng.uniform(-1, 1, len(labels["t_us"]))) for axis in ("valence", "arousal")}
+            who = {"subject": f"{domain}{i}", "clip": "c", "domain": domain, "emotion": "fear"}
+            write_clip(tmp_path / domain / f"{i}.h5", events, labels=labels, attributes=who)
+    grid = {"encodings": [{"encoding": "tbr"}], "models": [{"model": "ann_convnet"}], "folds": [0, 1, 2]}
+    regression = {**STUDY["regression"], "identities": 6}
+    study = parse({**STUDY, "regression": regression, "window": {"frames": 1}, "folds": 3, "grid": grid})
+    people, others = ClipSet.read(tmp_path / "a"), ClipSet.read(tmp_path / "b")
+    counted, encoded = [], Windows.encoded
+    monkeypatch.setattr(
+        Windows, "encoded", lambda data, s: counted.append((data.paths[s.clip], s.label)) or encoded(data, s)
+    )
+    found = baselines(study, Material(people.folds(3), others), list(cells(study)))
+    assert len(counted) == len(set(counted)) > 20
+    for fold in range(3):
+        alone = study.model_copy(update={"grid": study.grid.model_copy(update={"folds": [fold]})})
+        for entry in baselines(alone, Material(people.folds(3), others), list(cells(alone)))[:3]:
+            same = next(e for e in found if (e["model"], e["fold"]) == (entry["model"], fold))
+            assert entry == {key: value for key, value in same.items() if key != "pooled"}
