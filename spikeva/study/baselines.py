@@ -129,6 +129,7 @@ class Counts:
     def __init__(self, cell: Cell, clips: ClipSet) -> None:
         history = cell.history_us
         samples = Windows(clips.paths, {"encoding": "counts", "dt": history // BINS}, "ann", BINS, history_us=history)
+        samples.in_order = True
         self.counts: NDArray[np.float64] = np.array(
             [samples.encoded(sample).sum(axis=(-1, -2), dtype=np.float64) for sample in samples.samples]
         )

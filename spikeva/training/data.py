@@ -71,7 +71,8 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.event_changes = event_changes
         self.span_us = span_us(self.name, **self.options)
         history = max(frames * self.span_us, history_us or 0)
-        self._open: dict[int, EventClip] = {}
+        self._open: dict[int, EventClip] = {}  # each takes up to 5 MB of memory
+        self.in_order = False  # True: samples are asked for clip by clip, and one clip is open at a time
         self.times: list[NDArray[np.int64]] = []
         self.numbers: list[NDArray[np.int64]] = []
         self.targets: list[NDArray[np.float32]] = []
@@ -97,7 +98,7 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         end = int(self.times[sample.clip][sample.label])
         start = end - self.frames * self.span_us
         if sample.clip not in self._open:
-            while len(self._open) >= _most_open():
+            while len(self._open) >= (1 if self.in_order else _most_open()):
                 self._open.pop(next(iter(self._open))).close()
             self._open[sample.clip] = EventClip(self.paths[sample.clip])
         events = self._open[sample.clip].events(start, end)

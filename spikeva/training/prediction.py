@@ -1,5 +1,7 @@
 """Predictions of a trained model on every sample of some clips."""
 
+from copy import copy
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -27,6 +29,8 @@ def predict(
     """
     keep_freed()
     model.eval().to(device)
+    data = copy(data)
+    data.in_order = True
     on_gpu = torch.device(device).type == "cuda"
     loader = DataLoader(data, batch_size, num_workers=workers, pin_memory=on_gpu)
     found = []

@@ -15,6 +15,7 @@ from spikeva.errors import UserError
 from spikeva.events import EventClip, EventStream, write_clip
 from spikeva.training import Augmentation, EpochSampler, Windows
 from spikeva.training.data import Sample
+from spikeva.training.prediction import predict
 
 TBR = {"encoding": "tbr", "bits": 4, "dt": 5000}
 SPIKES = {"encoding": "spikes", "steps": 4, "dt": 5000}
@@ -144,6 +145,28 @@ def test_more_clips_than_a_process_may_open(clip_files, tmp_path):
     """
     said = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=300)
     assert "800 400" in said.stdout, said.stderr
+
+
+def test_a_prediction_keeps_one_clip_open_and_training_all(clip_files, monkeypatch):
+    clips, most = [], []
+
+    class Told(EventClip):
+        def __init__(self, path):
+            super().__init__(path)
+            clips.append(self)
+
+    def model(inputs):
+        most.append(sum(bool(clip._file) for clip in clips))
+        return inputs.flatten(1)[:, :2]
+
+    module = torch.nn.Identity()
+    module.forward = model
+    data = Windows(clip_files, TBR, "ann", 3)
+    monkeypatch.setattr("spikeva.training.data.EventClip", Told)
+    found = predict(module, data, batch_size=3)
+    assert max(most) == 1
+    assert np.array_equal(found, np.stack([data[i][0].flatten()[:2] for i in range(len(data))]))
+    assert sum(bool(clip._file) for clip in clips) == len(clip_files)
 
 
 def test_an_epoch_is_a_function_of_seed_and_epoch(clip_files):
