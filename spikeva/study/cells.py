@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,9 @@ class Cell:
             "run_seed": self.seed,
         }
 
-    @property
+    @cached_property
     def key(self) -> str:
+        """What names the cell's folder, from when it is first asked for: each time would look at every file of clips."""
         counted = {k: v for k, v in self.determinants().items() if k != "modules"}  # their `code` counts
         for name in counted.get("clips", ()):  # as do clips, wherever they lie
             counted[name].pop("root")

@@ -44,7 +44,7 @@ def run(
     out = Path(out)
     todo = list(cells(study))
     if max_cells is not None:
-        todo = _first_untrained(todo, out, max_cells)
+        todo = _first_untrained(study, out, max_cells)
         if not todo:
             raise UserError(f"no cell is finished yet in {out}: max_cells must be at least 1, got {max_cells}")
     check_jobs(jobs, study)
@@ -127,14 +127,14 @@ def _clips(source: DataSource, out: Path, workers: int | None) -> ClipSet:
         return standin(source.dataset, out, workers=workers, **options)
 
 
-def _first_untrained(todo: list[Cell], out: Path, count: int) -> list[Cell]:
-    """The cells that are trained, scored or not, and `count` more.
+def _first_untrained(study: Study, out: Path, count: int) -> list[Cell]:
+    """The cells that are trained, scored or not, and `count` more; they have no name yet, which is that of the clips when these are read.
 
     A process that a training on several devices starts later takes the same, though it may find more of them scored.
     """
-    left = unfinished(todo, out)
-    later = [index for index in left if not (todo[index].folder(out) / "model.safetensors").exists()][count:]
-    return [cell for index, cell in enumerate(todo) if index not in later]
+    known = list(cells(study))
+    untrained = [i for i in unfinished(known, out) if not (known[i].folder(out) / "model.safetensors").exists()]
+    return [cell for index, cell in enumerate(cells(study)) if index not in untrained[count:]]
 
 
 def _transfer(material: Material) -> list[ClipSet]:

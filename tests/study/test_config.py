@@ -1,5 +1,6 @@
 """A config says what it means, or every reason why not."""
 
+import pickle
 from copy import deepcopy
 from pathlib import Path
 
@@ -313,6 +314,17 @@ def test_code_that_renders_and_simulates_makes_other_cells(tmp_path, monkeypatch
     after = [next(cells(parse(raw))).key for raw in (stand_in, prepared)]
     assert before[0] != after[0]
     assert before[1] == after[1]
+
+
+def test_a_cell_looks_at_its_clips_once_for_its_name(tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr("spikeva.study.cells.clips_digest", lambda root: looked.append(root) or f"{len(looked)}")
+    raw = deepcopy(TINY) | {"regression": {"dataset": "prepared", "root": str(tmp_path)}}
+    del raw["transfer"]
+    cell = next(cells(parse(raw)))
+    assert cell.folder(tmp_path).name == cell.key == pickle.loads(pickle.dumps(cell)).key
+    assert looked == [tmp_path]
+    assert next(cells(parse(raw))).key != cell.key
 
 
 @pytest.mark.parametrize("version", ["spikeva.__version__", "spikeva.study.cells.RESULTS_VERSION"])

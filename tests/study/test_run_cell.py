@@ -15,7 +15,7 @@ from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.files import read_csv, write_json
 from spikeva.study.run_cell import Material, create, run_cell, windows, zero_shot
-from spikeva.study.runner import prepare, run
+from spikeva.study.runner import _first_unfinished, prepare, run
 from spikeva.study.trained import load_cell
 
 STUDY = {
@@ -110,9 +110,11 @@ def test_clips_that_come_while_a_study_runs_end_it(tmp_path):
     for i in (-1, 0, 1, 0.5):
         clip(i)
     study = parse(STUDY | {"regression": {"dataset": "prepared", "root": str(tmp_path / "clips")}, "training": {}})
+    (chosen,) = _first_unfinished(study, tmp_path / "out", 1)
     material = prepare(study, tmp_path / "out")
     cell = next(cells(study))
     clip(-0.5)
+    assert chosen.key == next(cells(study)).key, "a name from before the clips were read would be of others"
     with pytest.raises(UserError, match=r"clips under regression\.root .* are others than when this run read them"):
         run_cell(cell, material, tmp_path / "out")
     assert not (cell.folder(tmp_path / "out") / "done.json").exists()
