@@ -71,7 +71,7 @@ class Windows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.event_changes = event_changes
         self.span_us = span_us(self.name, **self.options)
         history = max(frames * self.span_us, history_us or 0)
-        self._open: dict[int, EventClip] = {}  # each takes up to 5 MB of memory
+        self._open: dict[int, EventClip] = {}  # HDF5 keeps what was read of each in memory
         self.in_order = False  # True: samples are asked for clip by clip, and one clip is open at a time
         self.times: list[NDArray[np.int64]] = []
         self.numbers: list[NDArray[np.int64]] = []
