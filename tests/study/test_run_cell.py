@@ -15,7 +15,7 @@ from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.files import read_csv, write_json
 from spikeva.study.run_cell import Material, create, run_cell, windows, zero_shot
-from spikeva.study.runner import _first_unfinished, prepare, run
+from spikeva.study.runner import _first_untrained, prepare, run
 from spikeva.study.trained import load_cell
 
 STUDY = {
@@ -110,7 +110,7 @@ def test_clips_that_come_while_a_study_runs_end_it(tmp_path):
     for i in (-1, 0, 1, 0.5):
         clip(i)
     study = parse(STUDY | {"regression": {"dataset": "prepared", "root": str(tmp_path / "clips")}, "training": {}})
-    (chosen,) = _first_unfinished(study, tmp_path / "out", 1)
+    (chosen,) = _first_untrained(study, tmp_path / "out", 1)
     material = prepare(study, tmp_path / "out")
     cell = next(cells(study))
     clip(-0.5)

@@ -198,15 +198,16 @@ def test_no_results_without_a_cell(tmp_path):
     assert not out.exists(), "nothing is rendered first"
 
 
-def test_a_process_that_begins_later_takes_the_same_cells(tmp_path):
+def test_a_process_that_begins_later_takes_the_same_cells(tmp_path, monkeypatch):
     """As those of a training on several devices do, when the first one has scored what an interrupted command had trained."""
     todo = [SimpleNamespace(folder=lambda out, name=name: out / name) for name in "abcd"]
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "model.safetensors").touch()
-    first = runner._first_untrained(todo, tmp_path, 2)
+    monkeypatch.setattr(runner, "cells", lambda study: todo)
+    first = runner._first_untrained(None, tmp_path, 2)
     (tmp_path / "a" / "done.json").touch()
-    assert runner._first_untrained(todo, tmp_path, 2) == first == todo[:3]
-    assert runner._first_untrained(todo, tmp_path, 0) == todo[:1]
+    assert runner._first_untrained(None, tmp_path, 2) == first == todo[:3]
+    assert runner._first_untrained(None, tmp_path, 0) == todo[:1]
 
 
 def test_fewer_cells_than_none_are_refused(undisturbed):
