@@ -102,6 +102,9 @@ def paired_permutation(
     """
     parts_a, _ = subject_sums(metric, y, p_a, groups)
     parts_b, _ = subject_sums(metric, y, p_b, groups)
+    if parts_a.shape != parts_b.shape:
+        seeds_a, seeds_b = (parts.shape[1] // 7 for parts in (parts_a, parts_b))
+        raise UserError(f"swapped predictions need equally many seeds of both models, not {seeds_a} and {seeds_b}")
     count = len(parts_a)
     exact = count < 40 and 2**count <= n
     if exact:  # half of them: the others' differences are these with the sign turned, which must not hang on rounding
@@ -168,11 +171,13 @@ def subject_sums(metric: str, y: ArrayLike, p: ArrayLike, groups: ArrayLike | No
     if groups is None or (isinstance(groups, str) and groups == "frame"):
         raise UserError(_FRAMES_REFUSED)
     y = np.asarray(y, np.float64)
+    if y.size == 0:
+        raise UserError("metrics need at least one frame; there is none")
     predictions = np.atleast_2d(np.asarray(p, np.float64))
     names, which = group_index(groups, y.size)
     if len(names) == y.size > 1 and np.issubdtype(names.dtype, np.integer):  # numbers that name each frame, not people
         raise UserError(_FRAMES_REFUSED)
-    shift = y.mean() if y.size else 0.0
+    shift = y.mean()
     columns = []
     for one in predictions:
         y, one = check_pair(y, one)
@@ -223,7 +228,9 @@ def _moved(metric: str, y: ArrayLike, p: ArrayLike) -> Array:
     Not for a permutation, whose swaps carry one model's mean into the other's predictions.
     """
     p = np.asarray(p, np.float64)
-    return p - p.mean(-1, keepdims=True) + np.asarray(y, np.float64).mean() if metric == "pcc" and p.size else p
+    if metric != "pcc" or not p.size or not np.isfinite(p).all():  # the last is refused where all is checked
+        return p
+    return p - p.mean(-1, keepdims=True) + np.asarray(y, np.float64).mean()
 
 
 def _same(value: Array) -> Array:

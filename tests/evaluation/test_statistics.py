@@ -53,7 +53,9 @@ def slow_jackknife(value, subjects, forward, backward):
 def test_interval_is_the_jackknife_over_people(frames, metric):
     y, a, _, subjects = frames
     expected = slow_jackknife(lambda keep: regression(y[keep], a[keep])[metric], subjects, np.arctanh, np.tanh)
-    assert jackknife_interval(metric, y, a, subjects) == pytest.approx(expected, rel=1e-9)
+    numbers = np.unique(subjects, return_inverse=True)[1]
+    for people in (subjects, numbers):
+        assert jackknife_interval(metric, y, a, people) == pytest.approx(expected, rel=1e-9)
 
 
 def test_interval_of_an_rmse_is_that_of_its_logarithm_corrected_for_skewness(frames):
@@ -120,6 +122,8 @@ def test_skewness_moves_the_interval_of_a_long_tail_upwards_only_there():
         return jackknife_t(lambda s: s[..., 1] / s[..., 0], np.stack([np.ones(6), values], -1), skewed=skewed)
 
     assert interval(symmetric, True) == pytest.approx(interval(symmetric, False), rel=1e-9)
+    hardly = symmetric + 0.003 * symmetric**2
+    assert interval(hardly, True) != pytest.approx(interval(hardly, False), rel=1e-3)
     tailed = np.exp(symmetric)
     assert all(a > b for a, b in zip(interval(tailed, True), interval(tailed, False), strict=True))
 
@@ -229,8 +233,9 @@ def test_a_small_spread_beside_a_large_mean_is_no_constant(frames):
 def test_constant_predictions_have_no_ccc_and_no_width(frames):
     y, _, _, subjects = frames
     for metric, constant in product(("ccc", "pcc"), (0.3, 0.1, 0.7)):
-        found = jackknife_interval(metric, y, np.full(len(y), constant), subjects)
-        assert found == pytest.approx((0, 0), abs=1e-12)
+        still = np.full(len(y), constant)
+        for labels in (y, still):
+            assert jackknife_interval(metric, labels, still, subjects) == pytest.approx((0, 0), abs=1e-12)
 
 
 @pytest.mark.parametrize("groups", [None, "frame", np.arange(40)])
@@ -253,6 +258,21 @@ def test_frames_as_the_unit_are_refused_with_the_reason(groups):
 def test_impossible_intervals_are_refused(metric, groups, message):
     with pytest.raises(UserError, match=message):
         jackknife_interval(metric, [0.1, 0.2], [0.1, 0.3], groups)
+
+
+def test_a_permutation_takes_frames_and_as_many_seeds_of_both_models(frames):
+    y, a, b, subjects = frames
+    with pytest.raises(UserError, match="equally many seeds of both models, not 2 and 1"):
+        paired_permutation("ccc", y, np.stack([a, b]), b, subjects, seed=0)
+    with pytest.raises(UserError, match="at least one frame"):
+        paired_permutation("ccc", [], [], [], [], seed=0)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_what_is_not_finite_is_counted(frames, metric):
+    y, a, _, subjects = frames
+    with pytest.raises(UserError, match=f"1 of {len(y)} predictions are NaN or infinite"):
+        jackknife_interval(metric, y, np.where(y == y[3], np.nan, a), subjects)
 
 
 @pytest.mark.parametrize("level", [0, 1, 95, np.nan])
@@ -287,6 +307,8 @@ def test_holm_keeps_order_and_stays_between_p_and_bonferroni(p):
 def test_spread_over_seeds():
     assert seed_spread([0.4, 0.6]) == pytest.approx({"mean": 0.5, "sd": 0.02**0.5, "low": 0.4, "high": 0.6, "n": 2})
     assert seed_spread([0.4])["sd"] is None
+    with pytest.raises(UserError, match="at least one value"):
+        seed_spread([])
 
 
 def test_seeds_count_where_they_have_the_same_folds():
