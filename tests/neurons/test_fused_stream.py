@@ -29,6 +29,19 @@ def test_a_row_is_stored_and_nothing_beside_it(first: int, length: int) -> None:
     assert (np.delete(room, np.s_[first : first + length]) == -1).all()
 
 
+class Fenced:
+    """Rows to work in that begin as NaN, and one after them that must stay so."""
+
+    def __init__(self) -> None:
+        self.after: list[np.ndarray] = []
+
+    def rows(self, shares: int, rows: int, width: int) -> np.ndarray:
+        memory = aligned(4 * (shares * rows + 1) * width).view(np.float32)
+        memory[:] = np.nan
+        self.after.append(memory[-width:])
+        return memory[:-width].reshape(shares, rows, width)
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("steps", [7, 8])
 @pytest.mark.parametrize(
@@ -54,7 +67,8 @@ def test_outputs_and_gradients_are_those_of_ordinary_stores(
     net = make_neuron(neuron, detach_reset=False)
     if norm:
         net = BNLIF(nn.BatchNorm2d(5), net)
-    results, before = [], torch.get_num_threads()
+    results, room, before = [], Fenced(), torch.get_num_threads()
+    monkeypatch.setattr(fused_numba, "room_of_thread", room)
     try:
         torch.set_num_threads(threads)
         for least in (1 << 40, 0):
@@ -67,5 +81,7 @@ def test_outputs_and_gradients_are_those_of_ordinary_stores(
             results.append([spikes, *grads])
     finally:
         torch.set_num_threads(before)
+    assert room.after
+    assert all(np.isnan(row).all() for row in room.after)
     assert len(results[0]) == len(results[1]) > 1
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
