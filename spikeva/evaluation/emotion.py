@@ -79,7 +79,8 @@ def classify(
     va = np.asarray(va, np.float64)
     if va.shape[-1:] != (2,) or not np.isfinite(va).all():
         raise UserError(f"points must be finite and of shape [..., 2] (valence, arousal), not {va.shape}")
-    _check_radius(none_radius)
+    if not 0 <= none_radius < np.inf:
+        raise UserError(f"none_radius must be a number from 0 on, not {none_radius}")
     names, places = anchor_points(anchors)
     if method == "angle":
         turn = np.arctan2(va[..., None, 1], va[..., None, 0]) - np.arctan2(places[:, 1], places[:, 0])
@@ -90,11 +91,6 @@ def classify(
         raise UserError(f"method must be 'angle' or 'point', not {method!r}")
     chosen = np.array(names, dtype=object)[score.argmin(-1)]
     return np.where(np.hypot(va[..., 0], va[..., 1]) < none_radius, NONE, chosen).astype(str)
-
-
-def _check_radius(none_radius: float) -> None:
-    if not 0 <= none_radius < np.inf:
-        raise UserError(f"none_radius must be a number from 0 on, not {none_radius}")
 
 
 def anchor_points(anchors: str) -> tuple[list[str], Array]:
@@ -233,7 +229,6 @@ def ceiling(
     from the emotions what comes so near. Raises UserError for an error or a radius below 0, an agreement outside of 0 to 1,
     unknown anchors, and emotions that they do not have.
     """
-    _check_radius(none_radius)
     if error_sd < 0 or not 0 <= agreement <= 1:
         raise UserError(f"error_sd must not be negative and agreement lie in [0, 1], not {error_sd} and {agreement}")
     names, places = anchor_points(shown_at or anchors)

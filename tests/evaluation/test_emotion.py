@@ -7,8 +7,20 @@ from hypothesis import strategies as st
 
 from spikeva.errors import UserError
 from spikeva.evaluation.emotion import ANCHORS, Anchors, ceiling, classify, coarse, recording_point, transfer
+from spikeva.evaluation.statistics import jackknife_t
 
 SEVEN = ["anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"]
+
+
+def test_anchors_stand_where_they_are_said_to():
+    valence = (0.167, 0.206, 0.052, 0.073, 0.960, 0.052, 0.875)  # of NRC's lexicon, as is arousal
+    arousal = (0.865, 0.636, 0.775, 0.840, 0.732, 0.288, 0.875)
+    expected = {
+        "nrc-vad": [(round(2 * v - 1, 2), round(2 * a - 1, 2)) for v, a in zip(valence, arousal, strict=True)],
+        "russell-mehrabian": [(-0.51, 0.59), (-0.55, 0.20), (-0.60, 0.35), (-0.64, 0.60), (0.81, 0.51), (-0.63, -0.27), (0.40, 0.67)],
+        "face-like": [(-0.60, 0.65), (-0.52, 0.07), (-0.68, 0.33), (-0.45, 0.80), (0.80, 0.45), (-0.70, -0.35), (0.25, 0.80)],
+    }  # fmt: skip
+    assert {name: [anchors.points[e] for e in SEVEN] for name, anchors in ANCHORS.items()} == expected
 
 
 @pytest.mark.parametrize("anchors", ANCHORS)
@@ -76,6 +88,9 @@ def test_transfer_scores_by_hand():
     assert scores["valence_sign_accuracy"] == 1.0
     low, high = scores["accuracy_ci95"]
     assert 0 <= low < 5 / 8 < high <= 1
+    # of three people, 1 of 3, 1 of 2 and 3 of 3 are right
+    expected = jackknife_t(lambda sums: sums[..., 0] / sums[..., 1], np.array([[1, 3], [1, 2], [3, 3]]), 0.5)
+    assert transfer(true, predicted, [*"babccaac"], level=0.5)["accuracy_ci95"] == pytest.approx(expected)
 
 
 def test_none_is_a_label_where_it_occurs():
@@ -129,10 +144,14 @@ def test_ceiling_of_label_noise():
         (lambda: classify([0.0, np.nan]), "finite"),
         (lambda: classify([0.0, 0.0], none_radius=np.nan), "none_radius must be a number from 0 on, not nan"),
         (lambda: ceiling(none_radius=-0.1), "none_radius must be a number from 0 on, not -0.1"),
+        (lambda: ceiling(error_sd=-0.1), "error_sd must not be negative"),
+        (lambda: ceiling(agreement=1.1), "agreement lie in"),
         (lambda: recording_point([]), "points"),
+        (lambda: recording_point([[0, 0, 0]]), r"points \[n, 2\] with n > 0, not \(1, 3\)"),
         (lambda: recording_point([[0, 0]], "median"), "'mean', 'peak' or 'weighted'"),
         (lambda: transfer(["fear", "joy"], ["fear", "fear"], ["a", "b"]), "'joy'"),
         (lambda: transfer(["fear"], ["fear", "anger"], ["a"]), "equally long"),
+        (lambda: transfer([["fear"]], [["fear"]], [["a"]]), "equally long"),
     ],
 )
 def test_wrong_calls_say_what_is_allowed(call, message):
