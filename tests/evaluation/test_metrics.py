@@ -50,8 +50,8 @@ def test_metrics_follow_their_definitions(pairs):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_scipy_and_torchmetrics_agree(dtype):
     rng = np.random.default_rng(0)
-    y = rng.uniform(-1, 1, 500).astype(dtype)
-    p = (0.5 * y + rng.normal(0, 0.3, 500)).astype(dtype)
+    y = rng.uniform(-1, 1, 10_000).astype(dtype)  # mantissas of more values than 64 bits hold the sum of
+    p = (0.5 * y + rng.normal(0, 0.3, 10_000)).astype(dtype)
     found = regression(y, p)
     y, p = y.astype(np.float64), p.astype(np.float64)
     assert found["pcc"] == pytest.approx(pearsonr(y, p).statistic, **CLOSE)
@@ -84,7 +84,7 @@ def test_degenerate_series():
 
 def test_a_column_is_a_series():
     y, p = np.array([0.1, -0.4, 0.6]), np.array([0.2, -0.1, 0.3])
-    assert regression(y[:, None], p[:, None]) == regression(y, p)
+    assert regression(y[:, None], p[:, None]) == regression(y[None], p[None]) == regression(y, p)
 
 
 def test_zero_labels_are_reported_because_no_prediction_has_their_sign():

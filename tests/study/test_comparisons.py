@@ -101,6 +101,13 @@ def test_a_difference_is_the_mean_over_seeds():
     alone = [compare([e for e in entries if e["seed"] == seed], predictions, seed=0) for seed in (0, 1)]
     for both, one, other in zip(compare(entries, predictions, seed=0), *alone, strict=True):
         assert both["difference"] == pytest.approx((one["difference"] + other["difference"]) / 2)
+        axis = both["metric"].removeprefix("ccc ")
+        a, b = (
+            [[r[f"{axis}_pred"] for r in predictions[e["hash"]]] for e in pair] for pair in (entries[:2], entries[2:])
+        )
+        y, subjects = zip(*((r[axis], r["subject"]) for r in predictions[entries[0]["hash"]]), strict=True)
+        assert both["ci95"] == [*statistics.jackknife_difference("ccc", y, a, b, subjects)]
+        assert both["p"] == statistics.paired_permutation("ccc", y, a, b, subjects, seed=0)
 
 
 def test_permutations_are_drawn_by_the_seed():

@@ -239,7 +239,7 @@ def test_changes_of_events_are_drawn_anew_for_each_sample_and_epoch(clip_files):
 def test_without_change_augmentation_is_the_identity():
     frames = np.random.default_rng(0).integers(0, 255, (2, 1, 9, 7), dtype=np.uint8)
     still = Augmentation(rotation=0, scale=0, shift=0, flip=False)
-    assert np.array_equal(still(frames, np.random.default_rng(1)), frames)
+    assert np.array_equal(still(frames, Drawn(1, 1, 1, 1, 1)), frames)
 
 
 class Drawn:
@@ -260,14 +260,22 @@ def test_each_part_of_an_augmentation_by_hand():
     assert np.array_equal(Augmentation(**still)(frames, Drawn(1, 1, 1, 1, -0.5)), frames)
     turned = Augmentation(**still | {"rotation": 90})(frames, Drawn(1, 0, 0, 0, -1))
     assert np.array_equal(turned, np.rot90(frames, -1, axes=(1, 2)))
-    moved = Augmentation(**still | {"shift": 0.2})(frames, Drawn(0, 0, 1, -0.5, -1))
-    assert np.array_equal(moved[:, :9, 2:], frames[:, 1:, :8])
+    wide = np.random.default_rng(0).integers(1, 255, (2, 10, 20), dtype=np.uint8)
+    moved = Augmentation(**still | {"shift": 0.2})(wide, Drawn(0, 0, 1, -0.5, -1))
+    assert np.array_equal(moved[:, :9, 4:], wide[:, 1:, :16])
     assert not moved[:, 9].any()
-    assert not moved[..., :2].any()
+    assert not moved[..., :4].any()
+    moved = Augmentation(**still | {"shift": 0.2})(wide, Drawn(0, 0, -0.5, 1, -1))
+    assert np.array_equal(moved[:, 2:, :18], wide[:, :8, 2:])
+    assert not moved[:, :2].any()
+    assert not moved[..., 18:].any()
     square = np.zeros((1, 10, 10), np.uint8)
     square[:, 3:7, 4:6] = 1
     large = Augmentation(**still | {"scale": 1})(square, Drawn(0, 1, 0, 0, -1))
     assert (large.any(2).sum(), large.any(1).sum(), large.sum()) == (8, 4, 32), "twice as high and wide"
+    both = Augmentation(**still | {"rotation": 90, "scale": 1})(square, Drawn(1, 1, 0, 0, -1))
+    assert np.array_equal(both, np.rot90(large, -1, axes=(1, 2)))
+    assert Augmentation() == Augmentation(rotation=10.0, scale=0.12, shift=0.08, flip=True)
 
 
 def test_samples_travel_to_loader_workers(clip_files):
