@@ -78,23 +78,25 @@ def test_equals_the_eager_reference(name: str, reset: str, surrogate: str, steps
 
 @pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("plane", [(6, 7), (17, 16)])
+@pytest.mark.parametrize("shape", [(5, 2, 70, 3, 3), (5, 4, 3, 17, 16)])
 def test_normalisation_equals_that_of_the_cpu(
-    channels_last: bool, plane: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    channels_last: bool, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of more and of fewer channels than there are programs, far from zero."""
+    monkeypatch.setattr(sys.modules["spikeva.neurons.fused_norm_triton"], "PROGRAMS", 50)
     torch.manual_seed(0)
-    x = 2 * torch.randn(5, 4, 3, *plane) + 1
-    beside = torch.randn(x.shape) if plane[0] > 6 else None
+    x = 2 * torch.randn(shape) + 100
+    beside = torch.randn(x.shape) if shape[2] == 3 else None
     if channels_last:
         x = x.movedim(2, -1).contiguous().movedim(-1, 2)
     results = []
     for _ in range(2):
-        layer = BNLIF(nn.BatchNorm2d(3), make_neuron("lif", surrogate="atan"))
+        layer = BNLIF(nn.BatchNorm2d(shape[2]), make_neuron("lif", surrogate="atan"))
         leaf, shortcut = x.clone().requires_grad_(), None if beside is None else beside.clone().requires_grad_()
         spikes, _state = layer(leaf, shortcut=shortcut)
         (spikes * torch.arange(spikes.numel()).view(spikes.shape).sin()).sum().backward()
         leaves = [leaf, layer.norm.weight, layer.norm.bias, *([] if shortcut is None else [shortcut])]
-        results.append([spikes, *(t.grad for t in leaves)])
+        results.append([spikes, *(t.grad for t in leaves), layer.norm.running_mean, layer.norm.running_var])
         monkeypatch.delitem(fused_ops._modules, "cpu")
         fused_ops.provider("cpu")
     assert torch.equal(results[0][0], results[1][0])
