@@ -102,7 +102,7 @@ def test_many_blocks_of_a_file_make_one_stream(tmp_path: Path, suffix: str, name
         ("a.dat", EventStream(*np.array([[5, 2**33 + 5]] + 3 * [[0, 0]]), size=SIZE), "event 1"),  # type: ignore[arg-type,misc]  # bad on purpose
         ("a.raw", EventStream(*np.array([[-1], [0], [0], [0]]), size=SIZE), "from 0 to 2\\^44"),  # type: ignore[arg-type,misc]  # bad on purpose
         ("a.dat", EventStream(*np.array([[2**32], [0], [0], [0]]), size=SIZE), "start below 2\\^32"),  # type: ignore[arg-type,misc]  # bad on purpose
-        ("a.dat", EventStream(*np.array([[5, 2**31 + 2**32]] + 3 * [[0, 0]]), size=SIZE), "event 1"),  # type: ignore[arg-type,misc]  # bad on purpose
+        ("a.dat", EventStream(*np.array([[2**32 - 1, 2**32 + 2**31]] + 3 * [[0, 0]]), size=SIZE), "event 1"),  # type: ignore[arg-type,misc]  # bad on purpose
         ("a.dat", EventStream(*np.array([[-1], [0], [0], [0]]), size=SIZE), "event 0"),  # type: ignore[arg-type,misc]  # bad on purpose
         ("a.bin", EventStream.empty(SIZE), r"choose \.raw, \.dat"),
     ],
@@ -305,6 +305,7 @@ def test_evt21_faults(tmp_path: Path) -> None:
         assert list(reader.report.faults.values()) == [left]
     with pytest.raises(EventFileError, match="endianness=little"):
         read_events(write(path, b"% evt 2.1\n% geometry 640x480\n" + bytes(16)))
+    assert len(read_events(write(path, b"% evt 2.1\n% geometry 640x480\n% end\n"))) == 0
 
 
 def test_dat_by_hand(tmp_path: Path) -> None:
@@ -406,6 +407,8 @@ def test_blocks_may_end_anywhere(
         (b"% evt 3.0\n% plugin_name hal_plugin_gen4\n", r"hal_plugin_gen4 has 1280 x 720"),
         (b"% evt 3.0\n% geometry 640\n", "states a sensor of"),
         (b"% format EVT3;width=640\n", "states a sensor of '640' x None"),
+        (b"% format EVT3;height=480\n", "states a sensor of None x '480'"),
+        (b"% format EVT21;endianness=big;width=3;height=4\n", "endianness 'big'.*Known are 'little' and 'legacy'"),
         (b"% evt 3.0\n% geometry 0x5\n", "impossible sensor size"),
         (b"% format EVT3;width=3;height=4\n% geometry 5x4\n", "several sensor sizes"),
         (b"% evt 3.0\n% geometry 5x4\n% event_count x\n% end\n", "'event_count' is 'x'"),
@@ -506,9 +509,10 @@ def test_dsec_hdf5(tmp_path: Path) -> None:
         read_events(tmp_path / "a.h5", SIZE)
 
 
-@pytest.mark.parametrize("offset", [np.int64(10**12), np.array([10**12]), np.array([[10**12]], np.uint64)])
+@pytest.mark.parametrize("offset", [np.int64(10**12), np.array([10**12]), np.array([[10**12]], np.uint64), -5])
 def test_dsec_offset_in_any_shape(tmp_path: Path, offset: Any) -> None:
-    assert read_events(dsec(tmp_path / "a.h5", [1, 2], offset), SIZE).t.tolist() == [10**12 + 1, 10**12 + 2]
+    first = int(np.ravel(offset)[0])
+    assert read_events(dsec(tmp_path / "a.h5", [1, 2], offset), SIZE).t.tolist() == [first + 1, first + 2]
 
 
 @pytest.mark.parametrize(
@@ -610,7 +614,7 @@ def test_nobody_is_told_to_run_the_code_of_a_file(tmp_path: Path) -> None:
         ("0.003811000 96 133 0\n0.003820001 127 171 1\n", [(3811, 96, 133, 0), (3820, 127, 171, 1)]),
         ("# comment\n\n12,3,4,-1\r\n13,3,4,1\r\n", [(12, 3, 4, 0), (13, 3, 4, 1)]),
         ("640 480\n1 2 3 1", [(1, 2, 3, 1)]),
-        ("1e-3 2 3 1\n2 5 6 1\n", [(1000, 2, 3, 1), (2_000_000, 5, 6, 1)]),
+        ("1e-3 2 3 1\n2E0 5 6 1\n", [(1000, 2, 3, 1), (2_000_000, 5, 6, 1)]),
         ("1.001 2 3 1\n8.2 5 6 1\n", [(1_001_000, 2, 3, 1), (8_200_000, 5, 6, 1)]),  # 1000999.99... and 8199999.99...
         ("640 480\n" + "# a long story\n" * 400 + "0.5 2 3 1\n", [(500_000, 2, 3, 1)]),
         (f"# {'-' * 4085}\n1000000 2 3 1\n", [(1_000_000, 2, 3, 1)]),
@@ -707,8 +711,9 @@ def test_text_that_is_none(tmp_path: Path) -> None:
     for content in (b"", b"  \n"):
         with pytest.raises(EventFileError, match="empty"):
             read_events(write(tmp_path / "a.txt", content), SIZE)
-    with pytest.raises(EventFileError, match=r"first line is b'<html>'"):
-        read_events(write(tmp_path / "a.txt", b"<html>\n"), SIZE)
+    with pytest.raises(EventFileError, match=r"first line is b'<html>'") as error:
+        read_events(write(tmp_path / "a.txt", b"# a story\n<html>\n"), SIZE)
+    assert error.value.offset == 10
 
 
 # ---------------------------------------------------------------- parity
