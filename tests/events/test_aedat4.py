@@ -84,7 +84,7 @@ class Decoder:
     def __init__(self, path):
         self.packets = iter(PACKETS)
     def id_to_stream(self):
-        return {n: {"type": kind, "width": 4, "height": 3 + n} for n, kind in enumerate(["frame", "events", "events"])}
+        return {n: {"type": kind, "width": 5, "height": 3 + n} for n, kind in enumerate(["frame", "events", "events"])}
     def __next__(self):
         return next(self.packets)
 """
@@ -105,7 +105,7 @@ def test_one_stream_of_events_is_read_in_order_of_time(tmp_path: Path, monkeypat
         open_events(path)
     reader = open_events(path, strict=False)
     events = reader.read()
-    assert events.size == (4, 4)
+    assert events.size == (5, 4)
     assert [getattr(events, c).tolist() for c in "txyp"] == [[1, 5, 6], [3, 0, 0], [2, 1, 1], [0, 1, 1]]
     assert reader.report.faults == {"streams beside the first": 1, "events whose time steps back": 2}
     assert reader.report.skipped == {"packets of frame": 2, "packets of events": 1}

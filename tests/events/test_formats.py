@@ -489,6 +489,10 @@ def test_v2e_hdf5(tmp_path: Path) -> None:
     reader = open_events(tmp_path / "a.h5", SIZE, strict=False)
     assert rows(reader.read()) == [(7, 1, 1, 1)]
     assert list(reader.report.faults.values()) == [2, 1, 1]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["events"] = np.ones((3, 5), np.uint32)
+    with pytest.raises(EventFileError, match="without events in a known layout"):
+        read_events(tmp_path / "a.h5", SIZE)
 
 
 def test_dsec_hdf5(tmp_path: Path) -> None:
@@ -591,9 +595,10 @@ def test_npz_of_others(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", t=s.t, x=s.x.astype(np.float32), y=s.y, p=s.p)
     with pytest.raises(EventFileError, match="column x is float32"):
         read_events(tmp_path / "a.npz", SIZE)
-    np.savez(tmp_path / "a.npz", frames=s.t)
-    with pytest.raises(EventFileError, match=r"arrays \['frames'\]"):
-        read_events(tmp_path / "a.npz", SIZE)
+    for name, array in (("frames", s.t), ("events", s.t), ("events", np.zeros(3, [("t", "i8"), ("x", "i2")]))):
+        np.savez(tmp_path / "a.npz", **{name: array})
+        with pytest.raises(EventFileError, match=rf"arrays \['{name}'\]"):
+            read_events(tmp_path / "a.npz", SIZE)
 
 
 def test_nobody_is_told_to_run_the_code_of_a_file(tmp_path: Path) -> None:
