@@ -98,6 +98,7 @@ def test_interval_holds_the_value_and_keeps_to_its_range(frames, metric):
     if metric in ("pcc", "ccc"):
         low, high = jackknife_interval(metric, y, 0.99 * y + 0.01 * a, subjects)
         assert 0.9999 < low < high < 1
+        assert jackknife_interval(metric, y, y, subjects) == pytest.approx((1, 1))
 
 
 def test_of_a_mean_it_is_students_t():
