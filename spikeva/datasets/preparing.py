@@ -67,7 +67,7 @@ class Prepared:
         ]
         if self.again:
             lines.append(
-                f"{counted(self.again, 'clip')} made again, of which other pictures or labels were there than the dataset has now"
+                f"{counted(self.again, 'clip')} made again: what was there was of other pictures or labels than the dataset's now"
             )
         if self.others:
             lines.append(

@@ -13,8 +13,8 @@ class GridPool2d(nn.AdaptiveAvgPool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         if input.is_cuda:
-            input = input.clone(
-                memory_format=torch.channels_last
-            )  # `contiguous` leaves pictures of one pixel as they are
+            # Pictures of one pixel are in any format, and `contiguous` leaves their strides as they are.
+            formatted = input.clone if input.shape[-2:] == (1, 1) else input.contiguous
+            input = formatted(memory_format=torch.channels_last)
         pooled: Tensor = super().forward(input)
         return pooled

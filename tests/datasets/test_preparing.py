@@ -151,7 +151,7 @@ def test_what_was_made_of_another_source_is_made_again(afew_va_data, tmp_path):
     films = AFEWVA(root)
     done = prepare(films, out, size=32, workers=0)
     assert (done.again, len(done.account.skipped)) == (2, 1)
-    assert "2 clips made again, of which other pictures or labels were there" in str(done)
+    assert "2 clips made again: what was there was of other pictures or labels" in str(done)
     assert contents(out) == contents_of_fresh(films, tmp_path)
     assert ClipSet.read(out).subjects == films.clips.subjects
     assert prepare(films, out, size=32, workers=0).again == 0
