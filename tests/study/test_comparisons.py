@@ -102,10 +102,8 @@ def test_a_difference_is_the_mean_over_seeds():
     for both, one, other in zip(compare(entries, predictions, seed=0), *alone, strict=True):
         assert both["difference"] == pytest.approx((one["difference"] + other["difference"]) / 2)
         axis = both["metric"].removeprefix("ccc ")
-        a, b = (
-            [[r[f"{axis}_pred"] for r in predictions[e["hash"]]] for e in pair] for pair in (entries[:2], entries[2:])
-        )
-        y, subjects = zip(*((r[axis], r["subject"]) for r in predictions[entries[0]["hash"]]), strict=True)
+        a, b = ([predictions[e["hash"]][f"{axis}_pred"] for e in pair] for pair in (entries[:2], entries[2:]))
+        y, subjects = (predictions[entries[0]["hash"]][name] for name in (axis, "subject"))
         assert both["ci95"] == [*statistics.jackknife_difference("ccc", y, a, b, subjects)]
         assert both["p"] == statistics.paired_permutation("ccc", y, a, b, subjects, seed=0)
 
