@@ -160,11 +160,12 @@ def _ends(text, i):
 @njit(cache=True, nogil=True)
 def _whole(text, i, most):
     """(number, place behind it) of the digits at `i`; -1 for none, or for more than `most`."""
-    value, digits = np.int64(0), 0
-    while _ZERO <= text[i] <= _NINE and digits <= most:
-        value = 10 * value + (np.int64(text[i]) - _ZERO)
-        i, digits = i + np.uint64(1), digits + 1
-    return value if 0 < digits <= most else np.int64(-1), i
+    value, start, digit = np.int64(0), i, np.uint8(text[i] - _ZERO)  # of what is no digit, a number above 9
+    while digit <= 9:
+        value = 10 * value + np.int64(digit)
+        i += np.uint64(1)
+        digit = np.uint8(text[i] - _ZERO)
+    return value if np.uint64(0) < i - start <= np.uint64(most) else np.int64(-1), i
 
 
 @njit(cache=True, nogil=True)
