@@ -110,9 +110,10 @@ class TextReader(EventReader):
 
 @njit(cache=True, nogil=True)
 def plain_events(text, seconds, columns):
-    """Number of events in the lines `text` [N] uint8, the last of which has its end; their numbers into the four `columns` [lines].
+    """Number of events in `text` [N] uint8, whole lines; t (us), x, y, p of each into the four int64 `columns` [lines].
 
-    -1 where a line is not as most are: not blank, no comment, no event, or an event with an exponent or very many digits.
+    -1, and nothing worth in `columns`, where a line is neither blank nor a comment nor a plain event: one whose time has no
+    exponent, and no more digits before the point than 18 (us) or 12 (`seconds`).
     """
     i, one, n = np.uint64(0), np.uint64(1), 0  # unsigned: an index that numba need not test for a count from the end
     while i < len(text):
