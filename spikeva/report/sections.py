@@ -15,7 +15,7 @@ from spikeva.evaluation import metrics
 from spikeva.report import figures as draw
 from spikeva.report.data import AXES, Predictions, Row, Run, is_synthetic
 from spikeva.report.figures import style
-from spikeva.report.figures.scores import forest_names
+from spikeva.report.figures.scores import forest_names, subjects_height
 
 Section = dict[str, Any]
 FOREST = 24  # comparisons that are drawn
@@ -347,7 +347,7 @@ def _people(run: Run, best: Mapping[str, Row], figures: Figures) -> list[Section
     order = np.argsort(error["snn"]["valence"] - error["ann"]["valence"] if both else first, kind="stable")
     figure = {}
     for axis in AXES:
-        figure[axis], (ax,) = style.panels(1, 4.8, 1.0 + 0.21 * len(shared))
+        figure[axis], (ax,) = style.panels(1, 4.8, 0.8 + subjects_height(len(shared)))
         draw.subjects([shared[i] for i in order], {k: e[axis][order] for k, e in error.items()}, f"RMSE {axis}", ax)
         ax.set_title(f"{axis}{data_word(next(iter(best.values())))}")
     marks = {"snn": "filled circle SNN", "ann": "hollow square ANN"}

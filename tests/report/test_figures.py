@@ -14,6 +14,7 @@ from spikeva.evaluation import emotion
 from spikeva.report import figures, sections
 from spikeva.report.data import Row
 from spikeva.report.figures import style
+from spikeva.report.figures.scores import PEOPLE, subjects_height
 
 
 @pytest.fixture
@@ -139,11 +140,21 @@ def test_forest_tells_shown_from_not_shown(ax: Axes) -> None:
 def test_a_row_of_people_holds_the_marks_of_its_person(ax: Axes) -> None:
     figures.subjects(["p", "q"], {"ann": [0.2, 0.5], "snn": [0.3, 0.4]}, ax=ax)
     assert points(ax) == {"ANN": [[0.2, 0], [0.5, 1]], "SNN": [[0.3, 0], [0.4, 1]]}
-    assert [line.get_xydata().tolist() for line in ax.get_lines()[:2]] == [[[0.2, 0], [0.3, 0]], [[0.4, 1], [0.5, 1]]]
+    spans = [span.tolist() for span in ax.collections[0].get_segments()]
+    assert spans == [[[0.2, 0], [0.3, 0]], [[0.4, 1], [0.5, 1]]]
     hollow = [line.get_label() for line in ax.get_lines() if line.get_markerfacecolor() == style.PAPER]
     assert hollow == ["ANN"]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["p", "q"]
     assert ax.yaxis_inverted()
+
+
+def test_a_figure_of_many_people_grows_no_further(ax: Axes) -> None:
+    people = [f"p{n}" for n in range(240)]
+    figures.subjects(people, {"snn": [0.01 * n for n in range(240)]}, ax=ax)
+    assert points(ax) == {"SNN": [[0.01 * n, n] for n in range(240)]}
+    assert not ax.get_yticklabels()
+    assert ax.get_ylabel() == "240 people, one row each"
+    assert subjects_height(10) < subjects_height(PEOPLE) == subjects_height(240) < 12
 
 
 def test_what_happens_stands_at_its_time() -> None:

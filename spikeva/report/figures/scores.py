@@ -17,6 +17,7 @@ from spikeva.report.figures.style import COLOURS, GRID, INK, LINES, MARKERS, MUT
 
 _SHADES = LinearSegmentedColormap.from_list("spikeva", ["#ffffff", "#b7d6ea", "#0072b2", "#00324f"])
 NAMES = 64  # letters of two models beside the intervals, in one line
+PEOPLE = 48  # whose rows bear their names; with more, rows get thinner instead
 _LIGHT, _DARK = "#ffffff", "#10131a"  # on a shaded cell: the same in light and dark mode
 
 
@@ -214,18 +215,29 @@ def subjects(
     name: str = "RMSE",
     ax: Axes | None = None,
 ) -> Axes:
-    """Axes with one row a person and one marker a model; keys of `values` are "ann" or "snn", each [people]."""
-    ax = axes(ax, 5, 0.8 + 0.22 * len(names))
+    """Axes with one row a person and one marker a model; keys of `values` are "ann" or "snn", each [people].
+
+    Up to `PEOPLE` rows bear their names; more share the height of these.
+    """
+    ax = axes(ax, 5, 0.6 + subjects_height(len(names)))
     table = {kind: np.asarray(v, float) for kind, v in values.items()}
-    stack = np.stack(list(table.values()))
-    for row, (low, high) in enumerate(zip(np.nanmin(stack, 0), np.nanmax(stack, 0), strict=True)):
-        ax.plot([low, high], [row, row], color=GRID, linewidth=2, zorder=0)
+    stack, rows, few = np.stack(list(table.values())), np.arange(len(names)), len(names) <= PEOPLE
+    ax.hlines(rows, np.nanmin(stack, 0), np.nanmax(stack, 0), color=GRID, linewidth=2 if few else 1, zorder=0)
     for kind, column in table.items():
         ax.plot(
-            column, range(len(names)), MARKERS[kind], color=COLOURS[kind], markersize=5, label=kind.upper(),
-            markerfacecolor=PAPER if kind == "ann" else COLOURS[kind],
+            column, rows, MARKERS[kind], color=COLOURS[kind], markersize=5 if few else 2.5, label=kind.upper(),
+            markerfacecolor=PAPER if kind == "ann" else COLOURS[kind], markeredgewidth=None if few else 0.6,
         )  # fmt: skip
-    ax.set_yticks(range(len(names)), names, fontsize=7.5)
+    if few:
+        ax.set_yticks(rows, names, fontsize=7.5)
+    else:
+        ax.set_yticks([])
+        ax.set_ylabel(f"{len(names)} people, one row each")
     ax.set(xlabel=name, ylim=(len(names) - 0.4, -0.6))
     ax.grid(visible=True, axis="x")
     return ax
+
+
+def subjects_height(people: int) -> float:
+    """Inches that the rows of `subjects` take."""
+    return 0.2 + 0.22 * min(people, PEOPLE)
