@@ -11,7 +11,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -189,12 +189,15 @@ class AFEWVA(Sequence[Film]):
                 "cropped by others", name, f"only {folders[0].name} is there",
                 "the whole picture is used; if its crop follows the face, that motion makes events",
             )  # fmt: skip
+        twice: list[str] = []
         try:
-            content = json.loads(texts[0])
+            content = json.loads(texts[0], object_pairs_hook=lambda pairs: _firsts(pairs, twice))
             actor, frames = content.get("actor"), content["frames"].items()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._find("unreadable labels", name, f"{type(error).__name__}: {error}", gone)
             return None
+        if twice:
+            self._find("key twice", name, f"in the json: {few(twice)}", "the first is used", len(twice))
         if not isinstance(actor, str) or not _person(actor):
             detail = "the json names no actor" if actor is None else f"actor is {actor!r}"
             self._find("no actor", name, detail, f"{gone}: it could share a person with the test set")
@@ -325,6 +328,17 @@ class AFEWVA(Sequence[Film]):
             detail = f"frames {few(bad)}: not 68 points about a place in the image"
             self._find("bad landmarks", name, detail, "the clip's box comes from the other frames", len(bad))
         return landmarks
+
+
+def _firsts(pairs: Iterable[tuple[str, Any]], twice: list[str]) -> dict[str, Any]:
+    """A json object of the first value of each key; keys that come again go to `twice`."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            twice.append(key)
+        else:
+            found[key] = value
+    return found
 
 
 def _person(actor: str) -> str:

@@ -63,6 +63,7 @@ def test_every_planted_fault_is_one_named_finding(afew_va_data, tmp_path):
     first, second = afew_va_data.labels_of(int(where["frame labelled twice"]), 6)[2]
     twice = by_name[where["frame labelled twice"]]
     assert (twice.valence[2], twice.arousal[2]) == (np.float32(first / 10), np.float32(second / 10))
+    assert "somebody else" not in {film.actor.casefold() for film in films}
 
 
 def test_folds_never_part_an_actor(afew_va_data, tmp_path):

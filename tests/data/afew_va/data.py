@@ -117,6 +117,10 @@ def _cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
 
+def _say_twice(path: Path) -> None:
+    path.write_text(path.read_text().replace('"frames":', '"actor": "Somebody Else", "frames":'))
+
+
 def _zip(folder: Path) -> None:
     with zipfile.ZipFile(folder.parent / "02.zip", "w") as file:
         file.writestr("051/051.json", "{}")
@@ -131,6 +135,7 @@ FAULTS: dict[str, Callable[[Path], None]] = {
     "bad landmarks": _frame("landmarks", [[1.0, 2.0]]),
     "label out of range": _frame("valence", 12),
     "frame labelled twice": lambda folder: _edit(folder, lambda c: c["frames"].update({"2": c["frames"]["00003"]})),
+    "key twice": lambda folder: _say_twice(folder / f"{folder.name}.json"),
     "bad label": _frame("arousal", None),
     "no actor": lambda folder: _edit(folder, lambda c: c.pop("actor")),
     "actor spelled twice": lambda folder: _edit(folder, lambda c: c.update(actor=f" {c['actor'].upper()} ")),
