@@ -82,6 +82,14 @@ def test_a_line_of_the_plane_leads_from_the_label_to_the_prediction(ax: Axes) ->
     assert any(np.allclose(np.hypot(*line.get_xydata().T), 0.25) for line in ax.get_lines())
 
 
+def test_marks_of_many_clips_do_not_hide_each_other(ax: Axes) -> None:
+    many = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 600, 2))
+    figures.plane(*many, ax=ax)
+    assert points(ax) == {"label": many[0].tolist(), "prediction": many[1].tolist()}
+    sizes = [line.get_markersize() for line in ax.get_lines() if line.get_label()[0] != "_"]
+    assert max(sizes) < 2
+
+
 def test_a_marker_is_where_a_trajectory_begins_and_an_arrow_where_it_ends(ax: Axes) -> None:
     label, predicted = [[0.0, 0.0], [0.2, 0.1], [0.5, 0.4]], [[0.1, 0.3], [-0.2, 0.3], [-0.4, 0.1]]
     figures.trajectories(np.array(label), {"snn": np.array(predicted)}, ax=ax)

@@ -11,6 +11,7 @@ from spikeva.evaluation import emotion
 from spikeva.report.figures.style import COLOURS, GRID, INK, LINES, MARKERS, MUTED, PAPER, axes
 
 Array = npt.NDArray[np.float64]
+CLIPS = 100  # whose marks do not yet hide each other
 
 
 def sectors(
@@ -77,14 +78,18 @@ def plane(
 ) -> Axes:
     """Axes with one line a clip from its label (hollow) to the prediction (filled); both [clips, 2], valence first.
 
-    `anchors`, `method` and `none_radius` as for `sectors`.
+    Of more than `CLIPS` all is drawn the finer. `anchors`, `method` and `none_radius` as for `sectors`.
     """
     ax = sectors(anchors, method, ax, none_radius)
     label, predicted = np.asarray(label, float), np.asarray(predicted, float)
+    fine, colour = min(1.0, (CLIPS / max(1, len(label))) ** 0.5), COLOURS[kind]
     for true, guess in zip(label, predicted, strict=True):
-        ax.plot(*np.stack([true, guess]).T, color=COLOURS[kind], linewidth=0.6, alpha=0.5, zorder=1)
-    ax.plot(*label.T, "o", color=INK, markerfacecolor=PAPER, markersize=4, label="label", zorder=2)
-    ax.plot(*predicted.T, MARKERS[kind], color=COLOURS[kind], markersize=3.6, label="prediction", zorder=3)
+        ax.plot(*np.stack([true, guess]).T, color=colour, linewidth=0.6 * fine, alpha=0.5, zorder=1)
+    ax.plot(
+        *label.T, "o", color=INK, markerfacecolor=PAPER, markersize=4 * fine, markeredgewidth=fine, label="label",
+        zorder=2,
+    )  # fmt: skip
+    ax.plot(*predicted.T, MARKERS[kind], color=colour, markersize=3.6 * fine, label="prediction", zorder=3)
     return ax
 
 
