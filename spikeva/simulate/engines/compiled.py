@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikeva.events.stream import Columns, empty_columns
 from spikeva.simulate import draws
 from spikeva.simulate.engines import drawing, emission, kernels
-from spikeva.simulate.engines.tiles import TILE, frame_steps, make_maps, make_state, make_tables
+from spikeva.simulate.engines.tiles import TILE, frame_steps, make_maps, make_state, make_tables, make_work
 from spikeva.simulate.sensor import Sensor
 from spikeva.simulate.surround import diffuse, diffusion_steps
 from spikeva.simulate.timing import check_slots, microseconds, slot_times
@@ -49,7 +49,7 @@ class CompiledEngine:
         """Events of `frames` [T, H, W] (luma 0..255) at `seconds` [T] since the clip's first frame."""
         flat = np.ascontiguousarray(frames).reshape(len(frames), -1)
         if self.frame == 0 and len(flat):
-            self.pool.strips(kernels.settle_pixels, flat[0], self.surround, self.maps, self.state, self.tables)
+            self._strips(kernels.settle_pixels, flat[0], self.surround, self.maps, self.state, self.tables)
             self.frame, self.time = 1, float(seconds[0])
             flat, seconds = flat[1:], seconds[1:]
         self._make_room(min(len(flat), self.length))
@@ -58,6 +58,9 @@ class CompiledEngine:
             part = slice(start, start + self.length)
             self._chunk(flat[part], seconds[part].tolist(), room)
         return room.filled()
+
+    def _strips(self, kernel: Callable[..., Any], *args: Any) -> None:
+        self.pool.strips(lambda a, b: kernel(a, b, make_work(self.state), *args))
 
     def _make_room(self, length: int) -> None:
         if length > self.room:
@@ -74,12 +77,12 @@ class CompiledEngine:
         out = self.records, self.before, self.after, self.codes, marks
         if self.surround:
             s, shape = self.state, self.sensor.on.shape
-            self.pool.strips(kernels.run_pixels, frames, steps, 1, *fixed, *out)
+            self._strips(kernels.run_pixels, frames, steps, 1, *fixed, *out)
             how = diffusion_steps(self.sensor.pixel, seconds[0] - self.time)
             s.surround[:] = diffuse(s.surround.reshape(shape), s.state.reshape(shape), *how).ravel()
-            self.pool.strips(kernels.run_pixels, frames, steps, 2, *fixed, *out)
+            self._strips(kernels.run_pixels, frames, steps, 2, *fixed, *out)
         else:
-            self.pool.strips(kernels.run_pixels, frames, steps, 3, *fixed, *out)
+            self._strips(kernels.run_pixels, frames, steps, 3, *fixed, *out)
         self.frame, self.time = self.frame + len(steps), seconds[-1]
         signal, shots = marks[:, :, 4].sum(axis=0), (marks[:, :, 3] - marks[:, :, 2]).sum(axis=0)
         most = np.maximum(marks[:, :, 5].max(axis=0), 1)

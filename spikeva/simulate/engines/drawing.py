@@ -3,10 +3,10 @@
 import numpy as np
 
 from spikeva.simulate.draws import BITS, MAPS, MULTIPLIERS, ROUNDS
-from spikeva.simulate.engines.tiles import TILE, compiled
+from spikeva.simulate.engines.tiles import TILE, compiled, lean
 
 
-@compiled
+@lean
 def draw(counter, frame, purpose, keys, out):
     """Philox4x32-10 (`draws.philox`) of the counters `counter`, `counter` + 1, ... into `out`, two uint64 a counter.
 
@@ -23,7 +23,7 @@ def draw(counter, frame, purpose, keys, out):
         out[2 * i + 1] = (c2 & mask) | (c3 << shift)
 
 
-@compiled
+@lean
 def word(pixel, frame, purpose, keys):
     """The word of one pixel (`draws.words`), uint64."""
     mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -35,7 +35,7 @@ def word(pixel, frame, purpose, keys):
     return (c0 if pixel % 2 == 0 else c1) if pixel % 4 < 2 else (c2 if pixel % 2 == 0 else c3)
 
 
-@compiled
+@lean
 def normals(words, out, table, slope):
     """Standard normal numbers of `words` into `out` (float32), as `draws.normal`."""
     for i in range(len(out)):

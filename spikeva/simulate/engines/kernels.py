@@ -13,19 +13,20 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from spikeva._compiled import njit
 from spikeva.simulate.draws import DIGITS, FINE, FRAME
 from spikeva.simulate.engines.calm import MANY, bound, bound_all, stirred
 from spikeva.simulate.engines.drawing import draw, word
 from spikeva.simulate.engines.receptor import add_noise, brightness, compose, receive
-from spikeva.simulate.engines.tiles import LEAN, PLACE, SHIFT, TILE, WITHIN, Maps, State, compiled, lean, make_work
+from spikeva.simulate.engines.tiles import LEAN, PLACE, SHIFT, TILE, WITHIN, Maps, State, Work, lean
 
 DOUBT = np.int32(-(1 << 31))
 CLIP = float((1 << (31 - PLACE)) - 1)  # above `timing.MOST_SLOTS`
 
 
 @lean
-def _tile(m, s, a, b):
-    """Maps and state of the pixels [a, b)."""
+def _tile(m, s, w, a, b):
+    """Maps and state of the pixels [a, b), and as much room to work in."""
     maps = Maps(m.on[a:b], m.off[a:b], m.on_step[a:b], m.off_step[a:b], m.leak_hz[a:b], m.decay_hz[a:b])
     state = State(
         s.state[a:b],
@@ -40,27 +41,42 @@ def _tile(m, s, a, b):
         s.low[a:b],
         s.high[a:b],
     )
-    return maps, state
+    n = b - a
+    w.flags[n:] = 0
+    work = Work(
+        w.log[:n],
+        w.luma[:n],
+        w.mantissa[:n],
+        w.inverse[:n],
+        w.log_cell[:n],
+        w.normal[:n],
+        w.leakage[:n],
+        w.change[:n],
+        w.difference[:n],
+        w.events[:n],
+        w.words[: (n + 3) // 4 * 4],
+        w.flags[: (n + 7) // 8 * 8],
+        w.room,
+        w.places,
+    )
+    return maps, state, work
 
 
-@compiled
-def settle_pixels(a, b, frame, surround, m, s, k):
+@njit(cache=True, **LEAN)
+def settle_pixels(a, b, room, frame, surround, maps, state, k):
     """The first frame: every pixel in [a, b) is at rest in it."""
-    _settle(a, b, frame, surround, m, s, k, make_work(b - a, s))
-
-
-@lean
-def _settle(a, b, frame, surround, m, s, k, w):
-    m, s = _tile(m, s, a, b)
-    receive(frame[a:b], s, k, w, 0.0)
-    for i in range(len(s.surround)):
-        s.surround[i] = s.state[i]
-    for i in range(len(s.base)):
-        s.base[i] = 0.0 if surround else s.state[i]
-    for i in range(len(s.base)):
-        s.signal[i] = s.base[i]
-    if len(s.low):
-        bound_all(m, s, k, 0)
+    for low in range(a, b, TILE):
+        high = min(low + TILE, b)
+        m, s, w = _tile(maps, state, room, low, high)
+        receive(frame[low:high], s, k, w, 0.0)
+        for i in range(len(s.surround)):
+            s.surround[i] = s.state[i]
+        for i in range(len(s.base)):
+            s.base[i] = 0.0 if surround else s.state[i]
+        for i in range(len(s.base)):
+            s.signal[i] = s.base[i]
+        if len(s.low):
+            bound_all(m, s, k, 0)
 
 
 @lean
@@ -277,8 +293,8 @@ def _tally(records):
     return total, most
 
 
-@compiled
-def run_pixels(a, b, frames, steps, part, wait, m, s, k, records, before, after, codes, marks):
+@njit(cache=True, **LEAN)
+def run_pixels(a, b, room, frames, steps, part, wait, maps, state, k, records, before, after, codes, marks):
     """Several frames of the pixels [a, b): a tile goes through all of them at once.
 
     `part` 1: the photoreceptors alone, 2: the rest, 3: both. Where the frame's other pixels decide what passes, `wait` leaves
@@ -288,47 +304,37 @@ def run_pixels(a, b, frames, steps, part, wait, m, s, k, records, before, after,
     n, c = np.int64(a * len(steps)), np.int64(2 * a * len(steps))
     for low in range(a, b, TILE):
         high = min(low + TILE, b)
-        room = make_work(high - low, s)
-        n, c = _run_tile(
-            low, high, frames, steps, part, wait, m, s, k, room, records, before, after, codes, marks, n, c
-        )
-
-
-@lean
-def _run_tile(low, high, frames, steps, part, wait, m, s, k, w, records, before, after, codes, marks, n, c):
-    """`run_pixels` of the tile [low, high), from the `n`th record and the `c`th code on; returns what comes next."""
-    m, s = _tile(m, s, low, high)
-    for f in range(len(steps)):
-        step, frame, mark = steps[f], frames[f, low:high], marks[low // TILE, f]
-        first, noise = n, c
-        if len(s.low) and MANY * stirred(frame, s, w.flags) <= len(frame):
-            n = _wake(frame, m, s, k, w, records, n)
-        else:
-            if part & 1:
-                for i in range(len(s.residue)):
-                    s.residue[i] = s.signal[i] - s.base[i]
-                receive(frame, s, k, w, step.low_pass)
-                if step.noise_vrms:
-                    add_noise(low, s, k, w, step)
-            if part == 1:
-                continue
-            if len(s.voltage) or len(s.highpass) or len(s.surround):
-                compose(m, s, k, step)
-            if step.leak or step.shot:
-                draw(low // 4, step.frame, FRAME, k.keys, w.words.view(np.uint64))
-            if step.leak:
-                _leak(m, w.words, step.leak, step.jitter, w.leakage)
-            for i in range(len(w.difference)):
-                w.difference[i] = s.signal[i] - (s.base[i] - w.leakage[i])
-            _count(m, s, w, np.float32(0 if wait else 1))
-            n = _record(w.events, w.places, records, n)
-            for q in range(first, n if len(s.residue) else first):
-                i = records[q] & WITHIN
-                before[q], after[q] = s.residue[i], w.difference[i]
-            if step.shot:
-                c = _shoot(low, frame, m, s, k, w, step, wait, codes, c)
-            if len(s.low):
-                bound_all(m, s, k, n - first)
-        total, most = _tally(records[first:n])
-        mark[0], mark[1], mark[2], mark[3], mark[4], mark[5] = first, n, noise, c, total, most
-    return n, c
+        m, s, w = _tile(maps, state, room, low, high)
+        for f in range(len(steps)):
+            step, frame, mark = steps[f], frames[f, low:high], marks[low // TILE, f]
+            first, noise = n, c
+            if len(s.low) and MANY * stirred(frame, s, w.flags) <= len(frame):
+                n = _wake(frame, m, s, k, w, records, n)
+            else:
+                if part & 1:
+                    for i in range(len(s.residue)):
+                        s.residue[i] = s.signal[i] - s.base[i]
+                    receive(frame, s, k, w, step.low_pass)
+                    if step.noise_vrms:
+                        add_noise(low, s, k, w, step)
+                if part == 1:
+                    continue
+                if len(s.voltage) or len(s.highpass) or len(s.surround):
+                    compose(m, s, k, step)
+                if step.leak or step.shot:
+                    draw(low // 4, step.frame, FRAME, k.keys, w.words.view(np.uint64))
+                if step.leak:
+                    _leak(m, w.words, step.leak, step.jitter, w.leakage)
+                for i in range(len(w.difference)):
+                    w.difference[i] = s.signal[i] - (s.base[i] - w.leakage[i])
+                _count(m, s, w, np.float32(0 if wait else 1))
+                n = _record(w.events, w.places, records, n)
+                for q in range(first, n if len(s.residue) else first):
+                    i = records[q] & WITHIN
+                    before[q], after[q] = s.residue[i], w.difference[i]
+                if step.shot:
+                    c = _shoot(low, frame, m, s, k, w, step, wait, codes, c)
+                if len(s.low):
+                    bound_all(m, s, k, n - first)
+            total, most = _tally(records[first:n])
+            mark[0], mark[1], mark[2], mark[3], mark[4], mark[5] = first, n, noise, c, total, most
