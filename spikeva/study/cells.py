@@ -10,7 +10,8 @@ from typing import Any
 import spikeva
 from spikeva._results import RESULTS_VERSION
 from spikeva.datasets.standins import code_digest
-from spikeva.encode import Kind, create, span_us
+from spikeva.encode import Kind, channels, create, span_us
+from spikeva.encode.base import name_and_options
 from spikeva.study.config import Prepared, StandIn, Study
 from spikeva.study.files import clips_digest, digest, file_digest
 from spikeva.study.modules import code_of
@@ -52,14 +53,20 @@ class Cell:
         """How much of a clip stands before a label that is used: the longest that any encoding of the grid needs."""
         if self.known_history_us is not None:
             return self.known_history_us
-        spans = [span_us(e["encoding"], **options_of(e, "encoding")) for e in self.study.grid.encodings]
-        longest: int = max(spans)
-        return self.study.window.frames * longest
+        encodings = map(name_and_options, self.study.grid.encodings)
+        return self.study.window.frames * max(span_us(name, **options) for name, options in encodings)
 
     @property
     def time_steps(self) -> int:
         """Into how many parts of time the encoding cuts a window."""
-        return create(self.encoding["encoding"], **options_of(self.encoding, "encoding")).grid[0]
+        name, options = name_and_options(self.encoding)
+        return create(name, **options).grid[0]
+
+    @property
+    def channels(self) -> int:
+        """C of its model's input."""
+        name, options = name_and_options(self.encoding)
+        return channels(name, self.kind, **options)
 
     def determinants(self) -> dict[str, Any]:
         """Everything that the result follows from, and where the user's modules and clips are found."""
@@ -106,11 +113,6 @@ def pretrained_weights(model: dict[str, Any]) -> str | None:
     """A digest of the file of weights that a model starts from; None where it names none that is there."""
     path = Path(str(model.get("pretrained", ""))).expanduser()
     return file_digest(path) if path.is_file() else None
-
-
-def options_of(entry: dict[str, Any], kind: str) -> dict[str, Any]:
-    """The parameters of a model or an encoding, without its name."""
-    return {k: v for k, v in entry.items() if k != kind}
 
 
 def _label(entry: dict[str, Any], kind: str, among: list[dict[str, Any]]) -> str:

@@ -11,10 +11,10 @@ from spikeva._atomic import remove_parts, whole_file
 from spikeva.datasets import ClipSet
 from spikeva.datasets.clips import Clip
 from spikeva.encode import encode, span_us, spec
+from spikeva.encode.base import name_and_options
 from spikeva.events import EventClip
 from spikeva.simulate import DVSPixel
 from spikeva.study import panels
-from spikeva.study.cells import options_of
 from spikeva.study.comparisons import AXES
 from spikeva.study.config import Study
 
@@ -91,11 +91,11 @@ def write_gallery(
 def _tbr(study: Study) -> dict[str, Any]:
     """The parameters of the study's TBR, the finest of several; where it has none, of one with eight bits that sees the window of
     its first encoding."""
-    encodings = study.grid.encodings
-    if found := [options_of(encoding, "encoding") for encoding in encodings if encoding["encoding"] == "tbr"]:
+    encodings = [name_and_options(encoding) for encoding in study.grid.encodings]
+    if found := [options for name, options in encodings if name == "tbr"]:
         return max(found, key=lambda options: spec("tbr", **options)["bits"])
-    span = span_us(encodings[0]["encoding"], **options_of(encodings[0], "encoding"))
-    return {"bits": 8, "dt": max(span // 8, 1)}
+    name, options = encodings[0]
+    return {"bits": 8, "dt": max(span_us(name, **options) // 8, 1)}
 
 
 def _spread(clips: ClipSet) -> list[Clip]:

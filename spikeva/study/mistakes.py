@@ -9,11 +9,12 @@ from typing import Any
 
 from spikeva import encode, models
 from spikeva.datasets.clips import clip_files
+from spikeva.encode.base import name_and_options
 from spikeva.errors import UserError
 from spikeva.evaluation.emotion import ANCHORS
 from spikeva.neurons import NEURONS
 from spikeva.registry import did_you_mean
-from spikeva.study.cells import Cell, cells, options_of
+from spikeva.study.cells import Cell, cells
 from spikeva.study.config import Grid, Prepared, StandIn, Study
 from spikeva.training.loss import LOSSES
 
@@ -178,20 +179,20 @@ def missing_clips(study: Study) -> Iterator[str]:
 def unbuildable(study: Study) -> Iterator[str]:
     """What cannot be built here: changes of events without tonic, and models of the grid.
 
-    Each of these is, once for each number of channels, which takes torch and seconds.
+    Each model is built once for each shape of its input, which takes torch and seconds.
     """
     if study.training.augment_events is not None and find_spec("tonic") is None:
         yield "training.augment_events: needs tonic, which is not installed: pip install 'spikeva[tonic]'"
     tried: list[Any] = []
     failed: list[Any] = []
     for cell in cells(study):
-        options = options_of(cell.encoding, "encoding")
-        case = (cell.model, encode.channels(cell.encoding["encoding"], cell.kind, **options), _steps(cell))
+        steps = _steps(cell)
+        case = (cell.model, cell.channels, steps)
         if case in tried or cell.model in failed:
             continue
         tried.append(case)
         try:
-            _build(cell, _steps(cell))
+            _build(cell, steps)
         except (ValueError, TypeError, RuntimeError) as error:
             failed.append(cell.model)
             yield f"grid.models[{study.grid.models.index(cell.model)}]: {' '.join(str(error).split())}"
@@ -199,7 +200,8 @@ def unbuildable(study: Study) -> Iterator[str]:
 
 def _steps(cell: Cell) -> int:
     """T of the cell's samples."""
-    encoding = encode.create(cell.encoding["encoding"], **options_of(cell.encoding, "encoding"))
+    name, options = name_and_options(cell.encoding)
+    encoding = encode.create(name, **options)
     return cell.study.window.frames * (encoding.grid[0] if encoding.stepped and cell.kind == "snn" else 1)
 
 

@@ -15,13 +15,12 @@ from spikeva._atomic import remove_parts, write_bytes
 from spikeva._results import check_written, written_digest
 from spikeva.datasets import ClipSet, Split
 from spikeva.encode import Augment
-from spikeva.encode import channels as channels_of
 from spikeva.errors import UserError
 from spikeva.evaluation import cost, emotion, metrics, statistics
 from spikeva.neurons import health, unhealthy
 from spikeva.progress import console
 from spikeva.study import panels
-from spikeva.study.cells import Cell, options_of, prepared_clips
+from spikeva.study.cells import Cell, prepared_clips
 from spikeva.study.claims import LOCK, claimed
 from spikeva.study.comparisons import AXES
 from spikeva.study.config import Study
@@ -135,14 +134,14 @@ def create(cell: Cell, *, to_load: bool = False) -> torch.nn.Module:
 
     `to_load`: trained weights come next, so that this file, which may be gone by then, is not read.
     """
-    name, options = cell.model["model"], options_of(cell.model, "model")
+    options = {**cell.model}
+    name = options.pop("model")
     if to_load and models.MODELS.module_of(name) is not None:  # in a model of the user's own, it may mean more
         options.pop("pretrained", None)
     if "frames" in models.parameters(name):
         options.setdefault("frames", cell.study.window.frames)
-    channels = channels_of(cell.encoding["encoding"], cell.kind, **options_of(cell.encoding, "encoding"))
     torch.manual_seed(_seed(cell))
-    return models.create_model(name, in_channels=channels, **options)
+    return models.create_model(name, in_channels=cell.channels, **options)
 
 
 def _train(cell: Cell, model: torch.nn.Module, material: Material, folder: Path, name: str) -> None:
@@ -169,7 +168,7 @@ def _train(cell: Cell, model: torch.nn.Module, material: Material, folder: Path,
 
 
 def load_weights(model: torch.nn.Module, folder: Path) -> None:
-    """Nothing; gives the model the weights that were trained in a cell's folder. Raises UserError where their file is damaged."""
+    """Give the model the weights that were trained in a cell's folder. Raises UserError where their file is damaged."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -199,7 +198,7 @@ def _evaluate(
     samples = windows(cell, clips)
     batch = torch.stack([samples[i][0] for i in _spread(len(samples), cell.study.evaluation.cost_samples)])
     if cell.kind == "snn":
-        normed = options_of(cell.model, "model").get("norm", "bn") != "none"
+        normed = cell.model.get("norm", "bn") != "none"
         if said := unhealthy(health(model.to("cpu"), batch), normed):
             console.print(f"{name}: {said}", highlight=False, soft_wrap=True)
     measured = cost.measure(model.to("cpu"), batch, cell.kind)
