@@ -1,4 +1,4 @@
-"""The question and its answer in words, from the numbers: also when the spiking network loses."""
+"""The answer in words, from the numbers: also when the spiking network loses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,6 @@ import numpy as np
 from spikeva.evaluation import statistics
 from spikeva.report.data import AXES, Row, Run, is_synthetic
 from spikeva.report.text import count, interval, joules, number, ratio, score, signed
-
-QUESTION = (
-    "On the same faces, how far does a spiking network get against the frame-based ANN, "
-    "does it want raw spikes or TBR frames, and what does each cost?"
-)
-
 
 MANY = 3  # other encodings; beyond, they are counted in one sentence
 

@@ -57,7 +57,6 @@ def render(runs: Sequence[Run], folder: Path) -> str:
         css=(_TEMPLATE / "report.css").read_text(encoding="utf-8"),
         js=(_TEMPLATE / "report.js").read_text(encoding="utf-8"),
         title=" and ".join(run.name for run in runs),
-        question=str(runs[0].study.get("question") or answer.QUESTION),
         synthetic=any(row.synthetic or row.transfer_synthetic for row in rows),
         parts=parts,
         main=tables.html(rows, tables.MAIN),
@@ -72,6 +71,7 @@ def _part(run: Run, rows: Sequence[Row], figures: Figures) -> dict[str, Any]:
     best = answer.headline(rows)
     return {
         "name": run.name,
+        "question": run.study.get("question"),
         "unfinished": run.unfinished(),
         "outdated": run.outdated(),
         "answer": answer.sentences(run, rows),

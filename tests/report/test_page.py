@@ -506,10 +506,12 @@ def test_numbers_of_another_version_are_called_so(run_dir: Path, tmp_path: Path)
 def test_runs_are_joined(run_dir: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", encodings=("voxel",), gallery=0)
     results = json.loads((other / "results.json").read_text())
-    results["study"]["name"] = "second"
+    results["study"] |= {"name": "second", "question": "Why?"}
     (other / "results.json").write_text(json.dumps(results))
+    assert '<p class="question">Why?</p>' in write_report(other).read_text()
     page = write_report(run_dir, other, out=tmp_path / "both.html").read_text()
     assert "invented and second" in page
+    assert page.count('<p class="question">second: Why?</p>') == page.count('class="question"') == 1
     assert page.count('<section class="answer"') == 2
     assert "voxel" in page
     assert (tmp_path / "figures" / "2-plane-ann.svg").is_file()
