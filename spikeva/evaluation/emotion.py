@@ -130,10 +130,8 @@ def coarse(emotion: str, anchors: str = "face-like") -> str:
     return "positive" if valence > 0 else "negative-high" if arousal > 0 else "negative-low"
 
 
-def transfer(
-    true: ArrayLike, predicted: ArrayLike, subjects: ArrayLike, anchors: str = "face-like", level: float = 0.95
-) -> dict[str, Any]:
-    """The scores of predicted emotions, one a recording, with jackknife-t intervals over subjects.
+def transfer(true: ArrayLike, predicted: ArrayLike, subjects: ArrayLike, anchors: str = "face-like") -> dict[str, Any]:
+    """The scores of predicted emotions, one a recording, with 95 % jackknife-t intervals over subjects.
 
     `{n, subjects, anchors, labels, confusion, accuracy, balanced_accuracy, chance, majority, majority_label, three_way_*,
     valence_sign_*, ..._ci95}`. `confusion[i][j]` counts recordings of labels[i] predicted as labels[j]; labels are
@@ -164,14 +162,12 @@ def transfer(
         ("three_way_", sorted(three), {n: coarse(n, anchors) for n in names}),
         ("valence_sign_", sorted({signs[c] for c in three}), {n: signs[coarse(n, anchors)] for n in names}),
     ):
-        scores = _scores([to_label[t] for t in true], [to_label[p] for p in predicted], subjects, labels, level)
+        scores = _scores([to_label[t] for t in true], [to_label[p] for p in predicted], subjects, labels)
         result |= {prefix + key: value for key, value in scores.items()}
     return result
 
 
-def _scores(
-    true: list[str], predicted: list[str], subjects: NDArray[Any], labels: list[str], level: float
-) -> dict[str, Any]:
+def _scores(true: list[str], predicted: list[str], subjects: NDArray[Any], labels: list[str]) -> dict[str, Any]:
     k = len(labels)
     index = {label: i for i, label in enumerate(labels)}
     cell = np.array([index[t] * k + index[p] for t, p in zip(true, predicted, strict=True)])
@@ -191,7 +187,7 @@ def _scores(
         scores[name] = float(statistic(parts.sum(0)))
         scores[f"{name}_ci95"] = None
         if len(who) > 1:
-            low, high = (float(end) for end in jackknife_t(statistic, parts, level))
+            low, high = (float(end) for end in jackknife_t(statistic, parts))
             if high - low > 1e-9:
                 scores[f"{name}_ci95"] = [max(0.0, low), min(1.0, high)]
     return scores

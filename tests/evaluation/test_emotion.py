@@ -89,8 +89,9 @@ def test_transfer_scores_by_hand():
     low, high = scores["accuracy_ci95"]
     assert 0 <= low < 5 / 8 < high <= 1
     # of three people, 1 of 3, 1 of 2 and 3 of 3 are right
-    expected = jackknife_t(lambda sums: sums[..., 0] / sums[..., 1], np.array([[1, 3], [1, 2], [3, 3]]), 0.5)
-    assert transfer(true, predicted, [*"babccaac"], level=0.5)["accuracy_ci95"] == pytest.approx(expected)
+    expected = jackknife_t(lambda sums: sums[..., 0] / sums[..., 1], np.array([[1, 3], [1, 2], [3, 3]] * 9))
+    many = [f"{who}{i}" for i in range(9) for who in "babccaac"]  # of three the interval would be cut
+    assert transfer(true * 9, predicted * 9, many)["accuracy_ci95"] == pytest.approx(expected)
 
 
 def test_none_is_a_label_where_it_occurs():
