@@ -53,7 +53,7 @@ def study(rng: np.random.Generator, subjects: int, gain_sd: float) -> tuple[np.n
 
 def truth(kind: str) -> dict[str, float]:
     y, a, _ = study(np.random.default_rng([1, GAIN_SD[kind] > 0]), 80_000, GAIN_SD[kind])
-    sums = subject_sums("ccc", y.ravel(), a.ravel(), np.zeros(y.size, int))[0].sum(0)
+    sums = subject_sums("ccc", y.ravel(), a.ravel(), np.zeros(y.size, int)).sum(0)
     return {metric: float(metric_of_sums(metric, sums)) for metric in METRICS}
 
 

@@ -34,7 +34,7 @@ def jackknife_interval(
 
     CCC and PCC are treated as atanh (Fisher), RMSE as log with the correction for skewness, SAGR as it is.
     """
-    parts, _ = subject_sums(metric, y, _moved(metric, y, p), groups)
+    parts = subject_sums(metric, y, _moved(metric, y, p), groups)
     forward, backward = _TRANSFORMS.get(metric, (_same, _same))
     low, high = jackknife_t(lambda sums: forward(metric_of_sums(metric, sums)), parts, level, skewed=metric == "rmse")
     return float(backward(low)), float(backward(high))
@@ -100,8 +100,8 @@ def paired_permutation(
 
     All 2^G swaps where these are at most n, else n random ones from `seed` and the observed one.
     """
-    parts_a, _ = subject_sums(metric, y, p_a, groups)
-    parts_b, _ = subject_sums(metric, y, p_b, groups)
+    parts_a = subject_sums(metric, y, p_a, groups)
+    parts_b = subject_sums(metric, y, p_b, groups)
     if parts_a.shape != parts_b.shape:
         seeds_a, seeds_b = (parts.shape[1] // 7 for parts in (parts_a, parts_b))
         raise UserError(f"swapped predictions need equally many seeds of both models, not {seeds_a} and {seeds_b}")
@@ -159,8 +159,8 @@ def seed_spread(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": float(v.mean()), "sd": sd, "low": float(v.min()), "high": float(v.max()), "n": int(v.size)}
 
 
-def subject_sums(metric: str, y: ArrayLike, p: ArrayLike, groups: ArrayLike | None) -> tuple[Array, NDArray[Any]]:
-    """Sums per subject `[G, S, 7]` flattened to `[G, S * 7]`, and the subjects' names: what the jackknife subtracts.
+def subject_sums(metric: str, y: ArrayLike, p: ArrayLike, groups: ArrayLike | None) -> Array:
+    """Sums per subject `[G, S, 7]` flattened to `[G, S * 7]`: what the jackknife subtracts.
 
     Per seed: n, Sy, Sp, Syy, Spp, Syp, equal signs, with the mean label taken off y and p first (no metric but SAGR
     sees a common shift, and SAGR has its own count). Raises UserError for an unknown metric and for frames as the
@@ -184,7 +184,7 @@ def subject_sums(metric: str, y: ArrayLike, p: ArrayLike, groups: ArrayLike | No
         a, b = y - shift, one - shift
         same = np.sign(y) == np.sign(one)
         columns += [np.bincount(which, w, len(names)) for w in (np.ones_like(a), a, b, a * a, b * b, a * b, same)]
-    return np.stack(columns, -1), names
+    return np.stack(columns, -1)
 
 
 def metric_of_sums(metric: str, sums: Array) -> Array:
@@ -212,8 +212,8 @@ def _variance(n: Array, s: Array, ss: Array) -> Array:
 def _difference(
     metric: str, y: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, groups: ArrayLike
 ) -> tuple[Statistic, Array]:
-    a, _ = subject_sums(metric, y, _moved(metric, y, p_a), groups)
-    b, _ = subject_sums(metric, y, _moved(metric, y, p_b), groups)
+    a = subject_sums(metric, y, _moved(metric, y, p_a), groups)
+    b = subject_sums(metric, y, _moved(metric, y, p_b), groups)
     width = a.shape[-1]
 
     def statistic(sums: Array) -> Array:
