@@ -15,6 +15,7 @@ from spikeva.evaluation import metrics
 from spikeva.report import figures as draw
 from spikeva.report.data import AXES, Predictions, Row, Run, is_synthetic
 from spikeva.report.figures import style
+from spikeva.report.figures.pictures import CHANNELS
 from spikeva.report.figures.scores import forest_names, subjects_height
 
 Section = dict[str, Any]
@@ -298,7 +299,7 @@ def _encodings(gallery: Mapping[str, Any], figures: Figures) -> list[Section]:
     if not window:
         return []
     _, height, width = next(iter(window.values())).shape
-    columns = min(16, max(map(len, window.values())))
+    columns = min(CHANNELS, max(map(len, window.values())))
     figure, (ax,) = style.panels(1, 1.1 + 0.62 * columns, 0.2 + 0.64 * len(window) * height / width)
     draw.encodings(window, ax=ax)
     return [

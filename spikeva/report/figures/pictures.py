@@ -11,6 +11,7 @@ from spikeva.report.figures.style import MUTED, axes
 
 Picture = npt.NDArray[np.uint8]
 GAP = 3  # pixels between the pictures of a grid
+CHANNELS = 16  # of an encoding that are drawn, at most
 
 
 def polarity(on: npt.ArrayLike, off: npt.ArrayLike, full: int = 3) -> Picture:
@@ -79,9 +80,9 @@ def strip(examples: Sequence[Mapping[str, Any]], ax: Axes | None = None) -> Axes
     return _grid([*rows.values()], [*rows], [str(e["title"]) for e in examples], ax)
 
 
-def encodings(window: Mapping[str, npt.NDArray[Any]], limit: int = 16, ax: Axes | None = None) -> Axes:
+def encodings(window: Mapping[str, npt.NDArray[Any]], ax: Axes | None = None) -> Axes:
     """Axes with a row an encoding of the same window: its channels [channels, H, W] one beside the other."""
-    rows = [list(_grey(channels[:limit])) for channels in window.values()]
+    rows = [list(_grey(channels[:CHANNELS])) for channels in window.values()]
     return _grid(rows, list(window), [], ax, cell=0.62)
 
 
