@@ -27,6 +27,7 @@ from spikeva.datasets.findings import Finding, few, summary, told
 from spikeva.datasets.tree import walk
 from spikeva.errors import UserError
 from spikeva.progress import counted
+from spikeva.registry import unknown
 
 EMOTIONS = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 REPORTED = (*EMOTIONS, "none")  # "none": the person felt no emotion
@@ -80,11 +81,11 @@ class NEFER(Sequence[Recording]):
     ) -> None:
         self.root, self.labels, self.source = Path(root), labels, source
         if split not in (*SPLITS, "all"):
-            raise UserError(f"unknown split {split!r} (there are: {', '.join(SPLITS)}, all)")
+            raise UserError(unknown("split", split, (*SPLITS, "all")))
         if labels not in LABELS:
-            raise UserError(f"unknown labels {labels!r} (there are: {', '.join(LABELS)})")
+            raise UserError(unknown("labels", labels, LABELS))
         if source not in SOURCES:
-            raise UserError(f"unknown source {source!r} (there are: {', '.join(SOURCES)})")
+            raise UserError(unknown("source", source, SOURCES))
         self._sides = SPLITS if split == "all" else (split,)
         annotations, self.findings = read_annotations(self.root)
         asked = {video: annotation for video, annotation in annotations.items() if annotation.split in self._sides}

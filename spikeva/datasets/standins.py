@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from functools import cache, partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from spikeva._atomic import remove_parts, whole_file
 from spikeva.datasets.clips import ClipSet
 from spikeva.datasets.mapping import local_executor, map_clips
 from spikeva.errors import UserError
+from spikeva.registry import unknown
 
 if TYPE_CHECKING:
     from spikeva.simulate import DVSPixel
@@ -77,11 +77,11 @@ def standin(
     Raises UserError for a bad argument.
     """
     if domain not in DOMAINS:
-        raise UserError(f"unknown stand-in domain {domain!r}; there are {' and '.join(DOMAINS)}")
+        raise UserError(unknown("stand-in domain", domain, DOMAINS))
     if identities < 1 or clips < 1:
         raise UserError(f"a stand-in needs at least one identity and one clip, got {identities} and {clips}")
     if labels not in LABELS:
-        raise UserError(f"unknown labels {labels!r}; there are {' and '.join(LABELS)}")
+        raise UserError(unknown("labels", labels, LABELS))
     sensor = _sensor(domain, pixel)
     make = dict(seed=seed, fps=fps, label_fps=label_fps, size=size, seconds=seconds, **face)
     looks = _digest({"domain": domain, **make}, "faces")
@@ -181,9 +181,7 @@ def _digest(parts: Mapping[str, Any], *packages: str) -> str:
     """12 hex digits of `parts` and of the source text of `spikeva.<package>` for each package."""
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for package in packages:
-        spec = find_spec(f"spikeva.{package}")
-        assert spec is not None
-        for root in spec.submodule_search_locations or ():
-            for file in sorted(Path(root).rglob("*.py")):
-                digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+        root = Path(__file__).parents[1] / package
+        for file in sorted(root.rglob("*.py")):
+            digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:12]
