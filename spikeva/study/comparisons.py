@@ -30,9 +30,9 @@ def compare(entries: list[Entry], rows: dict[str, Scored], seed: int) -> list[En
         seed: of the permutations.
 
     All folds are taken together, and the metric is averaged over training seeds; of a study that is not finished, those that
-    both sides have (see `statistics.crossed`). `p` is of the paired permutation over
-    subjects, `p_holm` is corrected over the rows of its `family`: "network", all differences of an SNN and an ANN; "variant", of two
-    SNNs or two ANNs; "encoding", of two encodings.
+    both sides have (see `statistics.crossed`). `p` is of the paired permutation over subjects, `p_holm` is corrected over the
+    rows of its `family`: "network", all differences of an SNN and an ANN; "variant", of two SNNs or two ANNs; "encoding", of
+    two encodings.
     """
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:

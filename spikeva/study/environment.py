@@ -30,9 +30,9 @@ def package_version(name: str) -> str | None:
 
 
 def device(accelerator: str = "auto", devices: int | str | list[int] = 1) -> str:
-    """Where models train and predict under a study's `trainer`: "cpu", or "cuda", which a training makes that of its GPU.
+    """Where models train and predict under a study's `trainer`: "cpu" or "cuda", the GPU of the training before.
 
-    Before one it is the first of `devices`, as "cuda:1", where these are numbers of GPUs and this machine has it.
+    Without one, the first of `devices`, as "cuda:1", where these are numbers of GPUs and this machine has it.
     """
     import torch
 
