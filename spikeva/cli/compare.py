@@ -4,7 +4,6 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from spikeva.cli._out import check_folder
-from spikeva.errors import UserError
 
 SUMMARY = "Run a study: models x encodings x folds x seeds, from the clips to the report. Interrupted, the same command continues."
 EXAMPLES = """  spikeva compare configs/quick.yaml --out runs/quick
@@ -30,8 +29,6 @@ def run(args: Namespace) -> int:
     from spikeva.study.config import load
 
     study = load(args.config)
-    if args.max_cells is not None and args.max_cells < 0:
-        raise UserError(f"--max-cells is 0 (the report of what is there) or more, got {args.max_cells}")
     out = args.out or Path("runs") / study.study
     check_folder(out)
 

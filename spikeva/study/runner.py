@@ -44,6 +44,8 @@ def run(
     out = Path(out)
     todo = list(cells(study))
     if max_cells is not None:
+        if max_cells < 0:
+            raise UserError(f"max_cells must be 0 (the report of what is there) or more, got {max_cells}")
         todo = _first_untrained(study, out, max_cells)
         if not todo:
             raise UserError(f"no cell is finished yet in {out}: max_cells must be at least 1, got {max_cells}")

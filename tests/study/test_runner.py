@@ -213,7 +213,7 @@ def test_a_process_that_begins_later_takes_the_same_cells(tmp_path, monkeypatch)
 def test_fewer_cells_than_none_are_refused(undisturbed):
     code, text = run_tiny(undisturbed[0], "--max-cells", "-1")
     assert code == 2, text
-    assert "--max-cells is 0 (the report of what is there) or more, got -1" in " ".join(text.split())
+    assert "max_cells must be 0 (the report of what is there) or more, got -1" in " ".join(text.split())
 
 
 def test_a_trained_cell_is_scored_on_other_clips(undisturbed, capsys):
