@@ -11,9 +11,10 @@ import yaml
 
 from spikeva._source import source_digest
 from spikeva.cli import main
+from spikeva.encode.base import REGISTRY as ENCODINGS
 from spikeva.errors import UserError
 from spikeva.models import MODELS
-from spikeva.neurons import NEURONS
+from spikeva.neurons import NEURONS, SURROGATES
 from spikeva.study.cells import cells
 from spikeva.study.checks import check_models
 from spikeva.study.config import load, parse
@@ -86,17 +87,10 @@ class Mine(Surrogate):
 }
 
 
-def spikeva(folder, *arguments):
-    """A command in a process of its own, since what a module registers stays."""
-    return subprocess.run(
-        [sys.executable, "-m", "spikeva", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
-
-
 @pytest.fixture
 def own(tmp_path):
     """A folder with a neuron, and a study of it elsewhere."""
-    raw = deepcopy(TINY) | {"modules": ["../own_neuron.py"]}
+    raw = deepcopy(TINY) | {"modules": ["../own_neuron.py"], "transfer": None}
     raw["grid"]["models"] = [{"model": "snn_convnet", "width": 4, "neuron": "mine"}, {"model": "ann_convnet"}]
     raw["grid"]["encodings"] = raw["grid"]["encodings"][:1]
     (tmp_path / "own_neuron.py").write_text(NEURON)
@@ -107,7 +101,9 @@ def own(tmp_path):
 
 def forget(folder):
     """As if nothing of `folder` had been imported: what a module registers stays."""
-    NEURONS._entries.pop("mine", None)
+    for registry in (ENCODINGS, MODELS, NEURONS, SURROGATES):
+        for name in ("mine", "my_counts", "own_of_key", "ann_own_of_key"):
+            registry._entries.pop(name, None)
     for name, module in [*sys.modules.items()]:
         if str(getattr(module, "__file__", None)).startswith(str(folder)):
             del sys.modules[name]
@@ -121,13 +117,19 @@ def forgotten(tmp_path, monkeypatch):
     forget(tmp_path)
 
 
+def train(folder):
+    """The command that trains the cells of the study."""
+    return ["train", str(folder / "configs" / "own.yaml"), "--out", str(folder / "run"), "--workers", "0"]
+
+
 def keys(folder):
     return [cell.key for cell in cells(load(folder / "configs" / "own.yaml"))]
 
 
 @pytest.mark.usefixtures("forgotten")
 def test_changed_code_makes_other_cells_of_what_uses_it(own):
-    done = spikeva(own, "validate", "configs/own.yaml")
+    command = [sys.executable, "-m", "spikeva", "validate", "configs/own.yaml"]
+    done = subprocess.run(command, cwd=own, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     before = keys(own)
     assert [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")] == before
@@ -138,6 +140,7 @@ def test_changed_code_makes_other_cells_of_what_uses_it(own):
     assert before[1] == after[1], "a model without the neuron"
 
 
+@pytest.mark.usefixtures("forgotten")
 @pytest.mark.parametrize("kind", ["model", "encoding", "surrogate"])
 def test_changed_code_of_a_model_an_encoding_or_a_surrogate_makes_other_cells(kind, tmp_path):
     raw = deepcopy(TINY) | {"modules": ["own_of_key.py"]}
@@ -148,9 +151,8 @@ def test_changed_code_of_a_model_an_encoding_or_a_surrogate_makes_other_cells(ki
 
     def key(more=""):
         (tmp_path / "own_of_key.py").write_text(OWN[kind] + more)
-        done = spikeva(tmp_path, "validate", "own.yaml")
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()[1].split()[0]
+        forget(tmp_path)
+        return next(cells(load(tmp_path / "own.yaml"))).key
 
     assert key() == key() != key("X = 1\n")
 
@@ -246,8 +248,8 @@ def test_a_study_refuses_what_is_written_in_no_file_before_it_makes_clips(tmp_pa
 
 @pytest.mark.usefixtures("forgotten")
 def test_a_trained_cell_finds_its_neuron_and_knows_when_it_changed(own, capsys):
-    done = spikeva(own, "train", "configs/own.yaml", "--model", "snn_*", "--out", "run", "--workers", "0")
-    assert done.returncode == 0, done.stderr
+    assert main([*train(own), "--model", "snn_*"]) == 0
+    forget(own)
     (cell,) = (own / "run" / "cells").iterdir()
     films = str(next((own / "run" / "data" / "events").glob("afew-va-like-*")))
     again = ["evaluate", str(cell), "--clips", films]
@@ -268,6 +270,7 @@ def test_list_knows_them(own, capsys, monkeypatch):
         assert f"no name among the {kind} matches 'xx*'" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("forgotten")
 def test_loading_processes_know_an_own_encoding(own):
     (own / "own_encoding.py").write_text(
         "from dataclasses import dataclass\n\nfrom spikeva.encode import register_encoding\n"
@@ -279,8 +282,7 @@ def test_loading_processes_know_an_own_encoding(own):
     raw["grid"] |= {"encodings": [{"encoding": "my_counts"}], "models": [{"model": "ann_convnet", "width": 4}]}
     raw |= {"window": {"frames": 1}}
     (own / "configs" / "own.yaml").write_text(yaml.safe_dump(raw))
-    done = spikeva(own, "train", "configs/own.yaml", "--out", "run", "--workers", "0")
-    assert done.returncode == 0, done.stderr
+    assert main(train(own)) == 0
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from spikeva.study import runner
 from spikeva.study.files import read_csv
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("render afew-va-like", "simulate afew-va-like", "2/4 train", "3/4 evaluate", "4/4 transfer")
+STAGES = ("render afew-va-like", "simulate afew-va-like", "1/4 train", "2/4 train", "3/4 evaluate", "4/4 transfer")
 
 
 def _hear_ctrl_c() -> None:
@@ -31,12 +31,10 @@ def _hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def run_tiny(
-    out: Path, *options: str, stop_at: str | None = None, with_signal: int = signal.SIGKILL
-) -> tuple[int, str]:
+def run_tiny(out: Path, stop_at: str | None = None, with_signal: int = signal.SIGKILL) -> tuple[int, str]:
     """Run the tiny study through the command; signal it and its workers when `stop_at` shows. Exit code and output."""
     config = str(ROOT / "configs" / "tiny.yaml")
-    command = [sys.executable, "-m", "spikeva", "compare", config, "--out", str(out), *options]
+    command = [sys.executable, "-m", "spikeva", "compare", config, "--out", str(out)]
     log = out.with_suffix(".log")
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -51,11 +49,16 @@ def run_tiny(
     return process.returncode, log.read_text()
 
 
-def compare(out: Path, *options: str, kill_at: str | None = None) -> str:
-    """The output of the tiny study, run to its end or killed with -9 when `kill_at` shows."""
-    code, text = run_tiny(out, *options, stop_at=kill_at)
-    assert code == (0 if kill_at is None else -signal.SIGKILL), text
+def compare(out: Path) -> str:
+    """The output of the tiny study, run to its end."""
+    code, text = run_tiny(out)
+    assert code == 0, text
     return text
+
+
+def gallery(out: Path) -> dict[str, np.ndarray]:
+    with np.load(out / "gallery.npz") as arrays:
+        return dict(arrays)
 
 
 def comparable(out: Path) -> str:
@@ -134,10 +137,15 @@ def test_nobody_is_both_trained_and_tested_on(undisturbed):
     assert 0 < len(tested) < results["study"]["subjects"]
 
 
-def test_killed_in_every_stage_it_ends_with_the_same_results(undisturbed, tmp_path):
-    out = tmp_path / "killed"
+def test_stopped_in_every_stage_it_ends_with_the_same_results(undisturbed, tmp_path):
+    """Killed, but for Ctrl-C in the first training, which says how to go on."""
+    out = tmp_path / "stopped"
     for stage in STAGES:
-        compare(out, kill_at=stage)
+        ctrl_c = stage == "1/4 train"
+        code, text = run_tiny(out, stage, signal.SIGINT if ctrl_c else signal.SIGKILL)
+        assert code == (130 if ctrl_c else -signal.SIGKILL), text
+        assert ("interrupted; the same command goes on from here" in text) == ctrl_c
+        assert "Traceback" not in text or not ctrl_c
         assert not (out / "results.json").exists()
     text = compare(out)
     assert comparable(out) == comparable(undisturbed[0])
@@ -145,56 +153,54 @@ def test_killed_in_every_stage_it_ends_with_the_same_results(undisturbed, tmp_pa
     assert "2/4 train" not in text, "a finished training was done again"
 
 
-def test_ctrl_c_says_how_to_go_on(undisturbed, tmp_path):
-    out = tmp_path / "interrupted"
-    shutil.copytree(undisturbed[0], out, ignore=shutil.ignore_patterns("cells", "results.json"))
-    code, text = run_tiny(out, stop_at="1/4 train", with_signal=signal.SIGINT)
-    assert code == 130, text
-    assert "interrupted; the same command goes on from here" in text
-    assert "Traceback" not in text
-
-
-def test_run_again_computes_nothing(undisturbed):
-    out, _ = undisturbed
-    before = {path: path.stat().st_mtime_ns for path in (out / "cells").rglob("*")}
-    again = compare(out)
-    assert "train" not in again.split("report")[0].replace("trained", "")
-    assert {path: path.stat().st_mtime_ns for path in (out / "cells").rglob("*")} == before
-
-
 def test_the_pictures_are_of_the_cells_that_were_run(undisturbed, tmp_path):
     """The first of the cells has no spikes to show; once all are there, the page shows what it does without that stop."""
-
-    def gallery(out: Path) -> dict[str, np.ndarray]:
-        with np.load(out / "gallery.npz") as arrays:
-            return dict(arrays)
-
-    whole = gallery(undisturbed[0])
-    out = tmp_path / "in-two-goes"
-    shutil.copytree(undisturbed[0] / "data", out / "data")
-    compare(out, "--max-cells", "1")
+    whole, out = undisturbed[0], tmp_path / "in-two-goes"
+    first = json.loads((whole / "results.json").read_text())["cells"][0]["hash"]
+    shutil.copytree(whole / "data", out / "data")
+    shutil.copytree(whole / "cells" / first, out / "cells" / first)
+    command = ["compare", str(ROOT / "configs" / "tiny.yaml"), "--out", str(out)]
+    assert main([*command, "--max-cells", "0"]) == 0
+    assert len(json.loads((out / "results.json").read_text())["cells"]) == 1
     assert not any(name.startswith("raster/") for name in gallery(out))
-    compare(out)
-    found = gallery(out)
-    assert found.keys() == whole.keys()
-    for name, array in whole.items():
+    shutil.copytree(whole / "cells", out / "cells", dirs_exist_ok=True)
+    assert main(command) == 0
+    found, wanted = gallery(out), gallery(whole)
+    assert found.keys() == wanted.keys()
+    for name, array in wanted.items():
         np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_run_again_computes_nothing(undisturbed, capsys):
+    out, _ = undisturbed
+    before = {path: path.stat().st_mtime_ns for path in (out / "cells").rglob("*")}
+    assert main(["compare", str(ROOT / "configs" / "tiny.yaml"), "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert "report" in said.out
+    assert "train" not in said.err
+    assert {path: path.stat().st_mtime_ns for path in (out / "cells").rglob("*")} == before
 
 
 def test_events_and_tbr_picture_are_of_one_window(undisturbed):
     """The tiny study's TBR has four bits, and a picture 256 values."""
-    with np.load(undisturbed[0] / "gallery.npz") as arrays:
-        for i in range(2):
-            events = arrays[f"{i}/on"] + arrays[f"{i}/off"]
-            np.testing.assert_array_equal(arrays[f"{i}/tbr"] > 0, events > 0)
-            assert set(np.unique(arrays[f"{i}/tbr"])) <= {17 * code for code in range(16)}
+    arrays = gallery(undisturbed[0])
+    for i in range(2):
+        events = arrays[f"{i}/on"] + arrays[f"{i}/off"]
+        np.testing.assert_array_equal(arrays[f"{i}/tbr"] > 0, events > 0)
+        assert set(np.unique(arrays[f"{i}/tbr"])) <= {17 * code for code in range(16)}
 
 
-def test_no_results_without_a_cell(tmp_path):
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        ("0", "no cell is finished yet in {out}: max_cells must be at least 1, got 0"),
+        ("-1", "max_cells must be 0 (the report of what is there) or more, got -1"),
+    ],
+)
+def test_no_results_without_a_cell(count, said, tmp_path, capsys):
     out = tmp_path / "none"
-    code, text = run_tiny(out, "--max-cells", "0")
-    assert code == 2, text
-    assert "max_cells must be at least 1" in " ".join(text.split())
+    assert main(["compare", str(ROOT / "configs" / "tiny.yaml"), "--out", str(out), "--max-cells", count]) == 2
+    assert capsys.readouterr().err == f"spikeva compare: {said.format(out=out)}\n"
     assert not out.exists(), "nothing is rendered first"
 
 
@@ -208,12 +214,6 @@ def test_a_process_that_begins_later_takes_the_same_cells(tmp_path, monkeypatch)
     (tmp_path / "a" / "done.json").touch()
     assert runner._first_untrained(None, tmp_path, 2) == first == todo[:3]
     assert runner._first_untrained(None, tmp_path, 0) == todo[:1]
-
-
-def test_fewer_cells_than_none_are_refused(undisturbed):
-    code, text = run_tiny(undisturbed[0], "--max-cells", "-1")
-    assert code == 2, text
-    assert "max_cells must be 0 (the report of what is there) or more, got -1" in " ".join(text.split())
 
 
 def test_a_trained_cell_is_scored_on_other_clips(undisturbed, capsys):
@@ -307,8 +307,10 @@ def test_processes_of_several_devices_do_not_cross(undisturbed, tmp_path):
     assert done.stdout.count("CCC") == 1
 
 
-@pytest.mark.parametrize("command", ["compare", "train"])
-@pytest.mark.parametrize(("devices", "rank", "tells"), [(2, "1", False), (2, "0", True), (1, "1", True)])
+@pytest.mark.parametrize(
+    ("command", "devices", "rank", "tells"),
+    [("compare", 2, "1", False), ("train", 2, "1", False), ("train", 2, "0", True), ("train", 1, "1", True)],
+)
 def test_one_of_several_processes_tells(
     undisturbed, command, devices, rank, tells, tmp_path, monkeypatch, capsys, request
 ):
@@ -377,19 +379,19 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(undisturbed, tmp_path):
     text = text.replace(
         "    - {model: ann_resnet18_fusion, width: 8}\n",
         "    - {model: ann_diverges}\n    - {model: ann_breaks}\n    - {model: ann_diverges_last}\n",
-    )
+    ).replace("    - {encoding: spikes, steps: 4, dt: 5000}\n", "")
     config = tmp_path / "failing.yaml"
     config.write_text(f"modules: [failing.py]\n{text}")
     command = [sys.executable, "-m", "spikeva", "compare", str(config), "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1, done.stderr
-    assert "2/8 failed: ann_breaks · tbr, fold 0, seed 0: KeyError: 'out of luck'" in done.stderr
-    assert "1/8 failed: ann_diverges · tbr, fold 0, seed 0: the loss is " in done.stderr
-    assert "3/8 failed: ann_diverges_last · tbr, fold 0, seed 0: 18 of 18 predictions are NaN" in done.stderr
+    assert "2/4 failed: ann_breaks · tbr, fold 0, seed 0: KeyError: 'out of luck'" in done.stderr
+    assert "1/4 failed: ann_diverges · tbr, fold 0, seed 0: the loss is " in done.stderr
+    assert "3/4 failed: ann_diverges_last · tbr, fold 0, seed 0: 18 of 18 predictions are NaN" in done.stderr
     assert 'failing.py", line' in done.stderr, "where in the user's code"
     assert "lightning" not in done.stderr
-    assert "6 cells failed" in done.stdout
+    assert "3 cells failed" in done.stdout
     results = json.loads((out / "results.json").read_text())
-    assert [cell["model"] for cell in results["cells"]] == ["snn_convnet", "snn_convnet"]
-    assert len(results["failed"]) == 6
-    assert "6 of 8 cells are not finished" in done.stdout
+    assert [cell["model"] for cell in results["cells"]] == ["snn_convnet"]
+    assert len(results["failed"]) == 3
+    assert "3 of 4 cells are not finished" in done.stdout
