@@ -160,7 +160,7 @@ def config_reference() -> str:
     names = {"loss": LOSSES, "anchors": ANCHORS}  # plain strings to the schema, which imports neither
     parts = [
         "# Config\n\nA study is one YAML file. `spikeva validate FILE` reports unknown keys and all other mistakes at once. "
-        "`configs/quick.yaml` is an example with a comment on each line.\n"
+        "`configs/quick.yaml` is an example with comments.\n"
     ]
     blocks = {
         "Top level": config.Study,
