@@ -25,8 +25,15 @@ from spikeva._results import RESULTS_VERSION
 from spikeva.errors import UserError
 from spikeva.report import figures, table_text, terminal_table, viewer, write_report
 from spikeva.report.data import AXES, Run
+from spikeva.report.figures import style
 from spikeva.report.page import provenance
 from spikeva.report.sections import Figures, _forest
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is drawn into the figures, which is most of a report's time: for tests of words and of what is handed to a figure."""
+    monkeypatch.setattr(style, "svg", lambda _: '<svg viewBox="0 0 1 1"></svg>')
 
 
 def test_parts_and_figures_are_there(run_dir: Path) -> None:
@@ -176,6 +183,7 @@ def test_a_transfer_to_synthetic_recordings_says_so_beside_recorded_faces(tmp_pa
     assert console.export_text().count("synthetic") >= 4
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_viewer_shows_no_prediction_before_there_is_one(tmp_path: Path) -> None:
     """A model needs a while of a clip before it: the first prediction is not drawn earlier than it was made."""
     run = write_run(tmp_path)
@@ -207,12 +215,14 @@ def test_same_run_gives_the_same_bytes(run_dir: Path, tmp_path: Path) -> None:
     assert hashes(tmp_path / "again") == hashes(run_dir)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_recordings_that_several_cells_were_shown_are_called_so(run_dir: Path, tmp_path: Path) -> None:
     several = write_report(write_run(tmp_path, encodings=("tbr",), folds=2, seeds=2, gallery=0)).read_text()
     assert "Counts of recordings, summed over the 4 cells (folds and seeds);" in several
     assert "Counts of recordings;" in (run_dir / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_shows_one_seed_of_several_says_so(run_dir: Path, tmp_path: Path) -> None:
     words = ("the model says little. Of several seeds, the first.", "the arrow the last. Of several seeds, the first.",
              "Predictions: of several seeds, the first.", "spiking network. Of its 2 cells (folds and seeds), the first.",
@@ -224,6 +234,7 @@ def test_what_shows_one_seed_of_several_says_so(run_dir: Path, tmp_path: Path) -
     assert [word for word in words if word not in text] == []
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_error_of_a_person_is_the_mean_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: dict[str, Any] = {}
     monkeypatch.setattr(figures, "subjects", lambda names, values, name, ax: drawn.update({name: (names, values)}))
@@ -257,6 +268,7 @@ def title(axes: Axes) -> str:
     return " ".join(axes.get_title(loc="left").split())
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_figure_shows_what_its_title_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is drawn from the predictions and results of its model, on its axis."""
     drawn = watch(monkeypatch, "plane", "trajectories", "time_course", "confusion", "cost", "subjects")
@@ -304,6 +316,7 @@ def test_a_figure_shows_what_its_title_says(tmp_path: Path, monkeypatch: pytest.
             assert values[kind] == pytest.approx(error[kind][order, i])
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_pictures_are_those_of_the_gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = watch(monkeypatch, "strip", "encodings", "compression", "raster")
     run = write_run(tmp_path, encodings=("tbr",), gallery=5)
@@ -429,6 +442,7 @@ def test_one_family_has_its_results_per_person_too(gallery: int, tmp_path: Path)
     assert "abel and predictions of the model" in text  # of the course, with a gallery that under the slider
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_compression_adds_is_counted(run_dir: Path, tmp_path: Path) -> None:
     shutil.copytree(run_dir, tmp_path / "run")
     with np.load(run_dir / "gallery.npz") as stored:
@@ -468,6 +482,7 @@ def test_the_plane_shows_how_the_study_reads_it(run_dir: Path, tmp_path: Path) -
     assert "The path of 2 clips through the plane" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_study_that_is_not_finished_says_so_everywhere(tmp_path: Path) -> None:
     run = write_run(tmp_path, gallery=0)
     results = json.loads((run / "results.json").read_text())
@@ -491,6 +506,7 @@ def test_a_study_that_is_not_finished_says_so_everywhere(tmp_path: Path) -> None
     assert told("not finished") == [False] * 4
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_numbers_of_another_version_are_called_so(run_dir: Path, tmp_path: Path) -> None:
     run = write_run(tmp_path, gallery=0)
     results = json.loads((run / "results.json").read_text())
@@ -503,6 +519,7 @@ def test_numbers_of_another_version_are_called_so(run_dir: Path, tmp_path: Path)
             assert f"invented ({run_dir}): made by" not in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_runs_are_joined(run_dir: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", encodings=("voxel",), gallery=0)
     results = json.loads((other / "results.json").read_text())
@@ -517,6 +534,7 @@ def test_runs_are_joined(run_dir: Path, tmp_path: Path) -> None:
     assert (tmp_path / "figures" / "2-plane-ann.svg").is_file()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_runs_of_one_name_are_kept_apart(run_dir: Path, tmp_path: Path) -> None:
     """Two runs of one config, as with another seed: each answer is of its own run, and a row says which it is of."""
     other = write_run(tmp_path / "other", snn_skill=0.9, gallery=0)
