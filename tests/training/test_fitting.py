@@ -349,63 +349,66 @@ def test_two_devices_share_the_steps(clip_files, tmp_path):
     assert state["global_step"] == state["lr_schedulers"][0]["total_steps"] == 5
 
 
-def test_two_devices_end_with_the_same_model_and_losses(clip_files, tmp_path):
-    """Batch norm follows each device's own batches: whichever process wrote last would decide what is found."""
-    script = tmp_path / "train.py"
-    script.write_text("""if True:
-        import os, sys
-        from pathlib import Path
-        import torch
-        sys.path.insert(0, sys.argv[1])
-        from test_fitting import TRAINER, TRAINING, Net, Windows, fit
-        out, net = Path(sys.argv[3]), Net()
-        data = Windows(sorted(Path(sys.argv[2]).glob("*.h5")), {"encoding": "tbr", "bits": 4, "dt": 5000}, "ann", 3)
-        trainer = TRAINER | {"devices": 2, "strategy": "ddp"}
-        losses = fit(net, data, TRAINING | {"batch_size": 4}, checkpoint=out / "c.ckpt", seed=1, trainer=trainer)
-        torch.save((net.state_dict(), losses), out / f"end_{os.environ['LOCAL_RANK']}.pt")
-    """)
-    command = [sys.executable, script, Path(__file__).parent, clip_files[0].parent, tmp_path]
+BY_TWO_DEVICES = """if True:
+    import os, shutil, sys
+    from pathlib import Path
+    import torch
+    sys.path.insert(0, sys.argv[1])
+    from test_fitting import TRAINER, TRAINING, Net, Plain, Windows, fit
+    out, name = Path(sys.argv[3]), sys.argv[4]
+    data = Windows(sorted(Path(sys.argv[2]).glob("*.h5")), {"encoding": "tbr", "bits": 4, "dt": 5000}, "ann", 3)
+    trainer = TRAINER | {"devices": 2, "strategy": "ddp"}
+    plain, calls, net = Plain(), [], Net()
+
+    def keep(*_):
+        calls.append(1)
+        if name == "whole" and os.environ["LOCAL_RANK"] == "0" and len(calls) == 4:  # within the second epoch
+            shutil.copy(out / "whole.ckpt", out / "resumed.ckpt")
+
+    plain.register_forward_pre_hook(keep)
+    training = TRAINING | {"batch_size": 4, "loss": "mse", "workers": 1}
+    fit(plain, data, training, checkpoint=out / f"{name}.ckpt", seed=1, trainer=trainer)
+    rank = os.environ["LOCAL_RANK"]
+    torch.save((len(calls), plain.state_dict()), out / f"{name}_{rank}.pt")
+    if name == "whole":
+        losses = fit(net, data, TRAINING | {"batch_size": 4}, checkpoint=out / "net.ckpt", seed=1, trainer=trainer)
+        torch.save((net.state_dict(), losses), out / f"net_{rank}.pt")
+"""
+
+
+def by_two_devices(clip_files, out, name):
+    (out / "train.py").write_text(BY_TWO_DEVICES)
+    command = [sys.executable, out / "train.py", Path(__file__).parent, clip_files[0].parent, out, name]
     said = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert said.returncode == 0, said.stderr
-    first, second = (torch.load(tmp_path / f"end_{rank}.pt") for rank in range(2))
-    kept = torch.load(tmp_path / "c.ckpt", weights_only=False)
+
+
+@pytest.fixture(scope="module")
+def two_devices(clip_files, tmp_path_factory):
+    """The folder in which two devices have trained one model after the other."""
+    out = tmp_path_factory.mktemp("two-devices")
+    by_two_devices(clip_files, out, "whole")
+    return out
+
+
+def test_two_devices_end_with_the_same_model_and_losses(two_devices):
+    """Batch norm follows each device's own batches: whichever process wrote last would decide what is found."""
+    first, second = (torch.load(two_devices / f"net_{rank}.pt") for rank in range(2))
+    kept = torch.load(two_devices / "net.ckpt", weights_only=False)
     assert first[1] == second[1] == kept["history"]
     for name, value in first[0].items():
         assert torch.equal(value, second[0][name]), name
         assert torch.equal(value, kept["state_dict"][f"model.{name}"]), name
 
 
-def test_two_devices_are_one_with_batches_twice_as_large_also_where_they_were_killed(data, clip_files, tmp_path):
-    script = tmp_path / "train.py"
-    script.write_text("""if True:
-        import os, shutil, sys
-        from pathlib import Path
-        import torch
-        sys.path.insert(0, sys.argv[1])
-        from test_fitting import TRAINER, TRAINING, Plain, Windows, fit
-        out, name, net = Path(sys.argv[3]), sys.argv[4], Plain()
-        data = Windows(sorted(Path(sys.argv[2]).glob("*.h5")), {"encoding": "tbr", "bits": 4, "dt": 5000}, "ann", 3)
-        calls = []
-
-        def keep(*_):
-            calls.append(1)
-            if name == "whole" and os.environ["LOCAL_RANK"] == "0" and len(calls) == 4:  # within the second epoch
-                shutil.copy(out / "whole.ckpt", out / "resumed.ckpt")
-
-        net.register_forward_pre_hook(keep)
-        trainer = TRAINER | {"devices": 2, "strategy": "ddp"}
-        training = TRAINING | {"batch_size": 4, "loss": "mse", "workers": 1}
-        fit(net, data, training, checkpoint=out / f"{name}.ckpt", seed=1, trainer=trainer)
-        if os.environ["LOCAL_RANK"] == "0":
-            torch.save((len(calls), net.state_dict()), out / f"{name}.pt")
-    """)
+def test_two_devices_are_one_with_batches_twice_as_large_also_where_they_were_killed(
+    data, clip_files, two_devices, tmp_path
+):
+    by_two_devices(clip_files, two_devices, "resumed")
     found = {}
-    for name in ("whole", "resumed"):
-        command = [sys.executable, script, Path(__file__).parent, clip_files[0].parent, tmp_path, name]
-        said = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        assert said.returncode == 0, said.stderr
-        calls, found[name] = torch.load(tmp_path / f"{name}.pt")
-        assert calls == {"whole": 6, "resumed": 4}[name]
+    for name, steps in (("whole", 6), ("resumed", 4)):
+        calls, found[name] = torch.load(two_devices / f"{name}_0.pt")
+        assert calls == steps
     one = Plain()
     fit(one, data, TRAINING | {"loss": "mse"}, checkpoint=tmp_path / "one.ckpt", seed=1, trainer=TRAINER)
     for name, value in one.state_dict().items():
