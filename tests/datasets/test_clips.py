@@ -67,6 +67,11 @@ def test_a_fold_of_one_person_with_many_labels_gets_no_other(labels):
     assert sorted(fold.test.subjects for fold in folds) == [["large"], ["one", "other", "third"]]
 
 
+def test_as_many_folds_as_people_leave_each_out_once():
+    folds = make({"ann": 1, "bob": 3, "eve": 2}).folds(3)
+    assert sorted(fold.test.subjects for fold in folds) == [["ann"], ["bob"], ["eve"]]
+
+
 def test_seed_decides_the_split():
     clips = make({f"s{i}": 2 for i in range(20)})
     assert clips.split(5, seed=1) == clips.split(5, seed=1)
@@ -80,7 +85,8 @@ def test_splits_of_a_seed_are_the_same_in_every_version():
     clips = make({f"s{i}": 1 + i % 3 for i in range(7)})
     assert clips.split(3, seed=5).test.subjects == ["s0", "s2", "s4"]
     assert [fold.test.subjects for fold in clips.folds(3, seed=5)] == [["s0", "s5"], ["s2", "s3"], ["s1", "s4", "s6"]]
-    assert (clips.split(3), clips.folds()) == (clips.split(3, seed=0), clips.folds(5, seed=0))
+    alike = make({f"s{i}": 1 for i in range(20)})
+    assert (alike.split(3), alike.folds()) == (alike.split(3, seed=0), alike.folds(5, seed=0))
 
 
 def test_split_by_name_count_and_share():
@@ -88,6 +94,7 @@ def test_split_by_name_count_and_share():
     assert clips.split(["bob"]).test.subjects == ["bob"]
     assert len(clips.split(2).test.subjects) == 2
     assert len(clips.split(0.34).test.subjects) == 1
+    assert len(make({f"s{i}": 1 for i in range(20)}).split(0.3).test.subjects) == 6
 
 
 def test_a_set_is_what_its_files_say_now(tmp_path):
@@ -104,6 +111,9 @@ def test_a_set_is_what_its_files_say_now(tmp_path):
     assert ClipSet.read([second.path, changed.path]).clips == (second, changed)
     second.path.unlink()
     assert ClipSet.read(tmp_path).clips == (changed,)
+    changed.path.unlink()
+    with pytest.raises(UserError, match=r"no clip-store files \(\*\.h5\) here"):
+        ClipSet.read(tmp_path)
 
 
 def test_a_set_says_how_much_it_holds():
@@ -112,6 +122,7 @@ def test_a_set_says_how_much_it_holds():
     mixed = ClipSet((replace(clips[0], domain="faces", synthetic=True), *clips[1:]))
     assert (clips.synthetic, mixed.synthetic) == (False, True)
     assert (clips.domain, mixed.domain) == ("films", "faces and films")
+    assert make({f"s{8 - i}": 1 for i in range(9)}).people == [f"films/s{i}" for i in range(9)]
 
 
 @pytest.mark.parametrize("lost", ["subject", "clip", "domain"])
@@ -133,7 +144,10 @@ def test_a_file_that_does_not_say_whose_clip_it_is_is_refused(lost, tmp_path):
         (lambda c: c.split(["zoe"]), "no clips of subject 'zoe'"),
         (lambda c: c.folds(1), "cannot make 1 folds of 2 subjects"),
         (lambda c: c.folds(3), "cannot make 3 folds of 2 subjects"),
-        (lambda c: ClipSet(c.clips + c.clips), "4 clips occur twice"),
+        (
+            lambda c: ClipSet(c.clips + c.clips),
+            r"4 clips .* \('ann', '0'\) \(subject, clip\): ann_0\.h5 and ann_0\.h5; ",
+        ),
         (lambda c: ClipSet((*c.clips, replace(c[0], domain="other"))), r"1 clips occur twice, .*\('ann', "),
     ],
 )
