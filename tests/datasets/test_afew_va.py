@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -59,11 +60,43 @@ def test_every_planted_fault_is_one_named_finding(afew_va_data, tmp_path):
     assert len(by_name[where["missing image"]].labelled) == 5
     np.testing.assert_allclose(by_name[where["missing image"]].times, np.array([0, 1, 3, 4, 5]) / 25)
     np.testing.assert_array_equal(by_name[where["broken image"]].labelled, [0, 1, 3, 4, 5])
+    np.testing.assert_array_equal(by_name[where["other image size"]].numbers, [0, 1, 3, 4, 5])
+    np.testing.assert_array_equal(by_name[where["label out of range"]].labelled, [0, 1, 4, 5])
     assert len(by_name[where["image without label"]].images) == 6
     first, second = afew_va_data.labels_of(int(where["frame labelled twice"]), 6)[2]
     twice = by_name[where["frame labelled twice"]]
     assert (twice.valence[2], twice.arousal[2]) == (np.float32(first / 10), np.float32(second / 10))
     assert "somebody else" not in {film.actor.casefold() for film in films}
+
+
+def test_frames_go_by_their_numbers_and_times_from_the_first_picture(afew_va_data, tmp_path):
+    """Whatever their order in the folder and in the json, and whether the first one has a label."""
+    content = afew_va_data.write_clip(tmp_path / "1", 1)
+    valence = [content["frames"][f"{i:05d}"]["valence"] / 10 for i in range(1, 6)]
+    for i in range(6):
+        (tmp_path / "1" / f"{i:05d}.png").rename(tmp_path / "1" / f"frame_{8 + i}.png")
+    content["frames"] = {str(8 + i): content["frames"][f"{i:05d}"] for i in range(5, 0, -1)}
+    (tmp_path / "1" / "001.json").write_text(json.dumps(content))
+    films = AFEWVA(tmp_path)
+    assert [(clip.clip, clip.labels) for clip in films.clips] == [("001", 5)]
+    assert films[0].images == tuple(f"frame_{i}.png" for i in range(8, 14))
+    np.testing.assert_allclose(films[0].times, np.arange(6) / 25)
+    np.testing.assert_array_equal(films[0].labelled, range(9, 14))
+    np.testing.assert_allclose(films[0].label_times, np.arange(1, 6) / 25)
+    np.testing.assert_allclose(films[0].valence, valence)
+
+
+def test_of_a_clip_that_is_there_twice_the_first_is_used(afew_va_data, tmp_path):
+    """By name, in whatever order a folder lists them."""
+    first, second = {}, {"suffix": ".jpg", "number": lambda label: -label}
+    for clip in range(1, 5):
+        for place, how in (("a", first), ("b", second))[:: 1 if clip % 2 else -1]:
+            afew_va_data.write_clip(tmp_path / f"{clip}{place}" / f"{clip:03d}", clip, **how)
+    films = AFEWVA(tmp_path)
+    assert [(f.kind, f.where) for f in films.findings] == [("clip twice", film.name) for film in films]
+    for clip, film in enumerate(films, 1):
+        assert (film.folder, film.images[0]) == (tmp_path / f"{clip}a" / film.name, "00000.png")
+        np.testing.assert_allclose(10 * film.valence, [v for v, _ in afew_va_data.labels_of(clip, 6)], rtol=1e-6)
 
 
 def test_folds_never_part_an_actor(afew_va_data, tmp_path):
@@ -98,14 +131,15 @@ def test_two_spellings_of_an_actor_are_one_person(afew_va_data, tmp_path):
 def test_a_person_has_one_name_whatever_else_is_in_the_tree(afew_va_data, tmp_path):
     """The zips may be extracted and prepared one after the other."""
     names = set()
-    for clip, actor in enumerate(("Ada Example", "ada  example", "ADA\u00a0EXAMPLE.", "Ada Ex\u0430mple", "?")):
+    actors = "Ada Strau\u00df", "ada  strauss", "ADA\u00a0STRAUSS.", "\uff21da Strauss", "Ada Str\u0430uss", "?"
+    for clip, actor in enumerate(actors):
         content = afew_va_data.write_clip(tmp_path / str(clip) / "001", 1)
         (tmp_path / str(clip) / "001" / "001.json").write_text(json.dumps({**content, "actor": actor}))
-        if clip < 4:
+        if clip < 5:
             names.add(AFEWVA(tmp_path / str(clip))[0].actor)
-    assert names == {"ada example", "ada ex\u0430mple"}, "a letter of another alphabet is another name"
+    assert names == {"ada strauss", "ada str\u0430uss"}, "a letter of another alphabet is another name"
     with pytest.raises(UserError, match="no actor"):
-        AFEWVA(tmp_path / "4")
+        AFEWVA(tmp_path / "5")
 
 
 @pytest.mark.parametrize("actor", [None, 7, [], "", " ."])
@@ -144,18 +178,23 @@ def test_of_a_bad_label_its_values_are_shown(afew_va_data, tmp_path):
 def test_a_copy_of_a_picture_takes_no_other_place(afew_va_data, tmp_path):
     afew_va_data.write_layout(tmp_path, "official", clips=1)
     folder = tmp_path / "001"
-    (folder / "00000 2.png").write_bytes((folder / "00000.png").read_bytes())  # as macOS names copies
+    for copy, of in (("00000 2", "00000"), ("(1) 00003", "00003")):  # the first as macOS names them
+        (folder / f"{copy}.png").write_bytes((folder / f"{of}.png").read_bytes())
     films = AFEWVA(tmp_path)
     assert films[0].images == tuple(f"{i:05d}.png" for i in range(6))
-    assert [(f.kind, f.detail) for f in films.findings] == [("unnumbered image", "00000 2.png")]
+    twice = ("frame twice", "00003.png and (1) 00003.png")
+    assert [(f.kind, f.detail) for f in films.findings] == [twice, ("unnumbered image", "00000 2.png")]
 
 
 def test_a_sound_twin_of_a_broken_picture_keeps_its_label(afew_va_data, tmp_path):
     afew_va_data.write_layout(tmp_path, "official", clips=1)
-    (tmp_path / "001" / "00003.jpg").write_bytes(b"broken")
+    folder = tmp_path / "001"
+    (folder / "00003.jpg").write_bytes(b"broken")
+    cv2.imwrite(str(folder / "00004.jpg"), afew_va_data.picture(1, 4)[0])
+    (folder / "00004.png").write_bytes(b"broken")
     (film,) = AFEWVA(tmp_path)
     np.testing.assert_array_equal(film.labelled, range(6))
-    assert film.images[3] == "00003.png"
+    assert film.images[3:5] == ("00003.png", "00004.jpg")
 
 
 def test_of_a_png_and_a_jpeg_the_one_without_artefacts_is_used(afew_va_data, tmp_path):
@@ -163,6 +202,17 @@ def test_of_a_png_and_a_jpeg_the_one_without_artefacts_is_used(afew_va_data, tmp
     afew_va_data.write_layout(tmp_path, "jpg", clips=1)
     (film,) = AFEWVA(tmp_path)
     assert film.images == tuple(f"{i:05d}.png" for i in range(6))
+
+
+@pytest.mark.parametrize("layout", ["official", "jpg"])
+def test_luma_of_a_picture_in_colour(layout, afew_va_data, tmp_path):
+    afew_va_data.write_layout(tmp_path, layout, clips=1)
+    (film,) = AFEWVA(tmp_path)
+    path = film.folder / film.images[2]
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (72, 96, 3), np.uint8))
+    blue, green, red = np.moveaxis(cv2.imread(str(path)).astype(float), -1, 0)
+    wanted = 0.299 * red + 0.587 * green + 0.114 * blue
+    np.testing.assert_allclose(list(frames_of(film))[2], wanted, rtol=0, atol=0.51)
 
 
 def test_pictures_go_by_their_content_not_their_name(afew_va_data, tmp_path):
@@ -198,14 +248,18 @@ def test_what_cannot_be_opened_is_a_finding(lost, kind, afew_va_data, tmp_path, 
 
 def test_one_point_far_away_does_not_make_the_box_large(afew_va_data, tmp_path):
     content = afew_va_data.write_clip(tmp_path / "001", 1)
+    for frame in content["frames"].values():  # at the right: further than the picture is high
+        frame["landmarks"] = np.add(frame["landmarks"], (31, 0)).tolist()
+    (tmp_path / "001" / "001.json").write_text(json.dumps(content))
     sound = AFEWVA(tmp_path)[0].face
+    content["frames"]["00001"]["landmarks"][7] = [-100.0, 40.0]
     content["frames"]["00002"]["landmarks"][7] = [3000.0, 40.0]
-    out_of_the_picture = {"00003": (80, 0), "00004": (-60, 0), "00005": (0, 60)}  # the whole face
+    out_of_the_picture = {"00003": (80, 0), "00004": (-80, 0), "00005": (0, 60)}  # the whole face
     for frame, beside in out_of_the_picture.items():
         content["frames"][frame]["landmarks"] = np.add(content["frames"][frame]["landmarks"], beside).tolist()
     (tmp_path / "001" / "001.json").write_text(json.dumps(content))
     films = AFEWVA(tmp_path)
-    assert [(f.kind, f.count) for f in films.findings] == [("bad landmarks", 4)]
+    assert [(f.kind, f.count) for f in films.findings] == [("bad landmarks", 5)]
     assert films[0].face.side <= sound.side
 
 
@@ -265,6 +319,15 @@ def test_a_clip_of_broken_pictures_alone_is_left_out(afew_va_data, tmp_path):
     films = AFEWVA(tmp_path)
     assert [film.name for film in films] == ["002"]
     assert [f.kind for f in films.findings] == ["broken image"] * 6 + ["too little left"]
+
+
+def test_a_clip_without_a_label_is_left_out(afew_va_data, tmp_path):
+    afew_va_data.write_layout(tmp_path, "official", clips=2)
+    path = tmp_path / "001" / "001.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "frames": {}}))
+    films = AFEWVA(tmp_path)
+    assert [film.name for film in films] == ["002"]
+    assert [f.kind for f in films.findings] == ["image without label", "too little left"]
 
 
 def test_two_pictures_are_a_film(afew_va_data, tmp_path):

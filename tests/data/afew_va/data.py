@@ -69,8 +69,10 @@ def _official(root: Path, clip: int, **kwargs: Any) -> None:
 
 
 def _both(root: Path, clip: int) -> None:
-    _official(root, clip)
     _official(root, clip, images=f"{clip:03d}_cropped")
+    for path in (root / f"{clip:03d}").rglob("*.png"):
+        cv2.imwrite(str(path), cv2.imread(str(path))[10:60, 20:70])
+    _official(root, clip)
 
 
 def _linked(root: Path, clip: int) -> None:
@@ -113,6 +115,10 @@ def _frame(key: str, value: Any) -> Callable[[Path], None]:
     return lambda folder: _edit(folder, lambda c: c["frames"]["00002"].update({key: value}))
 
 
+def _too_low(content: dict[str, Any]) -> None:
+    content["frames"]["00003"]["arousal"] = -10.5
+
+
 def _cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
@@ -133,7 +139,7 @@ FAULTS: dict[str, Callable[[Path], None]] = {
     "missing landmarks": lambda folder: _edit(folder, lambda c: c["frames"]["00002"].pop("landmarks")),
     "no landmarks": lambda folder: _edit(folder, lambda c: [f.pop("landmarks") for f in c["frames"].values()]),
     "bad landmarks": _frame("landmarks", [[1.0, 2.0]]),
-    "label out of range": _frame("valence", 12),
+    "label out of range": lambda folder: (_frame("valence", 12)(folder), _edit(folder, _too_low)),
     "frame labelled twice": lambda folder: _edit(folder, lambda c: c["frames"].update({"2": c["frames"]["00003"]})),
     "key twice": lambda folder: _say_twice(folder / f"{folder.name}.json"),
     "bad label": _frame("arousal", None),
