@@ -1,6 +1,7 @@
 """NEFER in the layouts it is met in, its real annotations, and what is said of a damaged tree."""
 
 import os
+import shutil
 from collections import Counter
 from types import SimpleNamespace
 
@@ -135,6 +136,15 @@ def test_a_user_without_a_number_is_another_than_the_videos(nefer_data, tmp_path
     assert {f.detail for f in found} == {"the CSV says 'somebody'"}
 
 
+def test_none_is_an_emotion_that_is_reported_not_expected(nefer_data, tmp_path):
+    nefer_data.LAYOUTS["official"](tmp_path)
+    path = tmp_path / "annotations" / "expected_emotions" / "train_event.csv"
+    path.write_text(path.read_text().replace("Anger", "None"))
+    found = NEFER(tmp_path)
+    assert [f.kind for f in found.findings] == ["unknown emotion", "no expected label"]
+    assert len(found) == 8
+
+
 def test_a_second_set_of_annotations_does_not_replace_the_first(nefer_data, tmp_path):
     nefer_data.LAYOUTS["official"](tmp_path)
     first = [(r.video, r.emotion) for r in NEFER(tmp_path)]
@@ -214,6 +224,8 @@ def test_saturated_pictures_are_noticed(nefer_data, tmp_path):
     for name, divisor in (("sound", 255), ("saturated", 128)):
         nefer_data.write_annotations(tmp_path / name / "annotations")
         nefer_data.write_frames(tmp_path / name, divisor)
+    video = next((tmp_path / "sound" / "event_frames").glob("*/*"))
+    shutil.copytree(video, tmp_path / "sound" / "rgb_frames" / video.name)  # of the other camera
     no_utf8 = tmp_path / os.fsdecode(b"caf\xe9")  # as text, such a name makes OpenCV end the whole process
     (tmp_path / "sound").rename(no_utf8)
     sound = NEFER(no_utf8, source="frames")
