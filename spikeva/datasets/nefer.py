@@ -318,7 +318,7 @@ def is_saturated(histogram: NDArray[np.int64]) -> bool:
     codes = np.arange(1, 128) * 255 / 128
     inner = histogram[1:255].sum()
     on_lattice = (histogram[np.unique(lattice.astype(int))].sum() for lattice in (np.floor(codes), np.rint(codes)))
-    return bool(inner > 0 and histogram[255] > 0 and max(on_lattice) > 0.999 * inner)
+    return bool(histogram[255] > 0 and max(on_lattice) > 0.999 * inner)
 
 
 def _user(name: str) -> str:
