@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,19 @@ import pytest
 
 from spikeva.cli import main
 from spikeva.datasets import AFEWVA, NEFER, ClipSet, cluster, prepare
-from spikeva.datasets.crop import box_of_events
+from spikeva.datasets.crop import Square, box_of_events, square_around
+from spikeva.datasets.preparing import _listing, _whole_blocks
 from spikeva.datasets.recipe import keep_recipe
 from spikeva.errors import UserError
-from spikeva.events import EventClip, EventStream, downscale, read_events, read_manifest
+from spikeva.events import (
+    EventClip,
+    EventReader,
+    EventStream,
+    downscale,
+    open_events,
+    read_events,
+    read_manifest,
+)
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
 from spikeva.study.run_cell import PREDICTIONS, create, score_rows
@@ -50,6 +61,8 @@ def test_films_become_clips(films, here):
     assert [c.clip for c in clips] == [f"{i:03d}" for i in range(1, 9)]
     assert [c.subject for c in clips] == [f.actor for f in films]
     assert not clips.synthetic
+    told = {"dataset", "fps", "size", "pixel", "interpolate", "timing", "seed", "spikeva"}
+    assert set(json.loads((here / "recipe.json").read_text())) == told
     assert sum(entry["events"] for entry in read_manifest(here)) > 1000
     for film, clip in zip(films, clips, strict=True):
         with EventClip(clip.path) as stored:
@@ -62,6 +75,13 @@ def test_films_become_clips(films, here):
 def test_each_film_has_a_seed_of_its_own(here):
     seeds = [EventClip(path).attributes["seed"] for path in sorted(here.glob("*.h5"))]
     assert len(set(seeds)) == len(seeds) == 8
+
+
+def test_times_of_labels_are_rounded_to_microseconds(afew_va_data, tmp_path):
+    afew_va_data.write_clip(tmp_path / "root" / "001", 1, frames=4)
+    prepare(AFEWVA(tmp_path / "root", fps=30), tmp_path / "out", size=16, interpolate="none", workers=0)
+    with EventClip(tmp_path / "out" / "001.h5") as clip:
+        assert clip.labels["t_us"].tolist() == [0, 33_333, 66_667, 100_000]
 
 
 def test_where_the_face_is_in_the_picture_does_not_matter(afew_va_data, tmp_path):
@@ -155,6 +175,18 @@ def test_what_was_made_of_another_source_is_made_again(afew_va_data, tmp_path):
     assert contents(out) == contents_of_fresh(films, tmp_path)
     assert ClipSet.read(out).subjects == films.clips.subjects
     assert prepare(films, out, size=32, workers=0).again == 0
+
+
+def test_whatever_is_said_of_a_clip_decides_whether_it_is_made_again(films, nefer_data, tmp_path):
+    film = films[0]
+    changed = [replace(film, **{name: -getattr(film, name)}) for name in ("labelled", "valence", "arousal")]
+    changed += [replace(film, **c) for c in ({"actor": "else"}, {"face": Square(0, 0, 2)}, {"images": film.images[1:]})]
+    nefer_data.LAYOUTS["official"](tmp_path)
+    recording, other = NEFER(tmp_path)[:2]
+    told = [replace(recording.annotation, **{name: "else"}) for name in ("user", "split", "expected", "reported")]
+    changed += [replace(recording, annotation=annotation) for annotation in told]
+    changed += [replace(recording, emotion="else"), replace(recording, path=other.path)]
+    assert len({_listing(clip) for clip in (film, recording, *changed)}) == 2 + len(changed)
 
 
 def test_a_stale_clip_that_cannot_be_made_again_is_not_read(afew_va_data, tmp_path):
@@ -303,6 +335,8 @@ def test_recordings_become_face_clips(nefer_data, tmp_path):
     recordings = NEFER(tmp_path / "root", split="train")
     done = prepare(recordings, tmp_path / "out", size=16, workers=0)
     assert done.account.done == 6
+    told = json.loads((tmp_path / "out" / "recipe.json").read_text())
+    assert set(told) == {"dataset", "labels", "size", "pool", "spikeva"}
     clips = ClipSet.read(tmp_path / "out")
     assert clips.subjects == ["user_01", "user_02"]
     assert [c.emotion for c in clips] == [r.emotion for r in recordings]
@@ -313,6 +347,8 @@ def test_recordings_become_face_clips(nefer_data, tmp_path):
         assert set(clip.labels) == {"t_us"}
         whole = nefer_data.recording(0)
         x0, y0, factor = (int(clip.attributes[k]) for k in ("face_x", "face_y", "factor"))
+        found = square_around(box_of_events(whole.counts()), margin=1.0)
+        assert (Square(x0, y0, 16 * factor), factor) == _whole_blocks(found, 16, whole.size)
         face = whole.crop(x0, y0, 16 * factor, 16 * factor)
         (inside,) = downscale([face], factor, "mean")
         assert clip.attributes["pool"] == "mean"
@@ -324,6 +360,38 @@ def test_recordings_become_face_clips(nefer_data, tmp_path):
         assert [clip.attributes[f"emotion{kind}"] for kind in ("", "_expected", "_reported")] == ["contempt"] * 2 + [
             "none"
         ]
+
+
+def test_a_recording_of_many_blocks_is_one(nefer_data, tmp_path, monkeypatch):
+    """Its face, the time of its first event and the number of its label times are of the whole."""
+    nefer_data.LAYOUTS["official"](tmp_path / "root")
+    recordings = NEFER(tmp_path / "root", split="validation")
+    prepare(recordings, tmp_path / "one", size=16, workers=0)
+    kind = type(open_events(recordings[0].path))
+    whole = kind.blocks
+
+    def in_parts(reader: EventReader) -> Iterator[EventStream]:
+        for block in whole(reader):
+            yield from (block[i : i + 700] for i in range(-700, len(block), 700))  # the first one empty
+
+    monkeypatch.setattr(kind, "blocks", in_parts)
+    prepare(recordings, tmp_path / "many", size=16, workers=0)
+    assert contents(tmp_path / "many") == contents(tmp_path / "one")
+
+
+@pytest.mark.parametrize(
+    ("square", "size", "sensor", "wanted"),
+    [
+        (Square(500, 200, 300), 128, (1280, 720), (Square(522, 222, 256), 2)),
+        (Square(500, 200, 330), 128, (1280, 720), (Square(473, 173, 384), 3)),
+        (Square(-60, -40, 300), 128, (1280, 720), (Square(0, 0, 256), 2)),
+        (Square(1200, 600, 300), 128, (1280, 720), (Square(1024, 464, 256), 2)),
+        (Square(-20, -30, 200), 64, (140, 130), (Square(12, 2, 128), 2)),  # the face does not fit the sensor
+        (Square(2, 3, 30), 64, (80, 60), (Square(0, 0, 64), 1)),  # nor a block of one pixel each
+    ],
+)
+def test_the_square_of_a_face_is_whole_blocks_on_the_sensor(square, size, sensor, wanted):
+    assert _whole_blocks(square, size, sensor) == wanted
 
 
 def test_all_events_of_a_recordings_pixels(nefer_data, tmp_path):
