@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,23 +55,47 @@ def test_other_arguments_go_to_other_folders(tmp_path):
     folders = {s[0].path.parent for s in (base, dim, other)}
     assert len(folders) == 3
     assert len(list((tmp_path / "frames").iterdir())) == 2  # another pixel sees the same frames
+    seeds = [EventClip(path).attributes["seed"] for path in (*base.paths, *other.paths)]
+    assert len(set(seeds)) == 8, "noise of its own in each clip"
+
+
+def test_other_code_makes_other_files(tmp_path, monkeypatch):
+    """That of rendering other frames, and that of simulation and of events other events: nothing old is read."""
+    files = {name: tmp_path / f"spikeva.{name}" / "code.py" for name in ("faces", "simulate", "events")}
+    for file in files.values():
+        file.parent.mkdir()
+        file.touch()
+
+    def place(package):
+        return SimpleNamespace(submodule_search_locations=[str(tmp_path / package)])
+
+    monkeypatch.setattr("spikeva.datasets.standins.find_spec", place)
+    frames, events = [], []
+    for file in (None, *files.values()):
+        if file is not None:
+            file.write_text("changed")
+        (clip,) = standin("afew-va-like", tmp_path, workers=0, **{**TINY, "identities": 1, "clips": 1})
+        events.append(clip.path.parent.name)
+        frames.append(Path(EventClip(clip.path).attributes["frames"]).parent.name)
+    assert len(set(events)) == 4
+    assert frames[0] != frames[1] == frames[2] == frames[3]
 
 
 def test_clip_files_say_what_a_study_needs(tmp_path):
-    shown = make_clip("afew-va-like", 1, 0, size=32, seconds=0.2, fps=50.0)
-    for labels, other in (("exact", "rated"), ("rated", "exact")):
-        clips = standin("afew-va-like", tmp_path, workers=0, labels=labels, **TINY)
+    shown = make_clip("afew-va-like", 1, 0, size=32, seconds=0.2, fps=50.0, label_fps=30.0)
+    for labels in ("exact", "rated"):
+        clips = standin("afew-va-like", tmp_path, workers=0, labels=labels, label_fps=30.0, **TINY)
         assert clips.synthetic
         assert len(clips.subjects) == 2
         assert clips[2].subject == shown.subject
         with EventClip(clips[2].path) as clip:
             assert clip.size == (32, 32)
             assert clip.event_count > 0
-            np.testing.assert_array_equal(clip.labels["t_us"], [0, 40_000, 80_000, 120_000, 160_000])
-            exact, rated = (("valence", "valence_rated"), ("valence_exact", "valence"))[labels == "rated"]
-            np.testing.assert_array_equal(clip.labels[exact], shown.valence)
-            np.testing.assert_array_equal(clip.labels[rated], shown.valence_rated)
-            assert f"arousal_{other}" in clip.labels
+            np.testing.assert_array_equal(clip.labels["t_us"], [0, 33_333, 66_667, 100_000, 133_333, 166_667])
+            for axis in ("valence", "arousal"):
+                exact, rated = ((axis, f"{axis}_rated"), (f"{axis}_exact", axis))[labels == "rated"]
+                np.testing.assert_array_equal(clip.labels[exact], getattr(shown, axis))
+                np.testing.assert_array_equal(clip.labels[rated], getattr(shown, f"{axis}_rated"))
 
 
 def test_posed_domain_has_emotions_and_no_valence(tmp_path):
