@@ -20,7 +20,7 @@ import pytest
 from spikeva.cli import main
 from spikeva.datasets import AFEWVA, NEFER, ClipSet, cluster, prepare
 from spikeva.datasets.crop import Square, box_of_events, square_around
-from spikeva.datasets.preparing import _listing, _whole_blocks
+from spikeva.datasets.preparing import _listing, _open, _whole_blocks
 from spikeva.datasets.recipe import keep_recipe
 from spikeva.errors import UserError
 from spikeva.events import (
@@ -31,6 +31,7 @@ from spikeva.events import (
     open_events,
     read_events,
     read_manifest,
+    write_events,
 )
 from spikeva.study.cells import cells
 from spikeva.study.config import parse
@@ -82,6 +83,14 @@ def test_times_of_labels_are_rounded_to_microseconds(afew_va_data, tmp_path):
     prepare(AFEWVA(tmp_path / "root", fps=30), tmp_path / "out", size=16, interpolate="none", workers=0)
     with EventClip(tmp_path / "out" / "001.h5") as clip:
         assert clip.labels["t_us"].tolist() == [0, 33_333, 66_667, 100_000]
+
+
+def test_clips_of_rendered_faces_say_so(afew_va_data, tmp_path):
+    afew_va_data.write_clip(tmp_path / "root" / "001", 1, frames=2)
+    (tmp_path / "root" / "SYNTHETIC.txt").touch()
+    prepare(AFEWVA(tmp_path / "root"), tmp_path / "out", size=16, interpolate="none", workers=0)
+    (clip,) = ClipSet.read(tmp_path / "out")
+    assert (clip.domain, clip.synthetic) == ("afew-va-like", True)
 
 
 def test_where_the_face_is_in_the_picture_does_not_matter(afew_va_data, tmp_path):
@@ -377,6 +386,13 @@ def test_a_recording_of_many_blocks_is_one(nefer_data, tmp_path, monkeypatch):
     monkeypatch.setattr(kind, "blocks", in_parts)
     prepare(recordings, tmp_path / "many", size=16, workers=0)
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
+
+
+def test_a_recording_that_does_not_say_its_size_is_of_the_papers_sensor(tmp_path):
+    path = tmp_path / "a.dat"
+    write_events(path, EventStream([1], [1279], [719], [1], (1280, 720)))
+    path.write_bytes(re.sub(rb"% (Width|Height) \d+\n", b"", path.read_bytes()))
+    assert _open(path).size == (1280, 720)
 
 
 @pytest.mark.parametrize(
