@@ -300,6 +300,7 @@ def test_a_tag_that_turns_pictures_does_not_count(layout, afew_va_data, tmp_path
 
 def test_the_square_is_a_quarter_larger_than_the_landmarks():
     assert square_around((10, 20, 30, 60)) == Square(-5, 15, 50)
+    assert square_around((20, 10, 60, 30)) == Square(15, -5, 50)
     points = np.full((2, 68, 2), (15, 40), np.float32)
     points[0, 0], points[1, 0], points[1, 1] = (10, 20), (30, 60), np.nan
     assert square_of_landmarks(points) == Square(-5, 15, 50)
@@ -310,6 +311,7 @@ def test_a_crop_made_smaller_is_the_mean_of_what_it_covers():
     image[0, 4] = 160  # at the edge of its block, where an interpolation would not look
     np.testing.assert_array_equal(cut(image, Square(4, 0, 8), 2), [[10, 0], [0, 0]])
     assert cut(image, Square(4, 0, 8), 16).max() > 100
+    assert cut(np.array([[0, 80]] * 2, np.uint8), Square(0, 0, 2), 4)[0].tolist() == [0, 20, 60, 80], "larger, no steps"
 
 
 def test_a_clip_of_broken_pictures_alone_is_left_out(afew_va_data, tmp_path):

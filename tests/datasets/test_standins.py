@@ -1,6 +1,8 @@
 """Stand-in datasets: the same bytes however they are made, nothing made twice, nothing stale read."""
 
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +12,7 @@ import pytest
 from spikeva.datasets import standin
 from spikeva.errors import UserError
 from spikeva.events import EventClip
-from spikeva.faces import make_clip
+from spikeva.faces import make_clip, pixel
 from spikeva.simulate import DVSPixel
 
 TINY = {"identities": 2, "clips": 2, "size": 32, "seconds": 0.2, "fps": 50.0}
@@ -90,6 +92,9 @@ def test_clip_files_say_what_a_study_needs(tmp_path):
         assert len(clips.subjects) == 2
         assert clips[2].subject == shown.subject
         with EventClip(clips[2].path) as clip:
+            assert json.loads(clip.attributes["simulator"]) == asdict(DVSPixel.preset("clean"))
+            seen = np.load(clips[2].path.parent / clip.attributes["frames"])["frames"]
+            np.testing.assert_array_equal(seen, np.rint(shown.frames))
             assert clip.size == (32, 32)
             assert clip.event_count > 0
             np.testing.assert_array_equal(clip.labels["t_us"], [0, 33_333, 66_667, 100_000, 133_333, 166_667])
@@ -104,6 +109,7 @@ def test_posed_domain_has_emotions_and_no_valence(tmp_path):
     assert [c.emotion for c in clips] == ["happiness", "surprise"] * 2
     with EventClip(clips[0].path) as clip:
         assert set(clip.labels) == {"t_us"}
+        assert json.loads(clip.attributes["simulator"]) == asdict(DVSPixel(**pixel("nefer-like")))
 
 
 @pytest.mark.parametrize(
