@@ -102,10 +102,23 @@ def test_a_sample_sees_its_past_and_nothing_else(clip_files, tmp_path):
     assert not torch.equal(data[3][0], changed[3][0])
 
 
+def test_the_windows_of_a_sample_by_hand(tmp_path):
+    """The oldest first, each without its end; what lies before and after them is not seen."""
+    t = [39_999, 40_000, 59_999, 60_000, 79_999, 80_000, 99_999, 100_000]
+    events = EventStream(t, np.arange(8), np.zeros(8, int), np.ones(8, int), (8, 1))
+    attributes = {"subject": "s", "clip": "c", "domain": "test"}
+    write_clip(tmp_path / "c.h5", events, labels={"t_us": np.array([100_000])}, attributes=attributes)
+    counts = {"encoding": "counts", "dt": 20_000, "polarity": "merge", "scaling": "linear"}
+    inputs, _ = Windows([tmp_path / "c.h5"], counts, "ann", 3)[0]
+    seen = [np.flatnonzero(window).tolist() for window in inputs[:, 0, 0]]
+    assert seen == [[1, 2], [3, 4], [5, 6]]
+
+
 def test_labels_without_enough_past_have_no_sample(clip_files):
     assert min(s.label for s in Windows(clip_files, TBR, "ann", 3).samples) == 1  # 60 ms of 80
     assert min(s.label for s in Windows(clip_files, TBR, "ann", 3, history_us=80_000).samples) == 1  # all 80 ms
     assert min(s.label for s in Windows(clip_files, TBR, "ann", 3, history_us=100_000).samples) == 2
+    assert min(s.label for s in Windows(clip_files, TBR, "ann", 3, history_us=20_000).samples) == 1  # the windows' own
     with pytest.raises(UserError, match="no label has 800 ms of the clip before it"):
         Windows(clip_files, TBR, "ann", 40)
 
