@@ -196,6 +196,8 @@ def test_an_epoch_is_a_function_of_seed_and_epoch(clip_files):
     assert len({*orders["ann", 1]}) == 16, "no label twice in an epoch"
     assert {s.epoch for s in orders["ann", 1]} == {1}
     assert len(sampler) == 16
+    other = EpochSampler(Windows(clip_files, TBR, "ann", 3), per_clip=4, seed=6)
+    assert list(other) != orders["ann", 0]
 
 
 def test_augmentation_is_the_same_faces_for_every_encoding(clip_files):
