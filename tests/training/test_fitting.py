@@ -285,7 +285,8 @@ def test_the_learning_rate_ends_where_one_cycle_ends(data, tmp_path, trainer, st
     path = tmp_path / "c.ckpt"
     fit(Net(), data, TRAINING | {"max_steps": limit}, checkpoint=path, seed=1, trainer=TRAINER | trainer)
     state = torch.load(path, weights_only=False)
-    assert state["global_step"] == state["lr_schedulers"][0]["total_steps"] == min(steps, limit or steps)
+    schedule = state["lr_schedulers"][0]
+    assert state["global_step"] == schedule["total_steps"] == schedule["last_epoch"] == min(steps, limit or steps)
     assert state["epoch"] == (2 if limit is None else trainer.get("accumulate_grad_batches", 1) - 1)
 
 
@@ -429,12 +430,12 @@ def test_an_epoch_without_a_batch_is_refused(data, tmp_path):
         fit(Net(), data, TRAINING, checkpoint=tmp_path / "c", seed=1, trainer=TRAINER | {"limit_train_batches": 0})
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path):
+@pytest.mark.parametrize(("value", "loss"), [(math.nan, "nan"), (1e20, "inf")])
+def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path, value, loss):
     net = Net()
-    with torch.no_grad():
-        net.layers[1].weight.fill_(float("nan"))
-    with pytest.raises(UserError, match="learning_rate"):  # told without a traceback
-        fit(net, data, TRAINING, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)
+    nn.init.constant_(net.layers[-1].bias, value)
+    with pytest.raises(UserError, match=f"the loss is {loss} at step 0; lower training.learning_rate"):
+        fit(net, data, TRAINING | {"loss": "mse"}, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)
 
 
 def test_predictions_of_another_shape_stop_the_run(data, tmp_path):
