@@ -274,8 +274,9 @@ def test_steps_can_be_limited(data, tmp_path, steps):
     assert len(losses) == steps
 
 
-def test_one_batch_is_a_training(data, tmp_path):
-    training = TRAINING | {"epochs": 1, "batch_size": 16}
+@pytest.mark.parametrize("size", [16, 20])
+def test_one_batch_is_a_training(data, tmp_path, size):
+    training = TRAINING | {"epochs": 1, "batch_size": size}
     assert len(fit(Net(), data, training, checkpoint=tmp_path / "c.ckpt", seed=1, trainer=TRAINER)) == 1
 
 
