@@ -193,6 +193,10 @@ def test_model_input_layout(name: str, kind: str) -> None:
         (lambda ev: enc.channels("tbr", "SNN"), "kind must be 'ann' or 'snn', found 'SNN'"),
         (lambda ev: enc.model_input(np.zeros((1, 1, 3, 4)), "tbr", "bogus"), "kind must be"),
         (lambda ev: enc.model_input(np.zeros((1, 2, 3, 4)), "tbr", "ann"), "makes arrays"),
+        (
+            lambda ev: enc.model_input(np.zeros((1, 3, 4)), "tbr", "ann"),
+            r"makes arrays \[K, 1, H, W\], found \[1, 3, 4\]",
+        ),
     ],
 )
 def test_bad_input_is_a_clear_error(call: Any, message: str) -> None:
