@@ -268,6 +268,13 @@ def test_flow_knows_where_the_disc_was() -> None:
     assert errors["flow"] < 0.35 * errors["linear"]
 
 
+@pytest.mark.parametrize("method", ["linear", "flow"])  # flow of pictures too small for it
+def test_blends_are_by_nearness(method: str) -> None:
+    ends = [(np.full((3, 4), luma, np.uint8), time) for luma, time in ((20, 1.0), (220, 3.0))]
+    found = [(picture.tolist(), time) for picture, time in interpolate(ends, method, 4)]
+    assert found == [([[20 + 50 * k] * 4] * 3, 1 + k / 2) for k in range(5)]
+
+
 def test_sub_frames_follow_the_motion() -> None:
     still = list(interpolate([(disc(20.0), 0.0), (disc(20.0), 1.0)], "flow"))
     assert [t for _, t in still] == [0.0, 1.0]
@@ -409,6 +416,20 @@ def test_moved_pixels_are_the_splines(width: int, rough: float) -> None:
     wanted = np.clip((1 - part) * values[0] + part * values[1], 0, 255)
     assert inside.sum() > 60
     assert np.abs(found - wanted)[inside].max() < 0.05  # the spline goes on differently beyond the rim
+
+
+@pytest.mark.parametrize(("before", "acceleration"), [(0.5, 0.5), (1.0, 0.0), (-0.5, 1.5), (-4.0, 2.0)])
+def test_acceleration_is_at_most_twice_the_way(before: float, acceleration: float) -> None:
+    way = np.zeros((2, 5, 2), np.float32) + np.float32([0.6, -0.8])
+    layers, longest = motion_layers(-way, -before * way)  # flows back to the frame before
+    assert longest == pytest.approx(1)
+    np.testing.assert_allclose(layers[:, 4:], acceleration * way.transpose(0, 2, 1), atol=1e-6)
+
+
+def test_motion_that_its_way_back_contradicts_needs_no_steps() -> None:
+    flow = np.zeros((2, 30, 2), np.float32)
+    flow[:, 10:12] = 8.0, 0.0  # from still pixels
+    assert motion_layers(flow, None)[1] == 0
 
 
 def test_flow_follows_motion_that_speeds_up() -> None:
