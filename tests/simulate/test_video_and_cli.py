@@ -42,8 +42,9 @@ def test_folder_npz_and_array_give_the_same_events(
     for i, frame in enumerate(frames):
         cv2.imwrite(str(tmp_path / "frames" / f"f{i + 8}.png"), frame)  # f8, f9, f10: natural order
     np.savez(tmp_path / "clip.npz", frames=frames, timestamps=np.arange(6) / 25)
+    np.savez(tmp_path / "late.npz", frames=frames, timestamps=np.arange(6) + 7)
     wanted = simulate(frames, np.arange(6) / 25, "noisy", seed=2)
-    for arguments in (["frames", "--fps", "25"], ["clip.npz"]):
+    for arguments in (["frames", "--fps", "25"], ["clip.npz"], ["late.npz", "--fps", "25"]):
         out = tmp_path / "out.npz"
         code = main(["simulate", str(tmp_path / arguments[0]), *arguments[1:], "-o", str(out), "--preset", "noisy", "--seed", "2"])  # fmt: skip
         assert code == 0
@@ -430,6 +431,28 @@ def test_motion_that_its_way_back_contradicts_needs_no_steps() -> None:
     flow = np.zeros((2, 30, 2), np.float32)
     flow[:, 10:12] = 8.0, 0.0  # from still pixels
     assert motion_layers(flow, None)[1] == 0
+    flow[0] = 0.5, 0.0
+    assert motion_layers(flow, None)[1] == 0.5
+
+
+def test_flow_the_other_way_is_the_flow_turned_where_it_leads() -> None:
+    from scipy.ndimage import map_coordinates
+
+    flow = np.random.default_rng(0).uniform(-3, 3, (12, 17, 2)).astype(np.float32)
+    place = np.indices((12, 17)) - flow[..., ::-1].transpose(2, 0, 1)
+    wanted = [-map_coordinates(flow[..., axis], place, order=1, mode="nearest") for axis in (0, 1)]
+    np.testing.assert_allclose(motion_layers(flow, None)[0][:, :2].transpose(1, 0, 2), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "side", "edge"), [(4, 1, np.s_[:, -1:]), (4, -1, np.s_[:, :1]), (5, 1, np.s_[-1:]), (5, -1, np.s_[:1])]
+)
+def test_beyond_the_rim_its_pixels_repeat(layer: int, side: int, edge: Any) -> None:
+    picture = np.random.default_rng(0).uniform(0, 255, (20, 40)).astype(np.float32)
+    layers = np.zeros((20, 6, 40), np.float32)
+    layers[:, layer] = side * 8 * 60  # half way, all comes from 60 pixels to that side
+    found = between(spline(picture), spline(picture), layers, 0.5)
+    np.testing.assert_allclose(found, np.broadcast_to(picture[edge], found.shape), atol=1e-3)
 
 
 def test_flow_follows_motion_that_speeds_up() -> None:
