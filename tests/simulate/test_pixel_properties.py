@@ -174,6 +174,7 @@ NAN = np.full((3, 4, 5), np.nan)
         (NAN, TIMES[:3], {}, r"luma in 0\.\.255, found nan at index \(0, 0, 0\)"),
         (GOOD + 256.0, TIMES[:3], {}, r"0\.\.255, found 256"),
         (GOOD + 0.5, TIMES[:3], {}, r"0\.\.255, got floats of at most 0\.5; multiply them by 255"),
+        (GOOD + 1.0, TIMES[:3], {}, r"0\.\.255, got floats of at most 1; multiply them by 255"),
         (GOOD.astype(np.int16) - 1, TIMES[:3], {}, r"0\.\.255, found -1"),
         (GOOD[0], TIMES[:4], {}, r"\[T, H, W\] luma"),
         (GOOD[:, :, :0], TIMES[:3], {}, "no pixels"),

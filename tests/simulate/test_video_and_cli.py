@@ -67,6 +67,12 @@ def test_frames_of_any_type_are_resized(
         np.testing.assert_allclose(a, b.astype(float), atol=0.6 if "f" in kind else 0)
 
 
+def test_a_smaller_picture_is_the_mean_of_what_it_covers(tmp_path: Path, frames: np.ndarray) -> None:
+    np.savez(tmp_path / "clip.npz", frames=frames, t=np.arange(6) / 25)
+    small = np.stack([frame for frame, _ in read_frames(tmp_path / "clip.npz", size=(12, 8))[0]])
+    np.testing.assert_allclose(small, frames.reshape(6, 8, 4, 12, 4).mean(axis=(2, 4)), rtol=0, atol=0.51)
+
+
 def test_each_option_reaches_the_events(tmp_path: Path, frames: np.ndarray) -> None:
     np.savez(tmp_path / "clip.npz", frames=frames)
 

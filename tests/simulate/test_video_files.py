@@ -52,6 +52,7 @@ def test_video_file_brings_its_times(tmp_path: Path, frames: np.ndarray) -> None
     write_video(path, frames, "ffv1", 50, "gray")
     read = list(read_frames(path)[0])
     assert [t for _, t in read] == pytest.approx(np.arange(6) / 50, abs=1e-3)
+    assert [t for _, t in read_frames(path, fps=10)[0]] == pytest.approx(np.arange(6) / 10)
     assert np.abs(np.stack([f for f, _ in read]).astype(int) - frames).max() <= 1
     assert main(["simulate", str(path), "-o", str(tmp_path / "a.raw"), "--size", "24x16", "--interpolate", "flow"]) == 0
     assert read_events(tmp_path / "a.raw").size == (24, 16)
