@@ -146,3 +146,11 @@ def test_drawn_thresholds_are_normal_and_bounded() -> None:
                 0.2, abs=5 * 1.3 * sigma / np.sqrt(drawn.size) + sigma * clipped * 1.5
             )
         assert abs(np.corrcoef(sensor.on_step.ravel(), sensor.off_step.ravel())[0, 1]) < 5 / np.sqrt(640 * 480)
+
+
+def test_what_differs_from_pixel_to_pixel_does_so_independently() -> None:
+    pixel = DVSPixel(sigma_thres=0.02, leak_rate_hz=1.0, noise_rate_cov_decades=0.1, scidvs=True)
+    sensor = build_sensor(pixel, (320, 240), 7, "v2e")
+    maps = [sensor.on_step, sensor.off_step, np.log(sensor.leak_hz), np.log(sensor.decay_hz)]
+    together = np.corrcoef([values.ravel() for values in maps])
+    assert np.abs(together - np.eye(4)).max() < 5 / np.sqrt(320 * 240)
