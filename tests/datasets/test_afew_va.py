@@ -71,12 +71,12 @@ def test_every_planted_fault_is_one_named_finding(afew_va_data, tmp_path):
 
 def test_frames_go_by_their_numbers_and_times_from_the_first_picture(afew_va_data, tmp_path):
     """Whatever their order in the folder and in the json, and whether the first one has a label."""
-    content = afew_va_data.write_clip(tmp_path / "1", 1)
+    content = afew_va_data.write_clip(tmp_path / "1", 1, json_at=tmp_path / "1" / "1.json")
     valence = [content["frames"][f"{i:05d}"]["valence"] / 10 for i in range(1, 6)]
     for i in range(6):
         (tmp_path / "1" / f"{i:05d}.png").rename(tmp_path / "1" / f"frame_{8 + i}.png")
     content["frames"] = {str(8 + i): content["frames"][f"{i:05d}"] for i in range(5, 0, -1)}
-    (tmp_path / "1" / "001.json").write_text(json.dumps(content))
+    (tmp_path / "1" / "1.json").write_text(json.dumps(content))
     films = AFEWVA(tmp_path)
     assert [(clip.clip, clip.labels) for clip in films.clips] == [("001", 5)]
     assert films[0].images == tuple(f"frame_{i}.png" for i in range(8, 14))
