@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from spikeva.errors import UserError
 from spikeva.neurons import make_neuron
-from spikeva.neurons.bnlif import BNLIF
+from spikeva.neurons.bnlif import BNLIF, fuses
 from spikeva.neurons.fused_ops import statistics
 
 
@@ -112,6 +112,19 @@ def test_half_precision_with_a_shortcut() -> None:
         assert torch.equal(a.grad, b.grad.bfloat16())
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_run_goes_on_from_its_state(apart: bool) -> None:
+    torch.manual_seed(0)
+    net = layer().eval()
+    if apart:
+        net.norm.register_forward_hook(lambda *_: None)
+    x, shortcut = (torch.randn(8, 2, 6, 5, 5) for _ in range(2))
+    whole = net(x, shortcut=shortcut)[0]
+    first, state = net(x[:3], shortcut=shortcut[:3])
+    assert torch.equal(torch.cat([first, net(x[3:], state, shortcut[3:])[0]]), whole)
+    assert (whole != reference(net.norm, net.neuron, x, shortcut)).float().mean() < 0.001  # apart, rounding differs
+
+
 @pytest.mark.parametrize("plane", PLANES)
 def test_threads_do_not_change_a_bit(plane: tuple[int, int]) -> None:
     x = torch.randn(4, 2, 6, *plane)
@@ -159,19 +172,40 @@ def test_a_channel_that_is_the_same_everywhere_has_no_variance_below_zero() -> N
 
 def test_no_affine_and_no_running_statistics(device: str) -> None:
     norm = nn.BatchNorm2d(3, affine=False, track_running_stats=False).eval()
-    x = torch.randn(5, 2, 3, 4, 4).to(device)
+    x = torch.randn(5, 2, 3, 4, 4).to(device).requires_grad_()
     neuron = make_neuron("lif").to(device)
     spikes = BNLIF(norm, neuron)(x)[0]
     wanted = neuron(norm(x.flatten(0, 1)).unflatten(0, x.shape[:2]))[0]
     assert (spikes != wanted).sum() <= 1
+    (spikes * torch.randn_like(x)).sum().backward()
+    assert x.grad.abs().max() > 0.01
+    assert x.grad.sum((0, 1, 3, 4)).abs().max() < 1e-4, "a constant more changes nothing: the statistics follow"
 
 
-def test_hooks_on_the_norm_still_see_it() -> None:
+@pytest.mark.parametrize("when", ["forward_pre", "forward", "full_backward_pre", "full_backward"])
+def test_hooks_on_the_norm_still_see_it(when: str) -> None:
     watched = layer()
-    seen = []
-    watched.norm.register_forward_hook(lambda *_: seen.append(1))
-    watched(torch.randn(2, 2, 6, 3, 3))
+    seen: list[int] = []
+    getattr(watched.norm, f"register_{when}_hook")(lambda *_: seen.append(1))
+    watched(torch.randn(2, 2, 6, 3, 3).requires_grad_())[0].sum().backward()
     assert seen
+
+
+def test_what_computes_otherwise_is_not_fused() -> None:
+    class OwnNorm(nn.BatchNorm2d):
+        pass
+
+    class OwnNeuron(type(make_neuron("lif"))):  # type: ignore[misc]  # a class that is found by its name
+        def forward(self, x: Tensor, state: Any = None) -> Any:
+            return super().forward(2 * x, state)
+
+    norm, neuron, other = nn.BatchNorm2d(6), make_neuron("lif"), make_neuron("lif")
+    other.backend = "norse"
+    assert fuses(norm, neuron)
+    assert not fuses(OwnNorm(6), neuron)
+    assert not fuses(norm, OwnNeuron())
+    assert not fuses(norm, other)
+    assert not fuses(norm.double(), neuron)
 
 
 @pytest.mark.parametrize("channels", [1, 4, 8])
