@@ -244,6 +244,7 @@ def test_saturation_is_told_from_few_codes(rounding):
     codes = rng.integers(0, 256, 10_000)
     cut = rounding(np.minimum(codes * 255 / 128, 255)).astype(int)
     assert is_saturated(np.bincount(cut, minlength=256))
+    assert not is_saturated(np.bincount(cut[cut < 255], minlength=256)), "nothing is cut to 255"
     assert not is_saturated(np.bincount(codes, minlength=256))
     assert not is_saturated(np.bincount(codes[codes < 128], minlength=256))
 
