@@ -157,6 +157,25 @@ def test_pixels_that_rest_and_wake(pixel: DVSPixel, dtype: Any) -> None:
         assert same(wanted, EventStream.merge(*found))
 
 
+@pytest.mark.parametrize(
+    ("pixel", "timing"),
+    [
+        (DVSPixel(leak_rate_hz=100.0), "v2e"),
+        (DVSPixel(shot_noise_rate_hz=20.0), "v2e"),
+        (DVSPixel(cutoff_hz=30.0), "v2e"),
+        (DVSPixel(refractory_period_s=0.002), "v2e"),
+        (DVSPixel(), "crossing"),
+    ],
+)
+def test_pixels_whose_light_rests_while_they_do_not(pixel: DVSPixel, timing: str) -> None:
+    frames, times = rest_and_unrest(np.uint8)
+    streams = [
+        simulate(frames[:24], times[:24], pixel, engine=engine, timing=timing) for engine in ("reference", "numba")
+    ]
+    assert len(streams[0]) > 1000
+    assert same(*streams)
+
+
 def test_pixels_of_any_threshold_rest_and_wake() -> None:
     frames, times = rest_and_unrest(np.float32)
     on, off = (10 ** np.random.default_rng(i).uniform(-3, 30, (60, 100)) for i in range(2))
