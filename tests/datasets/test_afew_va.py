@@ -53,6 +53,7 @@ def test_every_planted_fault_is_one_named_finding(afew_va_data, tmp_path):
     assert len(planted) >= 12
     report = films.report()
     assert all(f"  {kind} (" in report for kind in planted)
+    assert "  label out of range (2 in 1 place): " in report
     lost = {"no actor", "unreadable labels", "no labels", "no images", "too little left"}
     assert len(films) == len(planted) + 2 - len(lost)
     where = {f.kind: f.where for f in films.findings}

@@ -288,6 +288,16 @@ def test_of_two_recipes_at_once_the_first_decides(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "recipe.json").read_text()) == {"seed": 0}
 
 
+def test_a_recipe_with_more_or_less_in_it_is_another(tmp_path):
+    keep_recipe(tmp_path / "recipe.json", {"seed": 0}, "*.h5")
+    for other, told in (({"seed": 0, "size": 32}, "size was None and is now 32"), ({}, "seed was 0 and is now None")):
+        with pytest.raises(UserError, match=told):
+            keep_recipe(tmp_path / "recipe.json", other, "*.h5")
+    (tmp_path / "recipe.json").rename(tmp_path / "clip.h5")
+    with pytest.raises(UserError, match=r"holds clip\.h5 and no recipe\.json: it was made otherwise"):
+        keep_recipe(tmp_path / "recipe.json", {"seed": 0}, "*.h5")
+
+
 @pytest.mark.parametrize(("wrong", "message"), [({"seed": -1}, "seed must be"), ({"size": 15}, "size must be")])
 def test_a_bad_argument_leaves_no_recipe(wrong, message, films, tmp_path):
     with pytest.raises(UserError, match=message):
