@@ -4,7 +4,6 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,15 +63,11 @@ def test_other_arguments_go_to_other_folders(tmp_path):
 
 def test_other_code_makes_other_files(tmp_path, monkeypatch):
     """That of rendering other frames, and that of simulation and of events other events: nothing old is read."""
-    files = {name: tmp_path / f"spikeva.{name}" / "code.py" for name in ("faces", "simulate", "events")}
+    files = {name: tmp_path / "spikeva" / name / "code.py" for name in ("faces", "simulate", "events")}
     for file in files.values():
-        file.parent.mkdir()
+        file.parent.mkdir(parents=True)
         file.touch()
-
-    def place(package):
-        return SimpleNamespace(submodule_search_locations=[str(tmp_path / package)])
-
-    monkeypatch.setattr("spikeva.datasets.standins.find_spec", place)
+    monkeypatch.setattr("spikeva.datasets.standins.__file__", str(tmp_path / "spikeva" / "datasets" / "standins.py"))
     frames, events = [], []
     for file in (None, *files.values()):
         if file is not None:
