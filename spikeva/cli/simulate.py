@@ -112,11 +112,13 @@ def run(args: Namespace) -> int:
         moving = interpolate(prepared(), args.interpolate, args.subframes, args.threads)
         write_events(args.out, summary.watch(simulator.stream(moving)))
     remove_parts(args.out.parent, escape(args.out.name))
-    console.print(f"{args.out}: {summary.text(times[-1] - times[0], blocks=size is None)}", highlight=False)
+    console.print(
+        f"{args.out}: {summary.text(times[-1] - times[0], blocks=size is None)}", highlight=False, soft_wrap=True
+    )
     for note in notes:
-        console.print(note, highlight=False)
+        console.print(note, highlight=False, soft_wrap=True)
     if args.view is not None:
-        console.print(f"{args.view}: {_shown(args.out, args.view, summary.span)}", highlight=False)
+        console.print(f"{args.view}: {_shown(args.out, args.view, summary.span)}", highlight=False, soft_wrap=True)
     return 0
 
 

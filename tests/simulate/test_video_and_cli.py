@@ -174,6 +174,19 @@ def test_a_view_begins_with_the_events(
     assert (tmp_path / picture).exists()
 
 
+def test_a_path_longer_than_a_line_is_told_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """So it can be copied, and found in a log."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    np.savez(folder / "clip.npz", frames=np.stack([disc(14.0), disc(15.0), disc(20.0)]), t=[0.0, 11.0, 30.0])
+    options = ["-o", str(folder / "a.h5"), "--timing", "crossing", "--view", str(folder / "a.gif")]
+    assert main(["simulate", str(folder / "clip.npz"), *options]) == 0
+    said = capsys.readouterr().err
+    assert f"{folder / 'a.h5'}: " in said
+    assert f"{folder / 'a.gif'}: " in said
+    assert f"spikeva view {folder / 'a.h5'} --seconds N" in said
+
+
 @pytest.mark.parametrize(("start", "still"), [(0.0, True), (-9.0, False)])
 def test_no_event_to_see_is_no_failure(
     tmp_path: Path, start: float, still: bool, capsys: pytest.CaptureFixture[str]
