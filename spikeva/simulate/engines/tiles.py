@@ -35,7 +35,7 @@ def compiled(function: Any) -> Any:
 
 
 def lean(function: Any) -> Any:
-    """`function` for compiled functions alone, as `LEAN` says: a part of each that uses it, in half the time that `compiled` takes."""
+    """`function` as a part of the compiled functions that use it, with the options `LEAN`: it is not compiled for Python as well."""
     return register_jitable(**LEAN)(function)
 
 
