@@ -94,6 +94,23 @@ def test_any_multiple_of_eight_output_channels(channels: int) -> None:
         torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5)
 
 
+def test_a_pixel_that_no_tap_meets() -> None:
+    ours, theirs = layer(2, 8, 5, 3, 0)
+    x = spikes(2, 2, 10, 10)
+    x[..., -1] = x[..., -1, :] = 1
+    for found, wanted in zip(gradients(ours, x), gradients(theirs, x), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("column", [0, 19])
+def test_one_number_that_is_no_spike(column: int) -> None:
+    ours, theirs = layer(2, 8, 3, 1, 1)
+    x = spikes(2, 2, 9, 20)
+    x[1, 1, 4, column] = 0.5
+    for found, wanted in zip(gradients(ours, x), gradients(theirs, x), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5)
+
+
 def test_a_picture_larger_than_a_tile_is_cut_into_bands() -> None:
     ours, theirs = layer(2, 64, 3, 1, 1)
     x = spikes(2, 2, 70, 60)

@@ -185,14 +185,16 @@ def test_pixels_of_any_threshold_rest_and_wake() -> None:
     assert same(*streams)
 
 
-def test_pixels_whose_luma_lies_on_a_bound() -> None:
+@pytest.mark.parametrize("brighter", [True, False])
+def test_pixels_whose_luma_lies_on_a_bound(brighter: bool) -> None:
     """Rounding decides whether they make an event: the equations must be asked."""
     bounds = 1 + np.arange(600).reshape(60, 10)
-    on = np.full((60, 100), 0.5)
-    on[:, :10] = bounds / LUMA_STEPS
-    frames = np.zeros((3, 60, 100), np.float32)
-    frames[2, :, :10] = LUMA_AT[bounds]
-    streams = [simulate(frames, [0, 1, 2], thresholds=(on, on), engine=engine) for engine in ("reference", "numba")]
+    thresholds = np.full((60, 100), 0.5)
+    thresholds[:, :10] = bounds / LUMA_STEPS
+    frames = np.full((3, 60, 100), LUMA_AT[99])
+    frames[2 if brighter else slice(2), :, :10] = LUMA_AT[99 + bounds]
+    maps = thresholds, thresholds
+    streams = [simulate(frames, [0, 1, 2], thresholds=maps, engine=engine) for engine in ("reference", "numba")]
     assert 400 < len(streams[0]) < 590
     assert same(*streams)
 
