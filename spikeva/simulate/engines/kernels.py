@@ -42,7 +42,7 @@ def _tile(m, s, w, a, b):
         s.high[a:b],
     )
     n = b - a
-    w.flags[n:] = 0
+    w.flags[n:] = 0  # `_places` reads eight at a time
     work = Work(
         w.log[:n],
         w.luma[:n],
