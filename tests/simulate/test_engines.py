@@ -199,6 +199,13 @@ def test_pixels_whose_luma_lies_on_a_bound(brighter: bool) -> None:
     assert same(*streams)
 
 
+def test_times_late_in_a_clip() -> None:
+    """A frame's times are counted from both its ends, as v2e's are: where float32 is coarse, it matters up to which one."""
+    frames = np.random.default_rng(0).integers(0, 256, (600, 2, 2), np.uint8)
+    pixel, times = DVSPixel(pos_thres=0.05, neg_thres=0.05), np.linspace(0, 30, 600)
+    assert same(*(simulate(frames, times, pixel, engine=engine) for engine in ("reference", "numba")))
+
+
 def test_float_luma_is_the_same_on_all_engines() -> None:
     frames, times = clip(np.float32)
     streams = [simulate(frames, times, "clean", engine=engine) for engine in ("reference", "numba", "torch")]
