@@ -17,7 +17,7 @@ from spikeva.errors import UserError
 from spikeva.events import EventClip
 from spikeva.training.augment import Augmentation
 
-EVENTS = 1  # sets the random numbers of event changes apart from those of the map
+EVENTS, ORDER = 1, 2  # set the random numbers of event changes and of an epoch's order apart from those of the map
 
 
 class Sample(NamedTuple):
@@ -175,7 +175,7 @@ class EpochSampler(Sampler[Sample]):
         return math.ceil(sum(min(self.per_clip, len(labels)) for labels in self.labels.values()) / self.share[1])
 
     def __iter__(self) -> Iterator[Sample]:
-        rng = np.random.default_rng([self.seed, self.epoch])
+        rng = np.random.default_rng([self.seed, self.epoch, 0, 0, ORDER])
         chosen = [
             Sample(clip, int(label), self.epoch)
             for clip, labels in self.labels.items()

@@ -21,7 +21,7 @@ from spikeva.study.config import load, parse
 from spikeva.study.modules import import_modules
 from spikeva.study.runner import run
 
-KEYS = ["df2dcc25296f397d", "4f204c3113285368", "5cb7edbded6b35b5", "25c535aad3a73027"]  # of version 0.1.0
+KEYS = ["ebe93607541fcf9c", "f1e7876fb04315ea", "832568e679fc420c", "7a7637b46ec9c337"]  # of version 0.1.0
 ROOT = Path(__file__).parents[2]
 TINY = yaml.safe_load((ROOT / "configs" / "tiny.yaml").read_text())
 NEURON = '''

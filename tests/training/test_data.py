@@ -200,6 +200,23 @@ def test_an_epoch_is_a_function_of_seed_and_epoch(clip_files):
     assert list(other) != orders["ann", 0]
 
 
+def test_an_epochs_order_and_the_maps_of_its_samples_are_drawn_apart(clip_files, monkeypatch):
+    streams, real = [], np.random.default_rng
+
+    def recorded(seed):
+        streams.append(real(seed).integers(1 << 62))
+        return real(seed)
+
+    monkeypatch.setattr(np.random, "default_rng", recorded)
+    data = Windows(clip_files, TBR, "ann", 1, augmentation=Augmentation(), seed=5)
+    list(EpochSampler(data, per_clip=4, seed=5))
+    for sample in data.samples[:3]:
+        data[sample._replace(epoch=0)]
+    data[Sample(0, 0, 0)]
+    assert len(streams) == 5
+    assert len({*streams}) == 4, "the first label's map was drawn twice, and all else once"
+
+
 def test_augmentation_is_the_same_faces_for_every_encoding(clip_files):
     """The bits of augmented TBR frames are the augmented bits: the map is the same and no code is averaged."""
     planes = {"encoding": "bitplanes", "bits": 4, "dt": 5000}

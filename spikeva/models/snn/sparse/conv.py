@@ -1,9 +1,9 @@
 """A convolution that costs what its non-zero inputs cost: spikes and events are mostly zeros.
 
 On a CPU the forward pass and the gradient of the weights go over the inputs that are not 0. The backward pass keeps these in place
-of the whole input, 2 bytes a spike. The gradient of the input has no zeros to leave out: it is PyTorch's. So is everything else
-where this would not pay: on other devices, for dense inputs, for few output pixels, and wherever somebody records operators
-(torch.compile, export, counters). Chosen here.
+of the whole input, 2 bytes a spike. The gradient of the input has no zeros to leave out: with a stride of 2 it is computed in fewer
+products, else it is PyTorch's. So is everything else where this would not pay: on other devices, for dense inputs, for few output
+pixels, and wherever somebody records operators (torch.compile, export, counters). Chosen here.
 """
 
 from importlib.util import find_spec

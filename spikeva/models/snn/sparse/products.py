@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from spikeva._compiled import variant
+from spikeva.models.snn.sparse import strided
 from spikeva.models.snn.sparse.inputs import Inputs
-from spikeva.models.snn.sparse.tiles import Tiling, rows_of, share
+from spikeva.models.snn.sparse.tiles import FLOATS, Tiling, rows_of, share
 from spikeva.models.snn.sparse.vectors import EIGHT, add_row, add_rows, compiled, turn, turn_back
 
 PART = 1 << 22  # bytes of an input whose gradient is taken at a time: with more, memory is the bottleneck (measured)
-FLOATS: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are
 STRIP = 128  # taps of a block whose weights fit a first-level cache
 
 
@@ -47,10 +47,13 @@ def weight_gradient(inputs: Inputs, grad: Tensor, shape: tuple[int, ...]) -> Ten
 
 
 def input_gradient(tiling: Tiling, grad: Tensor, weight: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The gradient of the inputs, of the shape `shape`, from the gradient of the outputs: PyTorch's, some pictures at a time.
+    """The gradient of the inputs, of the shape `shape`, from the gradient of the outputs (contiguous).
 
-    While it works, PyTorch holds two to three times what it returns besides (measured).
+    Where `strided` does not pay it is PyTorch's, some pictures at a time: while it works, PyTorch holds two to three times what it
+    returns besides (measured).
     """
+    if strided.pays(shape, tiling.kernel, tiling.stride, tiling.padding):
+        return strided.input_gradient(grad, weight, shape)
     stride, padding = [tiling.stride] * 2, [tiling.padding] * 2
     reached = [(n - 1) * tiling.stride - 2 * tiling.padding + tiling.kernel for n in grad.shape[2:]]
     beyond = [n - r for n, r in zip(shape[2:], reached, strict=True)]

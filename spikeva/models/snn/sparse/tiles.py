@@ -12,6 +12,7 @@ import torch
 from spikeva.models.snn.sparse.vectors import compiled
 from spikeva.neurons.fused_team import edges_of, room_of_thread, share_out
 
+FLOATS: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are
 ROOM = 1 << 17  # bytes of a tile: a part of a second-level cache
 
 

@@ -15,6 +15,10 @@ from spikeva._compiled import njit
 COMPILED = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 compiled = njit(**COMPILED)
 EIGHT = 8  # numbers of a vector, where it matters
+THREE, CHANNELS = (
+    3,
+    4,
+)  # vectors, and numbers they are multiplied with: their sums and they fill sixteen vector registers
 
 
 @intrinsic
@@ -115,14 +119,110 @@ def add_rows(
     return types.none(to, whole, of, places, values, whole, whole, whole, n, weighted), build
 
 
+@intrinsic
+def lay(context: Any, to: Any, i: Any, apart: Any, of: Any, j: Any, row: Any, rows: Any) -> Any:
+    """a, b, a - b and c - b to to[i : i + EIGHT] and so on, each `apart` from the one before.
+
+    a, b, c are of[j : j + EIGHT] and what lies one and two rows of `row` numbers on; but 0 where there are not as many rows.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind, whole = ir.VectorType(ir.FloatType(), EIGHT), values[1].type
+
+        def line(k: int) -> Any:
+            there = builder.icmp_signed("<", ir.Constant(whole, k), values[6])
+            place = builder.add(values[4], builder.mul(values[5], ir.Constant(whole, k)))
+            safe = [*values[:4], builder.select(there, place, values[4])]
+            numbers = builder.load(_address(context, builder, signature, safe, 3, kind), align=4)
+            return builder.select(there, numbers, ir.Constant(kind, None))
+
+        a, b, c = (line(k) for k in range(3))
+        for k, row in enumerate((a, b, builder.fsub(a, b), builder.fsub(c, b))):
+            place = builder.add(values[1], builder.mul(values[2], ir.Constant(whole, k)))
+            builder.store(row, _address(context, builder, signature, [values[0], place], 0, kind), align=4)
+        return context.get_dummy_value()
+
+    whole = types.intp
+    return types.none(to, whole, whole, of, whole, whole, whole), build
+
+
+@intrinsic
+def weave(context: Any, to: Any, i: Any, of: Any, j: Any, apart: Any) -> Any:
+    """to[i + 2 * k] = of[j + k] and to[i + 2 * k + 1] = of[j + apart + k] for k below EIGHT."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind, lanes = (ir.VectorType(k, EIGHT) for k in (ir.FloatType(), ir.IntType(32)))
+        second = [*values[:3], builder.add(values[3], values[4])]
+        pair = [builder.load(_address(context, builder, signature, v, 2, kind), align=4) for v in (values, second)]
+        for half in (0, EIGHT // 2):
+            mask = [half + k // 2 + EIGHT * (k % 2) for k in range(EIGHT)]
+            place = [values[0], builder.add(values[1], ir.Constant(values[1].type, 2 * half))]
+            numbers = builder.shuffle_vector(*pair, ir.Constant(lanes, mask))
+            builder.store(numbers, _address(context, builder, signature, place, 0, kind), align=4)
+        return context.get_dummy_value()
+
+    return types.none(to, types.intp, of, types.intp, types.intp), build
+
+
+@intrinsic(prefer_literal=True)
+def multiply(
+    context: Any, to: Any, i: Any, start: Any, of: Any, j: Any, factors: Any, f: Any, deep: Any, lanes: Any
+) -> Any:
+    """A product of matrices: to[i] [CHANNELS, n] = factors[f] [deep, CHANNELS], turned, times of[j] [deep, n], for n = THREE * lanes.
+
+    What is at to[start] is added unless `start` is negative. The sums stay in vector registers; `lanes` is a constant.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        _, i, start, _, j, _, f, deep, _ = values
+        width = lanes.literal_value
+        kind, panel = ir.VectorType(ir.FloatType(), width), THREE * width
+        target, source, factors = (
+            context.make_array(signature.args[k])(context, builder, values[k]).data for k in (0, 3, 5)
+        )
+
+        def number(k: int) -> Any:
+            return ir.Constant(i.type, k)
+
+        def address(array: Any, first: Any, k: int) -> Any:
+            return builder.bitcast(builder.gep(array, [builder.add(first, number(k))]), kind.as_pointer())
+
+        sums = {
+            c * panel + v * width: cgutils.alloca_once(builder, kind) for c in range(CHANNELS) for v in range(THREE)
+        }
+        with builder.if_else(builder.icmp_signed("<", start, number(0))) as (fresh, going):
+            with fresh:
+                for total in sums.values():
+                    builder.store(ir.Constant(kind, None), total)
+            with going:
+                for k, total in sums.items():
+                    builder.store(builder.load(address(target, start, k), align=4), total)
+        with cgutils.for_range(builder, deep) as loop:
+            row = builder.add(j, builder.mul(loop.index, number(panel)))
+            column = builder.add(f, builder.mul(loop.index, number(CHANNELS)))
+            vectors = [builder.load(address(source, row, v * width), align=4) for v in range(THREE)]
+            for c in range(CHANNELS):
+                factor = builder.load(builder.gep(factors, [builder.add(column, number(c))]))
+                for v in range(THREE):
+                    total = sums[c * panel + v * width]
+                    product = builder.fmul(_splat(builder, factor, width), vectors[v], flags=("contract",))
+                    builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
+        for k, total in sums.items():
+            builder.store(builder.load(total), address(target, i, k), align=4)
+        return context.get_dummy_value()
+
+    whole = types.intp
+    return types.none(to, whole, whole, of, whole, factors, whole, whole, lanes), build
+
+
 # the three steps that transpose eight rows of eight: which lanes of two rows make the two new ones, and which rows are paired;
-# the rows come out in the order of ROWS
+# the rows come out in the order of ORDER
 BUTTERFLY = (
     (((0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15)), 1),
     (((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)), 2),
     (((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)), 4),
 )
-ROWS = (0, 2, 1, 3, 4, 6, 5, 7)
+ORDER = (0, 2, 1, 3, 4, 6, 5, 7)
 
 
 @intrinsic
@@ -143,7 +243,7 @@ def _transpose(context: Any, to: Any, i: Any, of: Any, j: Any, to_row: Any, of_r
                 rows[k], rows[k + apart] = (
                     builder.shuffle_vector(*pair, ir.Constant(lanes, list(mask))) for mask in masks
                 )
-        for k, row in zip(ROWS, rows, strict=True):
+        for k, row in zip(ORDER, rows, strict=True):
             builder.store(row, address(0, values[4], k), align=4)
         return context.get_dummy_value()
 
