@@ -14,7 +14,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ LEAST = (
     1 << 13
 )  # pixels of all inputs: below that, the weights take most of the time, and PyTorch's is faster (measured)
 SIDE = 12  # pixels of an input: below that, too many of the rows 4t + 3 are beyond its end (measured)
-LANES = 16 if llvm.get_host_cpu_features().get("avx512f") else 8  # numbers of the processor's vectors
+LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8  # numbers of the processor's vectors
 PART = 64  # outputs' channels whose gradients are laid out at a time: their lines stay in a first-level cache
 # of each product: which of g0, g1, g0 - g1, g2 - g1 is multiplied with which of w1, w2, w2 + w0, w0 for which of the four rows, and
 # the row whose sum it is added to, if any
