@@ -22,9 +22,7 @@ from spikeva._compiled import variant
 from spikeva.models.snn.sparse.tiles import FLOATS, share
 from spikeva.models.snn.sparse.vectors import CHANNELS, EIGHT, THREE, compiled, lay, multiply, weave
 
-LEAST = (
-    1 << 13
-)  # pixels of all inputs: below that, the weights take most of the time, and PyTorch's is faster (measured)
+LEAST = 1 << 13  # pixels of all inputs: below that most of the time goes into the weights (measured)
 SIDE = 12  # pixels of an input: below that, too many of the rows 4t + 3 are beyond its end (measured)
 LANES = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8  # numbers of the processor's vectors
 PART = 64  # outputs' channels whose gradients are laid out at a time: their lines stay in a first-level cache
