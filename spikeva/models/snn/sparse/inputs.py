@@ -71,6 +71,12 @@ def mark(x: Any, width: int, columns: int, bits: Any, others: Any, edges: Any, s
                 odd |= some & differ(x, first + j, one)
                 found |= some << np.uint64(j)
                 j += EIGHT
+            if j < n and n >= EIGHT:  # some of them again
+                j = n - EIGHT
+                some = differ(x, first + j, zero)
+                odd |= some & differ(x, first + j, one)
+                found |= some << np.uint64(j)
+                j = n
             while j < n:
                 found |= np.uint64(x[first + j] != zero) << np.uint64(j)
                 odd |= np.uint64((x[first + j] != zero) & (x[first + j] != one))
@@ -95,14 +101,26 @@ def count(bits: Any, comb: Any, shape: Any, cut: Any, numbers: Any, edges: Any, 
         for py in range(used):
             first, last, _, begin, end = rows_of(tiling, at, images, height, py)
             for px in range(used):
+                mask = comb[(px - tiling.padding) % s]
                 for c in range(channels):
                     total = np.uint64(0)
                     for n in range(first, last):
                         for y in range(begin, end, s):
-                            row = bits[(n * channels + c) * height + y]
-                            for w in range(len(row)):
-                                total += ones(row[w] & comb[(px - tiling.padding - w * WORD) % s])
+                            row = (n * channels + c) * height + y
+                            total += ones(bits[row, 0] & mask)
+                            for w in range(1, bits.shape[1]):
+                                total += ones(bits[row, w] & comb[(px - tiling.padding - w * WORD) % s])
                     numbers[at, c, py * s + px] = total
+
+
+@compiled
+def split(n: int, stride: int) -> tuple[int, int]:
+    """divmod(n, stride) without the division, which takes as long as all else that a spike needs."""
+    if stride == 1:
+        return n, 0
+    if stride == 2:
+        return n >> 1, n & 1
+    return divmod(n, stride)
 
 
 @compiled
@@ -122,19 +140,20 @@ def collect(
             for c in range(channels):
                 cursor = cursors[at, c, py * s :]
                 for n in range(first, last):
+                    down = (n - first) * (tiling.rows + tiling.margin) + (begin + tiling.padding) // s - r0
+                    place = (down + tiling.margin) * tiling.width + tiling.margin
                     for y in range(begin, end, s):
                         row = (n * channels + c) * height + y
-                        down = (n - first) * (tiling.rows + tiling.margin) + (y + tiling.padding) // s - r0
-                        place = (down + tiling.margin) * tiling.width + tiling.margin
                         for w in range(bits.shape[1]):
                             left = bits[row, w]
                             while left:
                                 i = np.int64(trailing_zeros(left)) + w * WORD
                                 left &= left - np.uint64(1)
-                                across, px = divmod(i + tiling.padding, s)
+                                across, px = split(i + tiling.padding, s)
                                 if px < used:
                                     q = cursor[px]
                                     cursor[px] = q + 1
                                     places[q] = place + across
                                     if len(values):
                                         values[q] = x[row * width + i]
+                        place += tiling.width
