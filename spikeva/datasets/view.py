@@ -128,7 +128,7 @@ def show(
     else:
         wanted, widest = np.arange(count), WIDTHS[1]
     elapsed = start + (wanted + 1) * window / 1e6
-    counts = _windows(reader, origin, window, wanted)
+    counts = _windows(reader, origin, last, window, wanted)
     digits = 2 if window >= 10_000 else 4
     pictures = (
         _page(_picture(c, widest), float(t), f"{t:.{digits}f} s", labels, predicted)
@@ -187,15 +187,17 @@ def _scan(reader: EventReader, zero: int | None, start: float, seconds: float) -
     return (origin or 0) + round(start * 1e6), last, count, False
 
 
-def _windows(reader: EventReader, origin: int, window: int, wanted: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
-    """Counts [2, H, W] (ON, OFF; at most 255) of the wanted windows, in order; the last one contains its end."""
+def _windows(
+    reader: EventReader, origin: int, last: int, window: int, wanted: NDArray[np.int64]
+) -> Iterator[NDArray[np.uint8]]:
+    """Counts [2, H, W] (ON, OFF; at most 255) of the wanted windows, in order; the last one ends with the event at `last`."""
     width, height = reader.size
     counts = np.zeros(2 * height * width, np.int64)
     at = 0
     for block in reader.blocks():
         while at < len(wanted):
             begin = origin + int(wanted[at]) * window
-            end = begin + window + (at == len(wanted) - 1)
+            end = last + 1 if at == len(wanted) - 1 else begin + window
             part = block.slice_time(begin, end)
             if len(part):
                 place = ((1 - part.p.astype(np.int64)) * height + part.y) * width + part.x

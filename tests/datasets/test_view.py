@@ -136,6 +136,16 @@ def test_part_of_a_recording(recording, tmp_path):
         assert sheet.size[0] == 4 * 320
 
 
+def test_a_picture_shows_nothing_after_the_time_asked_for(tmp_path):
+    x = np.array([4, 12], np.uint16)  # one in time, and one in the same picture's time but later
+    write_events(tmp_path / "two.raw", EventStream([100_000, 180_000], x, [3, 3], [1, 1], (16, 8)))
+    view = show(tmp_path / "two.raw", tmp_path / "two.png", seconds=0.05, fps=10)
+    assert (view.pictures, view.events, view.cut) == (1, 1, True)
+    with Image.open(tmp_path / "two.png") as picture:
+        assert not near(colour_at(picture, 4, 3), PAPER)
+        assert near(colour_at(picture, 12, 3), PAPER)
+
+
 def test_labels_stand_below_a_clip(tmp_path):
     events = EventStream([0, 10, 900_000], [1, 2, 3], [1, 1, 1], [1, 0, 1], (32, 32))
     curve = np.linspace(-1, 1, 26, dtype=np.float32)
