@@ -7,8 +7,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from spikeva import create_model
 from spikeva.models.snn.sparse import conv as sparse
-from spikeva.models.snn.sparse import products
+from spikeva.models.snn.sparse import products, strided, tiles
 from spikeva.models.snn.sparse.conv import SparseConv2d
 from spikeva.models.snn.sparse.inputs import find
 
@@ -135,6 +137,27 @@ def test_the_same_bits_on_any_number_of_threads_and_in_any_batch(kernel: int, st
         assert all(torch.equal(a, b) for a, b in zip(gradients(ours, x), first, strict=True))
     alone = torch.cat([ours(picture[None]) for picture in x])
     assert torch.equal(alone, first[0])
+
+
+@pytest.mark.parametrize("graded", [False, True])
+@pytest.mark.parametrize(("kernel", "stride"), KERNELS[:2])
+def test_room_to_work_in_is_written_before_it_is_read_and_nothing_beyond_it(
+    kernel: int, stride: int, graded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms: list[np.ndarray] = []
+
+    def rows(shares: int, rows: int, width: int) -> np.ndarray:
+        rooms.append(np.full(shares * rows * width + 64, np.nan, np.float32))
+        return rooms[-1][:-64].reshape(shares, rows, width)
+
+    torch.set_num_threads(1)
+    ours, _ = layer(4, 24, kernel, stride, 1)
+    x = spikes(34, 4, 16, 17) * (0.5 if graded else 1)
+    wanted = gradients(ours, x)
+    monkeypatch.setattr(tiles, "room_of_thread", SimpleNamespace(rows=rows))
+    assert all(map(torch.equal, gradients(ours, x), wanted))
+    assert len(rooms) == 2 + strided.pays(tuple(x.shape), kernel, stride, 1)
+    assert all(np.isnan(room[-64:]).all() for room in rooms)
 
 
 def test_the_gradient_of_the_input_some_pictures_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
