@@ -1,6 +1,9 @@
 """The gradient of a strided convolution's input is PyTorch's, for every size, and the same bits however it is computed."""
 
+import ctypes
+import mmap
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -90,6 +93,26 @@ def test_weights_may_lie_in_any_order() -> None:
     plain = strided.input_gradient(grad, weight, shape)
     assert torch.equal(strided.input_gradient(grad, weight.to(memory_format=torch.channels_last), shape), plain)
     assert torch.equal(strided.input_gradient(grad, weight.transpose(0, 1).contiguous().transpose(0, 1), shape), plain)
+
+
+def guarded(x: Tensor) -> Tensor:
+    """A copy of x at the end of a page, before one that must not be read: whoever reads beyond x crashes."""
+    size = -(-x.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = mmap.mmap(-1, size + mmap.PAGESIZE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + size), mmap.PAGESIZE, 0) == 0
+    return torch.frombuffer(memory, dtype=x.dtype, count=x.numel(), offset=size - x.nbytes).view(x.shape).copy_(x)
+
+
+@pytest.mark.parametrize("lanes", [8, 16])
+def test_nothing_beyond_the_gradient_is_read(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strided, "LANES", lanes)
+    for height, width in product(range(12, 16), (12, 17, 33, 48)):
+        shape = 2, 4, height, width
+        grad, weight = problem(shape, 3)
+        assert torch.equal(
+            strided.input_gradient(guarded(grad), weight, shape), strided.input_gradient(grad, weight, shape)
+        )
 
 
 def test_one_thread_has_nothing_to_do() -> None:
