@@ -136,6 +136,16 @@ def test_part_of_a_recording(recording, tmp_path):
         assert sheet.size[0] == 4 * 320
 
 
+def test_a_pixel_with_more_events_than_a_byte_holds_is_in_full_colour(tmp_path):
+    t = np.concatenate([np.arange(256), 100_000 + np.arange(256)])
+    zeros = np.zeros(len(t), np.uint16)
+    write_events(tmp_path / "many.raw", EventStream(t, zeros, zeros, zeros.astype(np.uint8), (16, 8)))
+    show(tmp_path / "many.raw", tmp_path / "many.PNG", fps=10)
+    with Image.open(tmp_path / "many.PNG") as sheet:
+        assert near(colour_at(sheet, 0, 0), OFF)
+        assert near(colour_at(sheet, 16, 0), OFF)
+
+
 def test_a_picture_shows_nothing_after_the_time_asked_for(tmp_path):
     x = np.array([4, 12], np.uint16)  # one in time, and one in the same picture's time but later
     write_events(tmp_path / "two.raw", EventStream([100_000, 180_000], x, [3, 3], [1, 1], (16, 8)))
@@ -258,6 +268,27 @@ def test_predictions_are_dots_up_to_now(clip, tmp_path):
     assert not len(bright[0])
     assert not len(bright[1])
     assert [dots.max() for dots in bright[2:]] == pytest.approx([6 + 148 * (i + 1) / 10 for i in range(2, 10)], abs=4)
+
+
+def test_predictions_of_a_view_that_starts_late_count_from_the_recordings_start(recording, tmp_path):
+    asked = []
+
+    def at(times):
+        asked.extend(times.tolist())
+        values = np.zeros((len(times), 2))
+        values[3] = np.nan, 0  # half a prediction is none
+        return values
+
+    model = Predictor(("a model",), 1_200_000, at)
+    view = show(recording, tmp_path / "late.gif", start=1.0, seconds=1.0, fps=10, predictor=model)
+    assert asked == list(range(1_200_500, 2_000_501, 100_000))
+    assert (view.pictures, view.predictions) == (10, 8)
+    with Image.open(tmp_path / "late.gif") as image:
+        image.seek(image.n_frames - 1)
+        plot = np.asarray(image.convert("RGB")).astype(int)[160 + 24 : 160 + 96, :160]
+    dots = np.flatnonzero((plot.min(axis=2) > 180).any(axis=0))
+    assert dots.min() == pytest.approx(6 + 148 * 0.2, abs=4)
+    assert dots.max() == pytest.approx(6 + 148, abs=4)
 
 
 def test_predictions_are_those_of_the_cell(clip, tmp_path):
