@@ -181,8 +181,9 @@ def test_a_tile_holds_several_small_pictures() -> None:
         torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5)
 
 
-def test_the_backward_pass_keeps_the_spikes_not_the_input() -> None:
-    x = spikes(8, 16, 32, 32)
+@pytest.mark.parametrize("width", [32, 20, 5])  # vectors, vectors of which one overlaps, single numbers
+def test_the_backward_pass_keeps_the_spikes_not_the_input(width: int) -> None:
+    x = spikes(8, 16, 32, width)
     present = find(x, (16, 16, 3, 3), 1, 1, 1)
     assert present is not None
     kept = present.places.nbytes + present.values.nbytes + present.starts.nbytes
