@@ -136,6 +136,21 @@ def test_part_of_a_recording(recording, tmp_path):
         assert sheet.size[0] == 4 * 320
 
 
+def test_a_view_that_starts_late_goes_on_to_the_recordings_end(recording, tmp_path):
+    view = show(recording, tmp_path / "rest.gif", start=1.5, fps=10)
+    assert (view.pictures, view.events, view.seconds, view.cut) == (15, 51, 1.5, False)
+
+
+def test_a_sheet_shows_twelve_windows_from_the_first_to_the_last(recording, tmp_path):
+    view = show(recording, tmp_path / "dots.png", fps=10)
+    assert (view.pictures, view.seconds) == (12, 3.0)
+    with Image.open(tmp_path / "dots.png") as sheet:
+        first, last = (sheet.crop((x, y, x + 320, y + 160)) for x, y in ((0, 0), (3 * 320, sheet.height * 2 // 3)))
+    assert near(colour_at(first, 4, 3), ON)
+    assert near(colour_at(last, 4, 3), PAPER)
+    assert not near(colour_at(last, 12, 3), PAPER)
+
+
 def test_a_pixel_with_more_events_than_a_byte_holds_is_in_full_colour(tmp_path):
     t = np.concatenate([np.arange(256), 100_000 + np.arange(256)])
     zeros = np.zeros(len(t), np.uint16)
@@ -147,8 +162,8 @@ def test_a_pixel_with_more_events_than_a_byte_holds_is_in_full_colour(tmp_path):
 
 
 def test_a_picture_shows_nothing_after_the_time_asked_for(tmp_path):
-    x = np.array([4, 12], np.uint16)  # one in time, and one in the same picture's time but later
-    write_events(tmp_path / "two.raw", EventStream([100_000, 180_000], x, [3, 3], [1, 1], (16, 8)))
+    x = np.array([4, 12], np.uint16)  # one in time, and one at its end, in the same picture's time
+    write_events(tmp_path / "two.raw", EventStream([100_000, 150_000], x, [3, 3], [1, 1], (16, 8)))
     view = show(tmp_path / "two.raw", tmp_path / "two.png", seconds=0.05, fps=10)
     assert (view.pictures, view.events, view.cut) == (1, 1, True)
     with Image.open(tmp_path / "two.png") as picture:
@@ -197,6 +212,7 @@ def test_labels_without_a_time_each_are_not_drawn(times, recording, tmp_path):
         (["--speed", "inf"], "speed must be above 0"),
         (["--seconds", "inf"], "seconds must be above 0 and finite"),
         (["--start", "nan"], "start must be 0 or more"),
+        (["--start", "-1"], "start must be 0 or more"),
         (["--speed", "1e-9"], "dots.gif: an animation holds at most 65,536 pictures, found 3,000,000 of 1e-06 s"),
     ],
 )
