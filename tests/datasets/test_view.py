@@ -1,5 +1,7 @@
 """Pictures of event files: what is on them is what is in the file."""
 
+import cv2
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -141,6 +143,13 @@ def test_a_view_that_starts_late_goes_on_to_the_recordings_end(recording, tmp_pa
     assert (view.pictures, view.events, view.seconds, view.cut) == (15, 51, 1.5, False)
 
 
+def test_hdf5_of_another_program_begins_with_its_first_event(tmp_path):
+    with h5py.File(tmp_path / "v2e.h5", "w") as file:
+        file["events"] = np.array([[700_000, 4, 3, 1], [790_000, 4, 3, 1]], np.uint32)
+    view = show(tmp_path / "v2e.h5", tmp_path / "v2e.gif", fps=10, size=(16, 8))
+    assert (view.pictures, view.events) == (1, 2)
+
+
 def test_a_sheet_shows_twelve_windows_from_the_first_to_the_last(recording, tmp_path):
     view = show(recording, tmp_path / "dots.png", fps=10)
     assert (view.pictures, view.seconds) == (12, 3.0)
@@ -263,8 +272,10 @@ def trained_cell(folder, size=32, root=None):
     return folder
 
 
-def test_predictions_are_dots_up_to_now(clip, tmp_path):
-    asked = []
+def test_predictions_are_dots_up_to_now(clip, tmp_path, monkeypatch):
+    asked, texts = [], []
+    write = cv2.putText
+    monkeypatch.setattr(cv2, "putText", lambda image, text, *how: texts.append(text) or write(image, text, *how))
 
     def at(times):
         asked.extend(times.tolist())
@@ -281,9 +292,15 @@ def test_predictions_are_dots_up_to_now(clip, tmp_path):
             image.seek(i)
             plot = np.asarray(image.convert("RGB")).astype(int)[320 + 24 : 320 + 96, :160]
             bright.append(np.flatnonzero((plot.min(axis=2) > 180).any(axis=0)))
+        arousal = np.asarray(image.convert("RGB")).astype(int)[320 + 24 : 320 + 96, 160:]
     assert not len(bright[0])
     assert not len(bright[1])
     assert [dots.max() for dots in bright[2:]] == pytest.approx([6 + 148 * (i + 1) / 10 for i in range(2, 10)], abs=4)
+    assert np.flatnonzero((arousal.min(axis=2) > 180).any(axis=1)) == pytest.approx(36, abs=4)
+    said = [text for text in texts if text.startswith("predicted")]
+    assert said[:4] == ["predicted -"] * 4
+    assert said[4::2] == [f"predicted {value:+.2f}" for value in np.linspace(-1, 1, 8)]
+    assert said[5::2] == ["predicted +0.00"] * 8
 
 
 def test_predictions_of_a_view_that_starts_late_count_from_the_recordings_start(recording, tmp_path):
