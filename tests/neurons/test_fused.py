@@ -4,6 +4,7 @@ import copy
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from spikeva.neurons import fused_ops, make_neuron
 from spikeva.neurons.base import Neuron, Run, scan
 from spikeva.neurons.bnlif import BNLIF
+from spikeva.neurons.surrogates import FastSigmoid
 
 # Each is a kernel of its own; parameters of each channel (True) make it another one. Surrogates are compiled into the kernels as
 # one function, so each is met once or twice here.
@@ -310,3 +312,18 @@ def test_a_net_trained_200_steps_ends_as_with_the_eager_reference(device: str, m
     with_kernels = train()
     monkeypatch.setattr(fused_ops, "why_not", lambda run: "on the reference")
     assert abs(with_kernels - train()) < 1e-4
+
+
+def test_a_surrogate_made_from_one_with_a_kernel_keeps_its_own_derivative() -> None:
+    @dataclass(frozen=True)
+    class Twice(FastSigmoid):
+        def derivative(self, u: Tensor) -> Tensor:
+            return 2 * super().derivative(u)
+
+    def gradient(surrogate: FastSigmoid) -> Tensor:
+        x = torch.linspace(0, 2, 12).requires_grad_()
+        spikes, _ = make_neuron("lif", surrogate=surrogate, detach_reset=True)(x.view(1, 3, 4))
+        (found,) = torch.autograd.grad(spikes.sum(), x)
+        return found
+
+    torch.testing.assert_close(gradient(Twice()), 2 * gradient(FastSigmoid()))
