@@ -215,7 +215,8 @@ def test_compiles_as_one_graph(device: str) -> None:
     found.sum().backward()
     wanted.sum().backward()
     assert torch.equal(layer.norm.weight.grad, twin.norm.weight.grad)
-    assert torch.equal(layer.norm.running_var, twin.norm.running_var)
+    # torch 2.11 compiles the lerp of the running statistics as three operations, which round apart
+    torch.testing.assert_close(layer.norm.running_var, twin.norm.running_var, rtol=1e-6, atol=0)
 
 
 def test_checkpointing_gives_the_same_gradients(device: str) -> None:
