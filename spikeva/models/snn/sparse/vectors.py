@@ -15,10 +15,8 @@ from spikeva._compiled import njit
 COMPILED = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 compiled = njit(**COMPILED)
 EIGHT = 8  # numbers of a vector, where it matters
-THREE, CHANNELS = (
-    3,
-    4,
-)  # vectors, and numbers they are multiplied with: their sums and they fill sixteen vector registers
+THREE = 3  # vectors of a matrix's row whose products with
+CHANNELS = 4  # numbers are summed at a time: sums, vectors and a number fill sixteen vector registers
 
 
 @intrinsic
@@ -216,13 +214,13 @@ def multiply(
 
 
 # the three steps that transpose eight rows of eight: which lanes of two rows make the two new ones, and which rows are paired;
-# the rows come out in the order of ORDER
+# the rows come out in the order of ROWS
 BUTTERFLY = (
     (((0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15)), 1),
     (((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)), 2),
     (((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)), 4),
 )
-ORDER = (0, 2, 1, 3, 4, 6, 5, 7)
+ROWS = (0, 2, 1, 3, 4, 6, 5, 7)
 
 
 @intrinsic
@@ -243,7 +241,7 @@ def _transpose(context: Any, to: Any, i: Any, of: Any, j: Any, to_row: Any, of_r
                 rows[k], rows[k + apart] = (
                     builder.shuffle_vector(*pair, ir.Constant(lanes, list(mask))) for mask in masks
                 )
-        for k, row in zip(ORDER, rows, strict=True):
+        for k, row in zip(ROWS, rows, strict=True):
             builder.store(row, address(0, values[4], k), align=4)
         return context.get_dummy_value()
 
